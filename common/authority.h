@@ -1,0 +1,50 @@
+/* Hosts and authorities in one canonical form (RFC 3986 §3.2, RFC 5891): what two spellings of one host share.
+ *
+ * A name is lower-case A-labels without a trailing dot; an IPv4 address a dotted quad; an IPv6 address RFC 5952's text,
+ * and an IPv4-mapped one is the IPv4 address. What a resolver might read as an address in disguise is refused, not
+ * guessed at: decimal, octal, hex and short forms ("127.1", "0x7f000001"), zone ids, percent-escapes, a bare IPv6
+ * address where a port could follow, userinfo, empty labels, labels over 63 or names over 253 bytes. Pure. */
+#ifndef KEYSTILE_AUTHORITY_H
+#define KEYSTILE_AUTHORITY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fault.h"
+#include "span.h"
+
+enum host_kind { HOST_NAME, HOST_IPV4, HOST_IPV6 };
+
+struct host {
+	enum host_kind kind;
+	uint8_t length;           /* of `name` */
+	char name[256];           /* canonical text, NUL-terminated; IPv6 without brackets */
+	unsigned char address[16]; /* network order: 4 bytes for IPv4, 16 for IPv6; else zero */
+};
+
+struct authority {
+	struct host host;
+	uint16_t port; /* 0: none was given */
+};
+
+/* One host: a name, an IPv4 address, or an IPv6 address in brackets or bare. FAULT_USAGE says what is wrong with it. */
+bool host_parse(struct span text, struct host *host, struct fault *fault);
+
+/* host or host:port; IPv6 in brackets. Port 1 to 65535, digits only, no leading zero. */
+bool authority_parse(struct span text, struct authority *authority, struct fault *fault);
+
+/* "name", "name:port" with a port that is not 0, "[v6]:port". `out` needs AUTHORITY_TEXT bytes; returns the length. */
+#define AUTHORITY_TEXT 272
+size_t authority_format(const struct host *host, uint16_t port, char *out);
+
+static inline bool host_equal(const struct host *a, const struct host *b)
+{
+	return span_equal((struct span){a->name, a->length}, (struct span){b->name, b->length}) && a->kind == b->kind;
+}
+
+static inline struct span host_span(const struct host *host)
+{
+	return (struct span){host->name, host->length};
+}
+
+#endif

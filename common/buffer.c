@@ -1,0 +1,110 @@
+#include "buffer.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "memory.h"
+#include "utf8.h"
+
+char *buffer_room(struct buffer *buffer, size_t count)
+{
+	size_t need = buffer->length + count + 1;
+	if (need > buffer->capacity) {
+		size_t capacity = buffer->capacity ? buffer->capacity : 64;
+		while (capacity < need)
+			capacity *= 2;
+		/* Not realloc: what moves away could be a secret, and buffer_wipe() must find all of it. */
+		char *data = memory_resize(NULL, capacity, 1);
+		if (buffer->data) {
+			memcpy(data, buffer->data, buffer->length);
+			explicit_bzero(buffer->data, buffer->length);
+			free(buffer->data);
+		}
+		buffer->data = data;
+		buffer->capacity = capacity;
+	}
+	return buffer->data + buffer->length;
+}
+
+void buffer_append(struct buffer *buffer, const void *bytes, size_t count)
+{
+	char *room = buffer_room(buffer, count);
+	if (count)
+		memcpy(room, bytes, count);
+	buffer->length += count;
+	buffer->data[buffer->length] = 0;
+}
+
+void buffer_string(struct buffer *buffer, const char *string)
+{
+	buffer_append(buffer, string, strlen(string));
+}
+
+void buffer_span(struct buffer *buffer, struct span span)
+{
+	buffer_append(buffer, span.data, span.length);
+}
+
+void buffer_char(struct buffer *buffer, char c)
+{
+	buffer_append(buffer, &c, 1);
+}
+
+void buffer_format(struct buffer *buffer, const char *format, ...)
+{
+	va_list arguments, again;
+	va_start(arguments, format);
+	va_copy(again, arguments);
+	int length = vsnprintf(NULL, 0, format, arguments);
+	va_end(arguments);
+	vsnprintf(buffer_room(buffer, (size_t)length), (size_t)length + 1, format, again);
+	va_end(again);
+	buffer->length += (size_t)length;
+}
+
+static void json_control(struct buffer *buffer, char c)
+{
+	static const char names[] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
+	if ((size_t)c < sizeof names && names[(size_t)c])
+		buffer_format(buffer, "\\%c", names[(size_t)c]);
+	else
+		buffer_format(buffer, "\\u%04x", (unsigned)(unsigned char)c);
+}
+
+void buffer_json(struct buffer *buffer, struct span text)
+{
+	while (text.length > 0) {
+		char c = text.data[0];
+		size_t size = utf8_length(text);
+		if (size == 0) {
+			buffer_string(buffer, "\\ufffd");
+			size = 1;
+		} else if ((unsigned char)c < 0x20 || c == 0x7f) {
+			json_control(buffer, c);
+		} else {
+			if (c == '"' || c == '\\')
+				buffer_char(buffer, '\\');
+			buffer_append(buffer, text.data, size);
+		}
+		text = span_from(text, size);
+	}
+}
+
+void buffer_clear(struct buffer *buffer)
+{
+	buffer->length = 0;
+}
+
+void buffer_free(struct buffer *buffer)
+{
+	free(buffer->data);
+	*buffer = (struct buffer){0};
+}
+
+void buffer_wipe(struct buffer *buffer)
+{
+	if (buffer->data)
+		explicit_bzero(buffer->data, buffer->capacity);
+	buffer_free(buffer);
+}

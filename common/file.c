@@ -1,0 +1,134 @@
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "memory.h"
+
+static bool read_all(int fd, const char *path, size_t limit, struct buffer *out, struct fault *fault)
+{
+	struct stat status;
+	if (fstat(fd, &status) != 0)
+		return fault_errno(fault, "%s", path);
+	if (!S_ISREG(status.st_mode))
+		return fault_set(fault, FAULT_BROKEN, "%s: not a regular file", path);
+	size_t start = out->length;
+	for (;;) {
+		char *room = buffer_room(out, 4096);
+		ssize_t count = read(fd, room, 4096);
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+			return fault_errno(fault, "%s", path);
+		out->length += (size_t)count;
+		out->data[out->length] = 0;
+		if (count == 0)
+			return true;
+		if (out->length - start > limit)
+			return fault_set(fault, FAULT_BROKEN, "%s: longer than %zu bytes", path, limit);
+	}
+}
+
+bool file_read(const char *path, size_t limit, struct buffer *out, struct fault *fault)
+{
+	/* O_NONBLOCK: a FIFO in the place of a file must not stop us. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return fault_errno(fault, "%s", path);
+	bool done = read_all(fd, path, limit, out, fault);
+	close(fd);
+	return done;
+}
+
+bool file_write_all(int fd, struct span bytes)
+{
+	while (bytes.length > 0) {
+		ssize_t count = write(fd, bytes.data, bytes.length);
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+			return false;
+		bytes = span_from(bytes, (size_t)count);
+	}
+	return true;
+}
+
+static bool keep_owner(int fd, const char *path, struct fault *fault)
+{
+	struct stat old, new;
+	if (stat(path, &old) != 0)
+		return errno == ENOENT ? true : fault_errno(fault, "%s", path);
+	if (fstat(fd, &new) != 0)
+		return fault_errno(fault, "%s", path);
+	if (new.st_uid == old.st_uid && new.st_gid == old.st_gid)
+		return true;
+	if (fchown(fd, old.st_uid, old.st_gid) != 0)
+		return fault_set(fault, FAULT_DENIED,
+		                 "%s: belongs to user %u, group %u, and this process may not keep that; run it as that user",
+		                 path, (unsigned)old.st_uid, (unsigned)old.st_gid);
+	return true;
+}
+
+static bool sync_folder(const char *path, struct fault *fault)
+{
+	AUTO_FREE char *folder = file_folder(path);
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return fault_errno(fault, "%s", folder);
+	bool done = fsync(fd) == 0 || fault_errno(fault, "%s", folder);
+	close(fd);
+	return done;
+}
+
+bool file_replace(const char *path, struct span bytes, mode_t mode, struct fault *fault)
+{
+	AUTO_FREE char *temporary = memory_format("%s.XXXXXX", path);
+	int fd = mkostemp(temporary, O_CLOEXEC);
+	if (fd < 0)
+		return fault_errno(fault, "cannot write beside %s", path);
+	bool done = keep_owner(fd, path, fault);
+	if (done && (fchmod(fd, mode) != 0 || !file_write_all(fd, bytes) || fsync(fd) != 0))
+		done = fault_errno(fault, "cannot write %s", path);
+	if (close(fd) != 0 && done)
+		done = fault_errno(fault, "cannot write %s", path);
+	if (done && rename(temporary, path) != 0)
+		done = fault_errno(fault, "cannot replace %s", path);
+	if (!done) {
+		unlink(temporary);
+		return false;
+	}
+	return sync_folder(path, fault);
+}
+
+bool file_make_folder(const char *path, struct fault *fault)
+{
+	AUTO_FREE char *folder = file_folder(path);
+	for (char *slash = folder + 1;; slash++) {
+		if (*slash && *slash != '/')
+			continue;
+		char kept = *slash;
+		*slash = 0;
+		if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+			return fault_errno(fault, "cannot make the folder %s", folder);
+		*slash = kept;
+		if (!kept)
+			return true;
+	}
+}
+
+char *file_resolve(const char *folder, const char *path)
+{
+	return path[0] == '/' ? memory_string(path) : memory_format("%s/%s", folder, path);
+}
+
+char *file_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	if (!slash)
+		return memory_string(".");
+	return memory_span((struct span){path, slash == path ? 1 : (size_t)(slash - path)});
+}

@@ -1,0 +1,53 @@
+/* The audit log: JSON lines, one per request, tunnel and refusal (SPEC §12).
+ *
+ * Lines of one worker are gathered and written together at the end of a loop round, each write whole lines; what must
+ * be on file before anything is dialled (`required`) is flushed at once. Never given a secret or a query. */
+#ifndef KEYSTILE_AUDIT_H
+#define KEYSTILE_AUDIT_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "buffer.h"
+#include "fault.h"
+#include "loop.h"
+
+struct audit; /* the file; shared by all workers */
+
+/* `path` "-": standard output; NULL: no audit, every call is a cheap no-op. Opened for appending, 0640. */
+struct audit *audit_open(const char *path, bool required, struct fault *fault);
+bool audit_reopen(struct audit *audit, struct fault *fault); /* after logrotate; the old file stays on failure */
+void audit_close(struct audit *audit);
+bool audit_required(const struct audit *audit);
+
+/* One worker's end of it. */
+struct audit_writer;
+struct audit_writer *audit_writer_new(struct audit *audit, struct loop *loop);
+void audit_writer_free(struct audit_writer *writer); /* flushes */
+
+enum audit_verdict { AUDIT_ALLOW, AUDIT_DENY, AUDIT_FAIL };
+
+/* Strings may be NULL (left out) and are cut at 2 KiB; spans with data NULL are left out. */
+struct audit_record {
+	const char *event; /* "end", "start" */
+	char id[20];
+	const char *profile, *client, *way, *credential, *rule, *reason;
+	struct span method, host, path;
+	uint16_t port; /* 0: left out */
+	enum audit_verdict verdict;
+	bool injected, rotated;
+	uint32_t scrubbed;
+	unsigned status;                /* 0: left out */
+	uint64_t bytes_up, bytes_down;  /* content */
+	uint64_t first_us, total_us;    /* microseconds since the head was complete; written as ms with three decimals */
+};
+
+/* Queues a line. False where the file did not take it and `required` is set (the caller answers 503). */
+bool audit_write(struct audit_writer *writer, const struct audit_record *record);
+/* Writes what is queued, now. False as above. */
+bool audit_flush(struct audit_writer *writer);
+
+/* A new request id: unique over workers and restarts, without coordination. */
+void audit_id(struct audit_writer *writer, char id[20]);
+
+#endif

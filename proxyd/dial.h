@@ -1,0 +1,57 @@
+/* The one room that makes outgoing connections: resolve, check every address, connect (DESIGN: dial).
+ *
+ * libcurl CONNECT_ONLY does name resolution and happy eyeballs on the worker's loop. Every address is checked in the
+ * moment before its socket is made, and that socket is the one that is used, so nothing can resolve differently later. */
+#ifndef KEYSTILE_DIAL_H
+#define KEYSTILE_DIAL_H
+
+#include <netinet/in.h>
+
+#include "authority.h"
+#include "loop.h"
+
+enum dial_failure {
+	DIAL_OK,
+	DIAL_REFUSED_ADDRESS, /* an address that may not be reached (SPEC §7): 403 */
+	DIAL_OWN_LISTENER,    /* one of our own listeners: 403 */
+	DIAL_DNS,             /* the name does not resolve: 502 */
+	DIAL_CONNECT,         /* refused, unreachable: 502 */
+	DIAL_TIMEOUT,         /* limits.connect: 504 */
+	DIAL_RESOURCES,       /* out of descriptors or memory: 503 */
+};
+
+/* What an address may be. */
+struct dial_policy {
+	bool private_allowed;    /* private ranges: an exact host entry or an upstream without wildcard */
+	bool loopback_allowed;   /* `localhost` or a loopback literal was named by the configuration */
+	bool literal_allowed;    /* the address itself, or a CIDR that holds it, is an entry: anything goes but our listeners */
+};
+
+struct dialer; /* one per worker: its libcurl multi handle and the look-ups that wait */
+struct dial;   /* one attempt */
+
+struct dial_result {
+	enum dial_failure failure;
+	int fd;                 /* connected, non-blocking, TCP_NODELAY; the receiver's; -1 on failure */
+	char address[64];       /* the peer, or the address that was refused */
+	char text[256];         /* what happened, for a person: "cannot resolve api.example.test" */
+};
+
+/* `own` are the addresses that must never be dialled; they must outlive the dialer. A wildcard address (0.0.0.0, ::)
+ * stands for every local one. */
+struct dialer *dialer_new(struct loop *loop, const struct sockaddr_storage *own, size_t own_count,
+                          uint64_t connect_limit, struct fault *fault);
+void dialer_free(struct dialer *dialer);
+
+/* Starts to connect. `done` is called once, never from within this call, unless dial_cancel() came first. At most 32
+ * look-ups run at a time per worker and 8 per `profile` (its name, may be NULL); the rest wait within the limit. */
+struct dial *dial_start(struct dialer *dialer, const struct host *host, uint16_t port, struct dial_policy policy,
+                        const char *profile, void (*done)(void *context, const struct dial_result *result),
+                        void *context);
+void dial_cancel(struct dial *dial);
+
+/* Pure: may this address be dialled? NULL where it may, else what it is: "a loopback address". Judges the mapped, 6to4
+ * and NAT64 forms by what they hold. */
+const char *dial_judge(const struct sockaddr *address, struct dial_policy policy);
+
+#endif

@@ -1,0 +1,26 @@
+/* From the judged request to the one that goes out: the agent's values removed, the secret put in (SPEC §2 Injection).
+ *
+ * Rendered values (with secrets) live in guarded memory of the inject_table; what is built per request with a secret in
+ * it (a query, a path) lives in `arena`, which its owner wipes. Pure but for that. */
+#ifndef KEYSTILE_INJECT_H
+#define KEYSTILE_INJECT_H
+
+#include "judge.h"
+
+struct inject_table;
+
+/* Renders what each ready credential sends: "Bearer …", Basic, percent-encoded forms. */
+struct inject_table *inject_table_new(const struct config *config, const struct secrets *secrets);
+void inject_table_free(struct inject_table *table);
+
+/* Builds the outgoing request: method and framing of `request`, target (origin-form, canonical path, query with the
+ * agent's parameter removed and the secret's added), Host of the upstream first, then the agent's fields in order without
+ * hop-by-hop and nominated ones, Proxy-*, Content-Length (framing writes it), Upgrade and HTTP2-Settings, Expect (the
+ * exchange handles it: kept where the client sent 100-continue with a body), Authorization unless passed (towards a
+ * credential), every spelling and copy of each injected place, every session token wherever it stands; then what is
+ * injected. `*injected` is false where nothing was (an allowed host). Where scrubbing applies Accept-Encoding is
+ * reduced (not yet: the scrubber's issue turns it on). `te: trailers` is kept as `TE: trailers` only for h2. */
+bool inject_request(const struct snapshot *snapshot, const struct judgement *judgement, const struct request *request,
+                    struct arena *arena, struct request *out, bool *injected, struct problem *problem);
+
+#endif

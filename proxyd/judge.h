@@ -1,0 +1,45 @@
+/* The judge: who asks, for what, and may they (SPEC §2, §3, §9). From a request head to a judgement or a problem.
+ *
+ * Works on the request as the front parsed it (already checked by codec_request_check) and on a snapshot; does no I/O.
+ * Everything that it returns lives in `arena`, in the snapshot, or in the request. */
+#ifndef KEYSTILE_JUDGE_H
+#define KEYSTILE_JUDGE_H
+
+#include "message.h"
+#include "problem.h"
+#include "snapshot.h"
+#include "way.h"
+
+struct judgement {
+	enum way_kind way;                          /* WAY_REVERSE or WAY_FORWARD on an open listener; else the way's own */
+	const struct config_profile *profile;       /* NULL: not known (a refusal before authentication) */
+	const struct config_credential *credential; /* NULL: an allowed host, nothing is injected */
+	const struct config_host *entry;            /* the allowed host's entry; NULL with a credential */
+	bool tls;                                   /* how to reach it */
+	struct host host;
+	uint16_t port;
+	struct span path;    /* as judged and as sent (upstream path and rest), canonical; "{secret}" where a path injection goes */
+	struct span query;   /* as it came, without "?"; data NULL: none */
+	size_t prefix;       /* index of the path template that applies, for INJECT_PATH */
+	const char *rule;    /* text of the rule that allowed; NULL: none */
+	bool private_allowed, loopback_allowed, literal_allowed; /* see struct dial_policy */
+};
+
+/* True with `*judgement`, or false with `*problem`; `*judgement` then holds what was known, for the audit.
+ *
+ * - origin-form at a listener (or an absolute-form that names `advertise` or a listener's own address): reverse endpoint
+ *   /NAME/rest. 404 unknown NAME (with the nearest one as hint), 401 token, 403 rules.
+ * - absolute-form http or https: Proxy-Authorization alone (407); credential host → credential; allowed host; else 403.
+ * - a way with a profile (CONNECT, transparent): origin-form for way.target; needs no token.
+ * - session: none: no tokens; Origin, Sec-Fetch-Site and Host are checked (SPEC §9).
+ * - a secret that is not ready: 503 with Retry-After and the reason. TRACE: 405. CONNECT: 501 on a later request.
+ * `own` is the listener's own address for the origin-form test. */
+struct judge_listener {
+	const struct authority *addresses; /* every listener's, admin included */
+	size_t count;
+};
+bool judge_request(const struct snapshot *snapshot, const struct judge_listener *own, const struct way *way,
+                   const struct request *request, struct arena *arena, struct judgement *judgement,
+                   struct problem *problem);
+
+#endif

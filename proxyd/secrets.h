@@ -1,0 +1,49 @@
+/* The values behind the configuration's secrets: every source read once, into one guarded arena. Immutable.
+ *
+ * A secret that is not there, or not fit, makes its credential not ready, with a reason for people; it never fails the
+ * whole. A new set is loaded beside the old one; where a source has gone since, the last good value is kept. */
+#ifndef KEYSTILE_SECRETS_H
+#define KEYSTILE_SECRETS_H
+
+#include <time.h>
+
+#include "config.h"
+
+struct secrets;
+
+struct secret_value {
+	bool ready;
+	struct span bytes;  /* in guarded memory; empty while not ready */
+	const char *why;    /* not ready: "file:/vault/secrets/github: No such file or directory"; never the value */
+	const char *stale;  /* ready, but the last look failed: why; else NULL */
+	time_t changed;     /* when this value was first seen */
+	time_t expires;     /* exec with a ttl: when it must not be used any more; 0: never */
+	time_t renew;       /* exec with a ttl: when to run it again; 0: never */
+};
+
+/* Reads every source. `previous` (may be NULL) gives last good values, and exec values whose time has not come.
+ * Never fails as a whole: what is wrong with a vault is the reason of each secret in it. Logs nothing. Blocks: a vault's
+ * passphrase takes half a second, an exec up to 30 s. Not on a worker's thread. */
+struct secrets *secrets_load(const struct config *config, const struct secrets *previous);
+
+/* The value of credential->secrets[index]. */
+const struct secret_value *secrets_get(const struct secrets *secrets, const struct config_credential *credential,
+                                       size_t index);
+
+/* Are all of a credential's secrets ready? Else `*why` is the first reason (valid as long as `secrets`). */
+bool secrets_ready(const struct secrets *secrets, const struct config_credential *credential, const char **why);
+
+/* Do the two sets hold the same values and readiness? */
+bool secrets_same(const struct secrets *a, const struct secrets *b);
+
+/* The earliest `renew` of all values; 0: none. */
+time_t secrets_next_renewal(const struct secrets *secrets);
+
+/* Outer blanks, or a prefix that the template adds again ("Bearer " in the secret): one line each, for a warning at start
+ * (SPEC §2: warned of, never mended). Calls `tell` for each. */
+void secrets_warnings(const struct config *config, const struct secrets *secrets,
+                      void (*tell)(void *context, const char *line), void *context);
+
+void secrets_free(struct secrets *secrets); /* zeroes; NULL is fine */
+
+#endif

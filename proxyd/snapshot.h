@@ -1,0 +1,50 @@
+/* Configuration plus secrets at one moment: immutable, reference-counted, shared by all workers (DESIGN: snapshot).
+ *
+ * An exchange holds the snapshot that it began with. A reload builds a new one beside it and swaps the pointer. */
+#ifndef KEYSTILE_SNAPSHOT_H
+#define KEYSTILE_SNAPSHOT_H
+
+#include <stdatomic.h>
+
+#include "config.h"
+#include "secrets.h"
+#include "tls.h"
+#include "token.h"
+
+struct route_table;  /* route.h */
+struct inject_table; /* inject.h */
+
+/* A configuration that several snapshots share, when only secrets have changed. */
+struct shared_config {
+	atomic_uint references;
+	struct config *config;
+	struct token_table *tokens; /* NULL: session: none */
+	struct route_table *routes;
+	struct tls_trust **trusts;  /* one per credential (NULL: `ca:` did not load; trust_faults says why), then the default */
+	char **trust_faults;
+};
+
+struct snapshot {
+	atomic_uint references;
+	struct shared_config *shared;
+	const struct config *config; /* shared->config, close at hand */
+	struct secrets *secrets;
+	struct inject_table *injections; /* what each credential sends, rendered once, in guarded memory */
+};
+
+/* Takes `config` over (also on failure). Loads session key (made where absent), trust and secrets. NULL with a fault
+ * where the session key or the default trust cannot be had. */
+struct snapshot *snapshot_new(struct config *config, struct fault *fault);
+
+/* The same configuration with `secrets` (taken over). */
+struct snapshot *snapshot_with_secrets(const struct snapshot *old, struct secrets *secrets);
+
+struct snapshot *snapshot_ref(struct snapshot *snapshot);
+void snapshot_unref(struct snapshot *snapshot); /* NULL is fine; the last one frees */
+
+/* The trust for an upstream: of its credential's `ca:`, or the default (credential NULL). NULL with a reason where that
+ * file did not load. */
+struct tls_trust *snapshot_trust(const struct snapshot *snapshot, const struct config_credential *credential,
+                                 const char **why);
+
+#endif
