@@ -51,7 +51,7 @@ struct config_session {
 /* A URL's origin and path: what an upstream, a token_url or a parent proxy is. */
 struct origin {
 	bool tls;
-	bool wildcard;    /* https://*.example.com: `host` is what stands behind "*." */
+	bool wildcard;    /* written with "*." in front of the host; `host` is what stands behind it */
 	struct host host;
 	uint16_t port;    /* never 0 */
 	char *path;       /* canonical, no trailing "/", "" where there is none */

@@ -1,4 +1,4 @@
-/* Rules: "allow GET,POST /v1/**", first match wins, none matches: deny, no rules: allow (SPEC §2 Rules). Pure. */
+/* Rules such as "allow GET,POST /v1/models": first match wins, none matches: deny, no rules: allow (SPEC §2 Rules). Pure. */
 #ifndef KEYSTILE_RULES_H
 #define KEYSTILE_RULES_H
 
@@ -19,7 +19,8 @@ struct rules {
 };
 
 /* Appends one rule. FAULT_USAGE says what is wrong and what a rule looks like. `*` stays within a segment, `**` crosses
- * them; "/v1/**" matches /v1/ and below, and /v1 itself. Methods are case-sensitive tokens (RFC 9110 §9.1), "*" is all. */
+ * them; a `**` that is the last segment matches the path above it too: with /v1/ in front of it, /v1 itself. Methods are
+ * case-sensitive tokens (RFC 9110 §9.1), "*" is all. */
 bool rules_add(struct rules *rules, struct span text, struct fault *fault);
 
 struct rules rules_copy(const struct rules *rules);
