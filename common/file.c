@@ -73,7 +73,7 @@ static bool keep_owner(int fd, const char *path, struct fault *fault)
 	return true;
 }
 
-static bool sync_folder(const char *path, struct fault *fault)
+bool file_sync_folder(const char *path, struct fault *fault)
 {
 	AUTO_FREE char *folder = file_folder(path);
 	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -84,24 +84,46 @@ static bool sync_folder(const char *path, struct fault *fault)
 	return done;
 }
 
+static bool fill(int fd, const char *path, struct span bytes, mode_t mode, struct fault *fault)
+{
+	bool done = keep_owner(fd, path, fault);
+	if (done && (fchmod(fd, mode) != 0 || !file_write_all(fd, bytes) || fsync(fd) != 0))
+		done = fault_errno(fault, "cannot write %s", path);
+	if (close(fd) != 0 && done)
+		done = fault_errno(fault, "cannot write %s", path);
+	return done;
+}
+
+static bool swap_in(const char *temporary, const char *path, struct fault *fault)
+{
+	return rename(temporary, path) == 0 || fault_errno(fault, "cannot replace %s", path);
+}
+
 bool file_replace(const char *path, struct span bytes, mode_t mode, struct fault *fault)
 {
 	AUTO_FREE char *temporary = memory_format("%s.XXXXXX", path);
 	int fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd < 0)
 		return fault_errno(fault, "cannot write beside %s", path);
-	bool done = keep_owner(fd, path, fault);
-	if (done && (fchmod(fd, mode) != 0 || !file_write_all(fd, bytes) || fsync(fd) != 0))
-		done = fault_errno(fault, "cannot write %s", path);
-	if (close(fd) != 0 && done)
-		done = fault_errno(fault, "cannot write %s", path);
-	if (done && rename(temporary, path) != 0)
-		done = fault_errno(fault, "cannot replace %s", path);
-	if (!done) {
+	if (!fill(fd, path, bytes, mode, fault) || !swap_in(temporary, path, fault)) {
 		unlink(temporary);
 		return false;
 	}
-	return sync_folder(path, fault);
+	return file_sync_folder(path, fault);
+}
+
+bool file_replace_checked(const char *path, const char *temporary, struct span bytes, mode_t mode, file_check *check,
+                          void *context, struct fault *fault)
+{
+	unlink(temporary);
+	int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return fault_errno(fault, "cannot write beside %s", path);
+	if (!fill(fd, path, bytes, mode, fault) || !check(temporary, context, fault) || !swap_in(temporary, path, fault)) {
+		unlink(temporary);
+		return false;
+	}
+	return file_sync_folder(path, fault);
 }
 
 bool file_make_folder(const char *path, struct fault *fault)

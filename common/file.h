@@ -18,6 +18,15 @@ bool file_read(const char *path, size_t limit, struct buffer *out, struct fault 
  * write is refused (FAULT_DENIED). */
 bool file_replace(const char *path, struct span bytes, mode_t mode, struct fault *fault);
 
+/* The same for writers that hold a lock: the temporary file has a name of its own, so that what a killed writer left
+ * behind goes with the next write, and `check` reads it back before it takes the old one's place. */
+typedef bool file_check(const char *temporary, void *context, struct fault *fault);
+bool file_replace_checked(const char *path, const char *temporary, struct span bytes, mode_t mode, file_check *check,
+                          void *context, struct fault *fault);
+
+/* Makes what was renamed or made in the folder of `path` last. */
+bool file_sync_folder(const char *path, struct fault *fault);
+
 /* Writes all of `bytes` to `fd`, through short writes and EINTR. */
 bool file_write_all(int fd, struct span bytes);
 

@@ -1,0 +1,194 @@
+#include "token.h"
+
+#include <sodium.h>
+#include <string.h>
+
+#include "keysource.h"
+#include "log.h"
+#include "memory.h"
+#include "table.h"
+
+#define FORMAT 1
+#define ADMIN_VERSION 1
+#define DIGEST 32
+#define PRESENTED_LIMIT 1024
+
+_Static_assert(TOKEN_KEY_BYTES == KEYSOURCE_BYTES, "session.key is a key file like the others");
+
+static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/* Of several that start at once, whoever makes the file first is read by all. */
+static bool read_or_make(const struct source *source, struct token_key *key, char **warning, struct fault *fault)
+{
+	struct fault why = FAULT_INIT;
+	if (keysource_bytes(source, key->bytes, warning, &why))
+		return true;
+	bool absent = source->kind == SOURCE_FILE && why.code == FAULT_MISSING;
+	if (!absent || (!keysource_make(source->name, &why) && why.code != FAULT_BUSY))
+		return fault_set(fault, why.code, "%s", why.text);
+	return keysource_bytes(source, key->bytes, warning, fault);
+}
+
+bool token_key_load(const struct source *source, struct token_key *key, struct fault *fault)
+{
+	AUTO_FREE char *warning = NULL;
+	if (!read_or_make(source, key, &warning, fault))
+		return fault_wrap(fault, "session key");
+	if (warning)
+		log_warning("%s", warning);
+	return true;
+}
+
+static void absorb(crypto_generichash_state *state, const void *bytes, size_t length)
+{
+	unsigned char prefix[4] = {(unsigned char)(length >> 24), (unsigned char)(length >> 16),
+	                           (unsigned char)(length >> 8), (unsigned char)length};
+	crypto_generichash_update(state, prefix, sizeof prefix);
+	crypto_generichash_update(state, bytes, length);
+}
+
+/* All 256 bits as 43 base62 digits, the highest first: long division by 62, one digit a round. */
+static void write_base62(unsigned char number[DIGEST], char out[TOKEN_BODY + 1])
+{
+	for (int at = TOKEN_BODY - 1; at >= 0; at--) {
+		unsigned rest = 0;
+		for (int i = 0; i < DIGEST; i++) {
+			unsigned part = rest << 8 | number[i];
+			number[i] = (unsigned char)(part / 62);
+			rest = part % 62;
+		}
+		out[at] = digits[rest];
+	}
+	out[TOKEN_BODY] = 0;
+}
+
+void token_make(const struct token_key *key, enum token_kind kind, uint32_t version, const char *profile,
+                const char *credential, char out[TOKEN_BODY + 1])
+{
+	unsigned char format = FORMAT, kind_byte = (unsigned char)kind, digest[DIGEST];
+	unsigned char version_bytes[4] = {(unsigned char)(version >> 24), (unsigned char)(version >> 16),
+	                                  (unsigned char)(version >> 8), (unsigned char)version};
+	crypto_generichash_state state;
+	crypto_generichash_init(&state, key->bytes, sizeof key->bytes, sizeof digest);
+	absorb(&state, &format, 1);
+	absorb(&state, &kind_byte, 1);
+	absorb(&state, version_bytes, sizeof version_bytes);
+	absorb(&state, profile, strlen(profile));
+	absorb(&state, credential, strlen(credential));
+	crypto_generichash_final(&state, digest, sizeof digest);
+	write_base62(digest, out);
+	sodium_memzero(&state, sizeof state);
+}
+
+char *token_for_credential(const struct token_key *key, const struct config_profile *profile,
+                           const struct config_credential *credential)
+{
+	char body[TOKEN_BODY + 1];
+	token_make(key, TOKEN_CREDENTIAL, profile->token_version, profile->name, credential->name, body);
+	const char *prefix = credential->env.token_prefix;
+	return memory_format("%s%s", prefix ? prefix : "", body);
+}
+
+char *token_for_proxy(const struct token_key *key, const struct config_profile *profile)
+{
+	char body[TOKEN_BODY + 1];
+	token_make(key, TOKEN_PROXY, profile->token_version, profile->name, "", body);
+	return memory_string(body);
+}
+
+char *token_for_admin(const struct token_key *key)
+{
+	char body[TOKEN_BODY + 1];
+	token_make(key, TOKEN_ADMIN, ADMIN_VERSION, "", "", body);
+	return memory_string(body);
+}
+
+struct row {
+	unsigned char digest[DIGEST];
+	struct token_entry entry;
+};
+
+/* Keyed by a digest of the token under a key of this table alone. What a look-up compares is then nothing that a guess
+ * could be steered towards, so how long it takes tells nothing. */
+struct token_table {
+	unsigned char key[DIGEST];
+	struct row *rows;
+	size_t count;
+	struct table table;
+};
+
+static void digest_of(const struct token_table *table, struct span token, unsigned char digest[DIGEST])
+{
+	crypto_generichash(digest, DIGEST, (const unsigned char *)token.data, token.length, table->key, sizeof table->key);
+}
+
+static void add(struct token_table *table, char *token, struct token_entry entry)
+{
+	struct row *row = &table->rows[table->count++];
+	row->entry = entry;
+	digest_of(table, span_of(token), row->digest);
+	table_put(&table->table, (struct span){(const char *)row->digest, DIGEST}, row);
+	sodium_memzero(token, strlen(token));
+	free(token);
+}
+
+static size_t count_tokens(const struct config *config)
+{
+	size_t count = 1 + config->profile_count;
+	for (size_t i = 0; i < config->profile_count; i++)
+		count += config->profiles[i].credential_count;
+	return count;
+}
+
+struct token_table *token_table_new(const struct token_key *key, const struct config *config)
+{
+	struct token_table *table = memory_alloc(sizeof *table);
+	randombytes_buf(table->key, sizeof table->key);
+	table->rows = memory_array(count_tokens(config), sizeof *table->rows);
+	add(table, token_for_admin(key), (struct token_entry){.kind = TOKEN_ADMIN});
+	for (size_t i = 0; i < config->profile_count; i++) {
+		const struct config_profile *profile = &config->profiles[i];
+		add(table, token_for_proxy(key, profile), (struct token_entry){.kind = TOKEN_PROXY, .profile = profile});
+		for (size_t j = 0; j < profile->credential_count; j++) {
+			const struct config_credential *credential = profile->credentials[j];
+			add(table, token_for_credential(key, profile, credential),
+			    (struct token_entry){TOKEN_CREDENTIAL, profile, credential});
+		}
+	}
+	return table;
+}
+
+const struct token_entry *token_table_find(const struct token_table *table, struct span presented)
+{
+	if (presented.length > PRESENTED_LIMIT || !token_looks_like(presented))
+		return NULL;
+	unsigned char digest[DIGEST];
+	digest_of(table, presented, digest);
+	const struct row *row = table_get(&table->table, (struct span){(const char *)digest, DIGEST});
+	return row ? &row->entry : NULL;
+}
+
+static bool is_digit(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+bool token_looks_like(struct span text)
+{
+	if (text.length < TOKEN_BODY)
+		return false;
+	for (size_t i = text.length - TOKEN_BODY; i < text.length; i++)
+		if (!is_digit(text.data[i]))
+			return false;
+	return true;
+}
+
+void token_table_free(struct token_table *table)
+{
+	if (!table)
+		return;
+	table_free(&table->table);
+	free(table->rows);
+	sodium_memzero(table->key, sizeof table->key);
+	free(table);
+}
