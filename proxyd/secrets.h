@@ -39,8 +39,11 @@ bool secrets_same(const struct secrets *a, const struct secrets *b);
 /* The earliest `renew` of all values; 0: none. */
 time_t secrets_next_renewal(const struct secrets *secrets);
 
-/* Outer blanks, or a prefix that the template adds again ("Bearer " in the secret): one line each, for a warning at start
- * (SPEC §2: warned of, never mended). Calls `tell` for each. */
+/* What the vault had to tell when it was opened, the `index`th line; NULL: no more. */
+const char *secrets_vault_warning(const struct secrets *secrets, size_t index);
+
+/* What the vault had to tell; outer blanks, or a prefix that the template adds again ("Bearer " in the secret): one line
+ * each, for a warning at start (SPEC §2: warned of, never mended). Calls `tell` for each. */
 void secrets_warnings(const struct config *config, const struct secrets *secrets,
                       void (*tell)(void *context, const char *line), void *context);
 

@@ -1,0 +1,74 @@
+/* What is odd about a secret and goes out all the same (SPEC §2: warned of, never mended). */
+#include <stdlib.h>
+
+#include "memory.h"
+#include "secrets.h"
+
+typedef void teller(void *context, const char *line);
+
+static void warn_of_blanks(const struct config_credential *credential, size_t index, struct span value, teller *tell,
+                           void *context)
+{
+	const struct named_source *secret = &credential->secrets[index];
+	if (span_trim(value).length == value.length)
+		return;
+	AUTO_FREE char *line = memory_format("%s:%u:%u: the secret `%s` of %s begins or ends with a blank, and is sent "
+	                                     "that way", secret->mark.file, secret->mark.line, secret->mark.column,
+	                                     secret->id, credential->name);
+	tell(context, line);
+}
+
+/* The text in front of `{id}` in a template, back to the last "/" where it is a path's. */
+static struct span prefix_of(const char *template, const char *id, bool path)
+{
+	AUTO_FREE char *place = memory_format("{%s}", id);
+	const char *found = template ? strstr(template, place) : NULL;
+	if (!found)
+		return (struct span){NULL, 0};
+	const char *start = template;
+	for (const char *at = template; path && at < found; at++)
+		if (*at == '/')
+			start = at + 1;
+	return (struct span){start, (size_t)(found - start)};
+}
+
+static void warn_of_prefix(const struct config_credential *credential, const struct injection *injection,
+                           const char *template, size_t index, struct span value, teller *tell, void *context)
+{
+	struct span prefix = prefix_of(template, credential->secrets[index].id, injection->kind == INJECT_PATH);
+	if (span_trim(prefix).length == 0 || !span_equal_nocase(span_head(value, prefix.length), prefix))
+		return;
+	AUTO_FREE char *line = memory_format("%s:%u:%u: the secret `%s` of %s begins with `%.*s` already, which is put "
+	                                     "in front of it once more", injection->mark.file, injection->mark.line,
+	                                     injection->mark.column, credential->secrets[index].id, credential->name,
+	                                     SPAN_ARGS(prefix));
+	tell(context, line);
+}
+
+static void warn_of_secret(const struct config_credential *credential, size_t index, struct span value, teller *tell,
+                           void *context)
+{
+	warn_of_blanks(credential, index, value, tell, context);
+	for (size_t i = 0; i < credential->injection_count; i++) {
+		const struct injection *injection = &credential->injections[i];
+		if (injection->kind == INJECT_HEADER)
+			warn_of_prefix(credential, injection, injection->value, index, value, tell, context);
+		for (size_t j = 0; injection->kind == INJECT_PATH && j < injection->paths.count; j++)
+			warn_of_prefix(credential, injection, injection->paths.list[j], index, value, tell, context);
+	}
+}
+
+void secrets_warnings(const struct config *config, const struct secrets *secrets, teller *tell, void *context)
+{
+	const char *line;
+	for (size_t i = 0; (line = secrets_vault_warning(secrets, i)) != NULL; i++)
+		tell(context, line);
+	for (size_t i = 0; i < config->credential_count; i++) {
+		const struct config_credential *credential = &config->credentials[i];
+		for (size_t j = 0; j < credential->secret_count; j++) {
+			const struct secret_value *value = secrets_get(secrets, credential, j);
+			if (value->ready)
+				warn_of_secret(credential, j, value->bytes, tell, context);
+		}
+	}
+}
