@@ -1,0 +1,125 @@
+/* Commands without a shell: what they write, how they end, and what they may not have of us. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "exec.h"
+#include "memory.h"
+
+#define LIMIT 4096
+#define SOON 10000 /* ms; far more than any command here takes */
+
+struct row {
+	const char *command;
+	const char *output; /* NULL: it fails */
+	enum fault_code code;
+	const char *says;   /* a part of the fault */
+};
+
+static const struct row rows[] = {
+	{"printf abc", "abc", FAULT_NONE, NULL},
+	{"printf '%s-%s' \"a b\" c\\ d", "a b-c d", FAULT_NONE, NULL},
+	{"echo $HOME ; `ls` > x", "$HOME ; `ls` > x\n", FAULT_NONE, NULL}, /* there is no shell */
+	{"true", "", FAULT_NONE, NULL},
+	{"cat", "", FAULT_NONE, NULL}, /* standard input is empty */
+	{"sh -c 'printf seen; echo canary >&2'", "seen", FAULT_NONE, NULL},
+	{"sh -c 'printf early; exec sleep 60 &'", "early", FAULT_NONE, NULL}, /* what it leaves behind is not waited for */
+	{"false", NULL, FAULT_BROKEN, "ended with status 1"},
+	{"sh -c 'echo canary >&2; exit 3'", NULL, FAULT_BROKEN, "ended with status 3 (7 bytes on its standard error;"},
+	{"sh -c 'kill -9 $$'", NULL, FAULT_BROKEN, "ended by signal 9"},
+	{"/nonexistent/command", NULL, FAULT_MISSING, "cannot start /nonexistent/command: No such file"},
+	{"/etc/passwd", NULL, FAULT_DENIED, "cannot start /etc/passwd: Permission denied"},
+	{"echo 'open", NULL, FAULT_USAGE, "a quote that is not closed"},
+	{"", NULL, FAULT_USAGE, "no command"},
+	{"yes canary", NULL, FAULT_BROKEN, "wrote more than 4096 bytes"},
+};
+
+static void check(const struct row *row)
+{
+	struct fault fault = FAULT_INIT;
+	AUTO_WIPE struct buffer out = {0};
+	bool done = exec_run(row->command, SOON, LIMIT, &out, &fault);
+	if (row->output && (!done || !span_equal(buffer_view(&out), span_of(row->output))))
+		fail_msg("`%s`: should give `%s`, came `%.*s` %s", row->command, row->output,
+		         SPAN_ARGS(buffer_view(&out)), fault.text);
+	if (row->output)
+		return;
+	if (done || fault.code != row->code || !strstr(fault.text, row->says))
+		fail_msg("`%s`: should fail with %d `%s`, came %d `%s`", row->command, (int)row->code, row->says,
+		         (int)fault.code, fault.text);
+	if (strstr(fault.text, "canary"))
+		fail_msg("`%s`: the fault repeats what the command wrote: `%s`", row->command, fault.text);
+}
+
+static void test_rows(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		check(&rows[i]);
+}
+
+/* The whole group is gone afterwards: the pipe whose writing end it held has an end. */
+static void test_timeout_kills_the_group(void **state)
+{
+	(void)state;
+	char folder[] = "/tmp/keystile-test-exec-XXXXXX";
+	assert_non_null(mkdtemp(folder));
+	AUTO_FREE char *fifo = memory_format("%s/fifo", folder);
+	AUTO_FREE char *command = memory_format("sh -c 'exec 7<>%s; sleep 60 & sleep 60'", fifo);
+	AUTO_FREE char *make = memory_format("mkfifo %s", fifo);
+	struct fault fault = FAULT_INIT;
+	AUTO_WIPE struct buffer out = {0};
+	assert_true(exec_run(make, SOON, LIMIT, &out, &fault));
+	bool done = exec_run(command, 200, LIMIT, &out, &fault);
+	if (done || fault.code != FAULT_TIMEOUT)
+		fail_msg("came %d %d `%s`, should be a timeout", done, (int)fault.code, fault.text);
+	int fd = open(fifo, O_WRONLY | O_NONBLOCK);
+	bool held = fd >= 0;
+	for (int i = 0; held && i < 100; i++) { /* the last one may take a moment to die */
+		close(fd);
+		poll(NULL, 0, 10);
+		fd = open(fifo, O_WRONLY | O_NONBLOCK);
+		held = fd >= 0;
+	}
+	assert_false(held);
+	unlink(fifo);
+	rmdir(folder);
+}
+
+static void test_inherits_nothing(void **state)
+{
+	(void)state;
+	int fd = open("/etc/passwd", O_RDONLY); /* without O_CLOEXEC, as a library might */
+	assert_true(fd > 2);
+	signal(SIGPIPE, SIG_IGN);
+	struct fault fault = FAULT_INIT;
+	AUTO_WIPE struct buffer out = {0};
+	/* The last seven digits of SigIgn are the signals 1 to 28. */
+	bool done = exec_run("sh -c 'ls /proc/$$/fd | tr -d \"\\n\"; grep SigIgn /proc/$$/status | grep -o .......$'", SOON,
+	                     LIMIT, &out, &fault);
+	signal(SIGPIPE, SIG_DFL);
+	close(fd);
+	if (!done || !span_equal(buffer_view(&out), SPAN("0120000000\n")))
+		fail_msg("the command should have three descriptors and no ignored signal, came `%.*s` %s",
+		         SPAN_ARGS(buffer_view(&out)), fault.text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_timeout_kills_the_group),
+		cmocka_unit_test(test_inherits_nothing),
+	};
+	return cmocka_run_group_tests_name("exec", tests, NULL, NULL);
+}
