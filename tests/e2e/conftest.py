@@ -1,0 +1,105 @@
+"""Fixtures: a Keystile for a test, the servers around it, and what was sent and came where a test fails."""
+
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from peers import wire  # noqa: E402
+from peers.authority import Authority  # noqa: E402
+from peers.keystile import Keystile  # noqa: E402
+from peers.nginx import Nginx  # noqa: E402
+from peers.wire import Origin  # noqa: E402
+
+LAST = ("test_canary.py",)  # looks at what all the others left behind
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name in LAST)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        report.sections.append(("sent and came", wire.show_transcript()))
+        for keystile in getattr(item, "keystiles", []):
+            report.sections.append(("keystile.yaml", keystile.text))
+            report.sections.append(("proxyd's log", keystile.log()[-4000:]))
+
+
+@pytest.fixture(autouse=True)
+def transcript():
+    wire.TRANSCRIPT.clear()
+    yield wire.TRANSCRIPT
+
+
+@pytest.fixture
+def keystile(request, tmp_path):
+    """keystile(CONFIG, secrets={NAME: VALUE}, head={...}, start=True) makes one; all end with the test."""
+    made = request.node.keystiles = []
+
+    def make(config, secrets=None, head=None, start=True, **more):
+        folder = tmp_path / f"keystile{len(made)}"
+        folder.mkdir()
+        one = Keystile(folder, config, secrets, head)
+        made.append(one)
+        return one.start(**more) if start else one
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+@pytest.fixture
+def origin():
+    """origin(SCRIPT) starts a server; what its script asserted fails the test."""
+    made = []
+
+    def make(script=None, **more):
+        made.append(Origin(script, **more))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+    for one in made:
+        for error in one.errors:
+            raise error
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def shared_nginx(tmp_path_factory):
+    server = Nginx(tmp_path_factory.mktemp("nginx"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def shared_nginx_tls(tmp_path_factory, authority):
+    server = Nginx(
+        tmp_path_factory.mktemp("nginx-tls"),
+        certificate=authority.issue("nginx", ["IP:127.0.0.1", "DNS:localhost"]),
+    )
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def nginx(shared_nginx):
+    shared_nginx.forget()
+    return shared_nginx
+
+
+@pytest.fixture
+def nginx_tls(shared_nginx_tls):
+    shared_nginx_tls.forget()
+    return shared_nginx_tls

@@ -1,0 +1,186 @@
+"""Keystile itself: a folder with a configuration and a vault, proxyd in front of it, envgen and creds on it."""
+
+import json
+import os
+import pathlib
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import time
+
+from .evidence import EVIDENCE
+from .wire import Client, note
+
+PROGRAMS = pathlib.Path(os.environ.get("KEYSTILE_PROGRAMS", pathlib.Path(__file__).parents[3] / "build"))
+PATIENCE = float(os.environ.get("KEYSTILE_PATIENCE", "15"))
+
+HEAD = {
+    "listen": "127.0.0.1:{port}",
+    "admin": "127.0.0.1:{admin_port}",
+    "workers": "1",
+    "vault": '{{ file: secrets.vault, key: "file:vault.key" }}',
+    "session": '{{ key: "file:session.key" }}',
+    "audit": "{{ file: audit.jsonl }}",
+    "state": "state",
+}
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def wait_for(condition, what, patience=PATIENCE):
+    """Waits until `condition()` is true, and returns its value."""
+    deadline = time.monotonic() + patience
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"waited {patience} s for {what}"
+        time.sleep(0.01)
+
+
+def clean_environment(**more):
+    """The environment of our own programs: nothing of the machine's proxies, CAs and keys."""
+    return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8", **sanitizer_options(), **more}
+
+
+def sanitizer_options():
+    return {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS") if name in os.environ}
+
+
+class Keystile:
+    """`config` is the part of keystile.yaml behind the usual head; `head` replaces lines of that, None drops one."""
+
+    def __init__(self, folder, config, secrets=None, head=None):
+        self.folder = pathlib.Path(folder)
+        self.port, self.admin_port = free_port(), free_port()
+        lines = {**HEAD, **(head or {})}
+        text = "version: 1\n" + "".join(f"{key}: {value}\n" for key, value in lines.items() if value is not None)
+        self.text = text.format(port=self.port, admin_port=self.admin_port, folder=self.folder) + config
+        self.config = self.folder / "keystile.yaml"
+        self.config.write_text(self.text)
+        self.process = None
+        self.sockets = []
+        self.log_path = self.folder / "proxyd.log"
+        self.secrets = secrets or {}
+        if lines["vault"] or lines["session"]:
+            self.creds("init")
+        for name, value in self.secrets.items():
+            self.creds("set", name, input=value)
+
+    def run(self, program, *arguments, check=True, input=None, env=None, cwd=None):
+        """Runs one of our programs to its end, without a terminal."""
+        result = subprocess.run(
+            [PROGRAMS / program, *arguments], input=input if input is None else input.encode(), capture_output=True,
+            env=clean_environment(**(env or {})), cwd=cwd or self.folder, timeout=60, start_new_session=True,
+        )
+        result.out, result.err = result.stdout.decode(), result.stderr.decode()
+        note(program + " " + shlex.join(map(str, arguments)), "said", result.out + result.err + f"[{result.returncode}]")
+        EVIDENCE.add(f"{program} output", result.stdout + result.stderr)
+        assert not check or result.returncode == 0, f"{program} {arguments}: {result.returncode}: {result.err}"
+        return result
+
+    def creds(self, *arguments, **more):
+        return self.run("creds", "--config", self.config, *arguments, **more)
+
+    def envgen(self, *arguments, **more):
+        return self.run("envgen", "--config", self.config, *arguments, **more)
+
+    def check(self, **more):
+        return self.run("proxyd", "--config", self.config, "--check", check=False, **more)
+
+    def start(self, *arguments, env=None, wait=True, pass_fds=(), launcher=()):
+        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        name = f"\0keystile-test-{os.getpid()}-{self.port}"
+        notify.bind(name)
+        notify.settimeout(0.05)
+        environment = clean_environment(NOTIFY_SOCKET="@" + name[1:], **(env or {}))
+        self.log_file = open(self.log_path, "ab")
+        self.process = subprocess.Popen(
+            [*launcher, PROGRAMS / "proxyd", "--config", self.config, *arguments], stdin=subprocess.DEVNULL,
+            stdout=self.log_file, stderr=self.log_file, env=environment, cwd=self.folder, pass_fds=pass_fds,
+        )
+        self.notify = notify
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        def said_ready():
+            assert self.process.poll() is None, f"proxyd ended ({self.process.returncode}): {self.log()}"
+            try:
+                return b"READY=1" in self.notify.recv(4096)
+            except TimeoutError:
+                return False
+
+        wait_for(said_ready, "READY=1 of proxyd; its log: " + self.log())
+
+    def stop(self, how=signal.SIGTERM, patience=PATIENCE):
+        """Ends proxyd and returns its exit status."""
+        if self.process is None:
+            return None
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        try:
+            status = self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"proxyd did not end within {patience} s of {how!r}; its log: {self.log()}")
+        self.process = None
+        self.notify.close()
+        self.log_file.close()
+        EVIDENCE.add("proxyd's log", self.log())
+        for file in self.folder.glob("*.jsonl"):
+            EVIDENCE.add("audit", file.read_bytes())
+        return status
+
+    def log(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def audit(self, count=None, **match):
+        """The audit lines whose members equal `match`; waits until there are `count`."""
+        path = self.folder / "audit.jsonl"
+
+        def lines():
+            found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+            return [line for line in found if all(line.get(key) == value for key, value in match.items())]
+
+        if count:
+            wait_for(lambda: len(lines()) >= count, f"{count} audit lines with {match}", 5)
+        return lines()
+
+    def client(self, who="client"):
+        return Client(("127.0.0.1", self.port), who)
+
+    def ask(self, data, method="GET"):
+        with self.client() as client:
+            return client.ask(data, method)
+
+    def env_file(self, profile="agent", *arguments):
+        path = self.folder / f"{profile}.env"
+        self.envgen("--profile", profile, "-o", path, *arguments)
+        return path
+
+    def environment(self, profile="agent", *arguments):
+        """What a shell has in its environment once it sourced the file of `envgen --format sh`."""
+        path = self.env_file(profile, *arguments)
+        shell = subprocess.run(
+            ["/bin/sh", "-euc", f". {shlex.quote(str(path))}; env -0"], capture_output=True, check=True,
+            env=clean_environment(),
+        )
+        return dict(item.split("=", 1) for item in shell.stdout.decode().split("\0") if item)
+
+    def proxy_token(self, profile="agent"):
+        """The token of the proxy URL, from HTTP_PROXY."""
+        url = self.environment(profile)["HTTP_PROXY"]
+        return re.match(r"http://[^:]+:([^@]+)@", url).group(1)
+
+    def token(self, name="API_TOKEN", profile="agent"):
+        """A session token, from the variable that carries it."""
+        return self.environment(profile)[name]

@@ -1,0 +1,100 @@
+"""A real nginx on loopback that logs, as JSON lines, what it received."""
+
+import json
+import pathlib
+import subprocess
+
+from .keystile import clean_environment, free_port, wait_for
+from .wire import note
+
+LOGGED = {
+    "method": "$request_method", "uri": "$request_uri", "protocol": "$server_protocol", "host": "$http_host",
+    "authorization": "$http_authorization", "x_api_key": "$http_x_api_key", "cookie": "$http_cookie",
+    "proxy_authorization": "$http_proxy_authorization", "via": "$http_via", "forwarded": "$http_x_forwarded_for",
+    "user_agent": "$http_user_agent", "length": "$content_length", "connection": "$connection", "tls": "$ssl_protocol",
+    "status": "$status",
+}
+
+CONFIG = """
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log notice;
+events {{ worker_connections 256; }}
+http {{
+	log_format seen escape=json '{log}';
+	access_log {folder}/seen.log seen;
+	client_body_temp_path {folder}/body;
+	proxy_temp_path {folder}/proxy;
+	fastcgi_temp_path {folder}/fastcgi;
+	uwsgi_temp_path {folder}/uwsgi;
+	scgi_temp_path {folder}/scgi;
+	client_max_body_size 64m;
+	default_type text/plain;
+	server {{
+		listen 127.0.0.1:{port};
+		{tls}
+		server_name localhost;
+		root {folder}/www;
+		location = /made {{ return 201 "made by $request_method\\n"; }}
+		location = /empty {{ return 204; }}
+		location = /moved {{ return 302 http://$http_host/there?a=b; }}
+		location /say/ {{ return 200 "$request_method $uri\\n"; }}
+		location /files/ {{ alias {folder}/www/; autoindex on; }}
+		{more}
+	}}
+}}
+"""
+
+
+class Nginx:
+    """`more` is what else stands in its server block; `certificate` (two paths) makes it speak TLS."""
+
+    def __init__(self, folder, more="", certificate=None):
+        self.folder = pathlib.Path(folder)
+        self.port = free_port()
+        (self.folder / "www").mkdir(parents=True, exist_ok=True)
+        tls = "ssl_certificate {}; ssl_certificate_key {};".format(*certificate) if certificate else ""
+        log = "{" + ",".join(f'"{key}":"{value}"' for key, value in LOGGED.items()) + "}"
+        text = CONFIG.format(folder=self.folder, port=f"{self.port} ssl" if certificate else self.port, tls=tls, more=more, log=log)
+        (self.folder / "nginx.conf").write_text(text)
+        self.seen_path = self.folder / "seen.log"
+        self.offset = 0
+        self.process = subprocess.Popen(
+            ["/usr/sbin/nginx", "-p", self.folder, "-c", self.folder / "nginx.conf", "-e", self.folder / "error.log"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=clean_environment(),
+        )
+        wait_for(lambda: (self.folder / "nginx.pid").exists() or self.died(), "nginx to start")
+
+    def died(self):
+        if self.process.poll() is not None:
+            raise AssertionError("nginx did not start: " + (self.folder / "error.log").read_text())
+
+    def seen(self, count=1):
+        """What it received since the last call; waits until there are `count` lines."""
+
+        def lines():
+            if not self.seen_path.exists():
+                return []
+            with open(self.seen_path) as file:
+                file.seek(self.offset)
+                return [line for line in file.read().splitlines(keepends=True) if line.endswith("\n")]
+
+        wait_for(lambda: len(lines()) >= count, f"nginx to log {count} requests", 5)
+        found = lines()
+        self.offset += sum(len(line.encode()) for line in found)
+        for line in found:
+            note("nginx", "logged", line)
+        return [json.loads(line) for line in found]
+
+    def forget(self):
+        """Starts a new count for seen()."""
+        self.offset = self.seen_path.stat().st_size if self.seen_path.exists() else 0
+
+    def close(self):
+        self.process.terminate()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
