@@ -1,0 +1,231 @@
+#include "exchange.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "exchange_internal.h"
+#include "inject.h"
+#include "memory.h"
+
+#define SPARES_KEPT 256
+
+struct exchange *exchange_new(struct worker *worker)
+{
+	struct exchange *exchange = worker->spare;
+	if (exchange) {
+		worker->spare = exchange->next_spare;
+		worker->spare_count--;
+	} else {
+		exchange = memory_alloc(sizeof *exchange);
+		exchange->task.run = exchange_run_task;
+		exchange->timer.fire = exchange_on_stall;
+	}
+	exchange->worker = worker;
+	worker->exchanges++;
+	return exchange;
+}
+
+struct arena *exchange_arena(struct exchange *exchange)
+{
+	return &exchange->arena;
+}
+
+struct request *exchange_request(struct exchange *exchange)
+{
+	return &exchange->request;
+}
+
+const struct response *exchange_response(const struct exchange *exchange)
+{
+	return &exchange->response;
+}
+
+uint64_t exchange_clock(void)
+{
+	struct timespec time;
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000;
+}
+
+/* The one place where the state changes. */
+void exchange_become(struct exchange *exchange, enum exchange_state state)
+{
+	static const unsigned char permitted[] = {
+		[EXCHANGE_NEW] = 1u << EXCHANGE_WAITING | 1u << EXCHANGE_ANSWERED | 1u << EXCHANGE_OVER,
+		[EXCHANGE_WAITING] = 1u << EXCHANGE_WAITING | 1u << EXCHANGE_RELAYING | 1u << EXCHANGE_ANSWERED |
+		                     1u << EXCHANGE_OVER,
+		[EXCHANGE_RELAYING] = 1u << EXCHANGE_BROKEN | 1u << EXCHANGE_OVER,
+		[EXCHANGE_ANSWERED] = 1u << EXCHANGE_OVER,
+		[EXCHANGE_BROKEN] = 1u << EXCHANGE_OVER,
+		[EXCHANGE_OVER] = 1u << EXCHANGE_NEW,
+	};
+	if (!(permitted[exchange->state] & 1u << state))
+		abort();
+	exchange->state = state;
+}
+
+/* What could not be told to the front from within one of its own calls. */
+void exchange_run_task(struct loop_task *task)
+{
+	struct exchange *exchange = (struct exchange *)((char *)task - offsetof(struct exchange, task));
+	exchange->table->respond(exchange->front);
+}
+
+void exchange_answer(struct exchange *exchange)
+{
+	struct response *response = &exchange->response;
+	*response = (struct response){0};
+	exchange_become(exchange, EXCHANGE_ANSWERED);
+	problem_response(&exchange->problem, &exchange->arena, response, &exchange->own_body);
+	response->body = (struct body_framing){BODY_LENGTH, exchange->own_body.length};
+	loop_timer_stop(exchange->worker->loop, &exchange->timer);
+	loop_later(exchange->worker->loop, &exchange->task);
+}
+
+static void begin(struct exchange *exchange, const struct way *way, const struct front_table *table, void *front)
+{
+	exchange->way = way;
+	exchange->table = table;
+	exchange->front = front;
+	exchange->snapshot = snapshot_ref(exchange->worker->snapshot);
+	exchange->started = exchange_clock();
+	exchange->judgement.way = way->kind;
+	audit_id(exchange->worker->audit, exchange->id);
+}
+
+void exchange_refuse(struct exchange *exchange, const struct way *way, unsigned status, const char *reason,
+                     const char *detail, const struct front_table *table, void *front)
+{
+	begin(exchange, way, table, front);
+	problem_set(&exchange->problem, status, reason, detail, NULL);
+	exchange_answer(exchange);
+}
+
+/* The body's limit, where one is said: 413 before the first byte is taken. */
+static bool body_fits(struct exchange *exchange)
+{
+	const struct config_credential *credential = exchange->judgement.credential;
+	uint64_t limit = credential && credential->body ? credential->body : exchange->worker->server->limits.body;
+	exchange->body_limit = limit ? limit : UINT64_MAX;
+	if (exchange->request.body.kind != BODY_LENGTH || exchange->request.body.length <= exchange->body_limit)
+		return true;
+	return exchange_too_large(exchange);
+}
+
+bool exchange_too_large(struct exchange *exchange)
+{
+	return problem_set(&exchange->problem, 413, "body_too_large",
+	                   arena_format(&exchange->arena, "the request body is longer than %llu bytes",
+	                                (unsigned long long)exchange->body_limit),
+	                   "send less, or raise limits.body or the credential's body");
+}
+
+/* `audit: required`: no line on file, no injection. */
+static bool audit_start(struct exchange *exchange)
+{
+	if (!audit_required(exchange->worker->server->audit))
+		return true;
+	struct audit_record record;
+	exchange_fill_record(exchange, &record, "start");
+	if (audit_write(exchange->worker->audit, &record) && audit_flush(exchange->worker->audit))
+		return true;
+	exchange->problem.retry_after = 10;
+	return problem_set(&exchange->problem, 503, "audit_unavailable", "the audit log cannot be written",
+	                   "make room for it, or set audit.required to false");
+}
+
+/* From a judged request to one that is on its way up. */
+static bool prepare(struct exchange *exchange)
+{
+	struct worker *worker = exchange->worker;
+	if (!judge_request(exchange->snapshot, &worker->server->own, exchange->way, &exchange->request, &exchange->arena,
+	                   &exchange->judgement, &exchange->problem))
+		return false;
+	if (!body_fits(exchange))
+		return false;
+	if (!inject_request(exchange->snapshot, &exchange->judgement, &exchange->request, &exchange->arena,
+	                    &exchange->outgoing, &exchange->injected, &exchange->problem))
+		return false;
+	return exchange_find_destination(exchange) && audit_start(exchange);
+}
+
+void exchange_start(struct exchange *exchange, const struct way *way, const struct front_table *table, void *front)
+{
+	begin(exchange, way, table, front);
+	if (!prepare(exchange)) {
+		exchange_answer(exchange);
+		return;
+	}
+	exchange->body_complete = exchange->request.body.kind == BODY_NONE ||
+	                          (exchange->request.body.kind == BODY_LENGTH && exchange->request.body.length == 0);
+	exchange_send_upstream(exchange, false);
+}
+
+void exchange_progress(struct exchange *exchange)
+{
+	const struct config_credential *credential = exchange->judgement.credential;
+	const struct config_limits *limits = &exchange->worker->server->limits;
+	uint64_t idle = credential && credential->response_idle ? credential->response_idle : limits->response_idle;
+	if (!exchange->body_complete && !exchange->upload_blocked)
+		idle = limits->body_idle;
+	if (exchange->state == EXCHANGE_WAITING || exchange->state == EXCHANGE_RELAYING)
+		loop_timer_set(exchange->worker->loop, &exchange->timer, idle);
+}
+
+static void release_upstream(struct exchange *exchange)
+{
+	if (!exchange->upstream)
+		return;
+	exchange->upstream->table->release(exchange->upstream);
+	exchange->upstream = NULL;
+}
+
+/* Back to the first state, the arena's memory kept. What may have held a secret is wiped. */
+static void recycle(struct exchange *exchange)
+{
+	struct worker *worker = exchange->worker;
+	struct arena arena = exchange->arena;
+	struct loop_task task = {.run = exchange_run_task};
+	struct loop_timer timer = {.fire = exchange_on_stall};
+	if (exchange->injected)
+		arena_wipe(&arena);
+	else
+		arena_reset(&arena);
+	buffer_wipe(&exchange->replay);
+	worker->exchanges--;
+	if (worker->spare_count >= SPARES_KEPT) {
+		arena_free(&arena);
+		free(exchange);
+		return;
+	}
+	*exchange = (struct exchange){.arena = arena, .task = task, .timer = timer, .next_spare = worker->spare};
+	worker->spare = exchange;
+	worker->spare_count++;
+}
+
+void exchange_end(struct exchange *exchange, bool delivered)
+{
+	struct worker *worker = exchange->worker;
+	struct audit_record record;
+	exchange->gone = !delivered && exchange->state != EXCHANGE_BROKEN && exchange->state != EXCHANGE_ANSWERED;
+	loop_timer_stop(worker->loop, &exchange->timer);
+	loop_later_cancel(worker->loop, &exchange->task);
+	release_upstream(exchange);
+	if (exchange->snapshot) {
+		exchange_fill_record(exchange, &record, "end");
+		audit_write(worker->audit, &record);
+		snapshot_unref(exchange->snapshot);
+	}
+	exchange_become(exchange, EXCHANGE_OVER);
+	recycle(exchange);
+}
+
+void exchange_free_spares(struct worker *worker)
+{
+	while (worker->spare) {
+		struct exchange *exchange = worker->spare;
+		worker->spare = exchange->next_spare;
+		arena_free(&exchange->arena);
+		free(exchange);
+	}
+}

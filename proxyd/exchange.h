@@ -1,0 +1,64 @@
+/* One request and its response, whatever the way in and the way out (DESIGN: exchange).
+ *
+ * A front starts it, pushes the request body into it, is told when a response is there, and pulls the response body out
+ * of it. The exchange judges, injects, finds an upstream, repeats where that is allowed, answers problems itself and
+ * writes the audit line. One worker's thread; no call blocks; the front's functions are never called from within the
+ * front's own calls, except that exchange_start() may call none and leaves the first event to the end of the round. */
+#ifndef KEYSTILE_EXCHANGE_H
+#define KEYSTILE_EXCHANGE_H
+
+#include "worker.h"
+
+struct front_table {
+	/* The upstream asks for the body: its 100 (Continue). */
+	void (*proceed)(void *front);
+	/* Another 1xx. Spans valid during the call. */
+	void (*interim)(void *front, const struct response *interim);
+	/* The response head is there, exchange_response(): of the upstream, or a problem of ours. */
+	void (*respond)(void *front);
+	/* exchange_read() has something to say again. */
+	void (*readable)(void *front);
+	/* exchange_write() takes bytes again. */
+	void (*writable)(void *front);
+	/* The response cannot be completed, or the client does not take it: end the connection, not cleanly. */
+	void (*abort)(void *front);
+};
+
+/* A fresh exchange with an empty arena, in which the front builds the request. */
+struct exchange *exchange_new(struct worker *worker);
+struct arena *exchange_arena(struct exchange *exchange);
+/* The request to fill in; spans into the arena or into memory that lives as long as the exchange. */
+struct request *exchange_request(struct exchange *exchange);
+
+/* Judges the request and sends it on its way. `way` must outlive the exchange. The request was checked by
+ * codec_request_check(); if that failed, exchange_refuse() instead. */
+void exchange_start(struct exchange *exchange, const struct way *way, const struct front_table *table, void *front);
+/* Answers with a problem and nothing else: for what the front found wrong. `detail` static or in the arena. */
+void exchange_refuse(struct exchange *exchange, const struct way *way, unsigned status, const char *reason,
+                     const char *detail, const struct front_table *table, void *front);
+
+/* Request body. Returns how many bytes were taken; fewer than `size`: wait for `writable`. Once the response is decided
+ * (a problem, or an upstream that answered early) everything is taken and dropped. */
+size_t exchange_write(struct exchange *exchange, const void *bytes, size_t size);
+/* The body is complete. `trailers` may be NULL; copied. */
+void exchange_finish(struct exchange *exchange, const struct fields *trailers);
+
+/* Valid from `respond` until exchange_end(). Hop-by-hop fields, framing fields and Alt-Svc are out, Location rewritten. */
+const struct response *exchange_response(const struct exchange *exchange);
+/* Response body: the count, 0 at the end, UPSTREAM_READ_AGAIN or UPSTREAM_READ_ERROR (upstream.h). */
+ssize_t exchange_read(struct exchange *exchange, void *bytes, size_t size);
+/* How much exchange_read() would give at once; `*whole` where that is all there is. */
+size_t exchange_ready(struct exchange *exchange, bool *whole);
+const struct fields *exchange_trailers(struct exchange *exchange); /* after exchange_read() said 0; may be NULL */
+
+/* Some progress towards the client was made: the stall timer starts again. */
+void exchange_progress(struct exchange *exchange);
+
+/* The end, of every exchange, once: with `delivered` the client got all of the response; without, it went away, which
+ * ends the upstream's request too. Writes the audit line and frees. */
+void exchange_end(struct exchange *exchange, bool delivered);
+
+/* Frees the worker's spare exchanges. */
+void exchange_free_spares(struct worker *worker);
+
+#endif

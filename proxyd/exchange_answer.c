@@ -1,0 +1,88 @@
+/* What of an upstream's response head goes on to the client, and what of an exchange goes into the audit. */
+#include "exchange_internal.h"
+
+/* Fields that end at this hop, that framing writes anew, or that would lead around the proxy (SPEC §3). */
+static const struct span dropped[] = {
+	SPAN("connection"),          SPAN("keep-alive"), SPAN("proxy-connection"), SPAN("proxy-authenticate"),
+	SPAN("proxy-authentication-info"), SPAN("te"),   SPAN("transfer-encoding"), SPAN("upgrade"),
+	SPAN("alt-svc"),
+};
+
+static bool is_dropped(struct span name)
+{
+	for (size_t i = 0; i < sizeof dropped / sizeof *dropped; i++)
+		if (span_equal_nocase(name, dropped[i]))
+			return true;
+	return false;
+}
+
+static bool stays(const struct response *response, struct span name, bool nominations)
+{
+	if (is_dropped(name))
+		return false;
+	/* Without a body (HEAD, 304) Content-Length tells of the representation; with one, framing writes it. */
+	if (span_equal_nocase(name, SPAN("content-length")))
+		return response->body.kind == BODY_NONE;
+	return !nominations || !fields_list_has(&response->fields, SPAN("connection"), name);
+}
+
+const struct response *exchange_filter(struct exchange *exchange, const struct response *response)
+{
+	bool nominations = fields_find(&response->fields, SPAN("connection")) != NULL;
+	struct response *out = arena_alloc(&exchange->arena, sizeof *out);
+	*out = *response;
+	out->fields = (struct fields){0};
+	for (size_t i = 0; i < response->fields.count; i++) {
+		struct field field = response->fields.list[i];
+		if (stays(response, field.name, nominations))
+			fields_add(&out->fields, &exchange->arena, field.name, field.value);
+	}
+	return out;
+}
+
+/* Nothing of the exchange decides twice: the verdict follows from its state and its problem. */
+static enum audit_verdict verdict_of(const struct exchange *exchange)
+{
+	if (exchange->gone || exchange->state == EXCHANGE_BROKEN)
+		return AUDIT_FAIL;
+	if (exchange->problem.status == 0)
+		return AUDIT_ALLOW;
+	return exchange->problem.status < 500 && exchange->problem.status != 408 ? AUDIT_DENY : AUDIT_FAIL;
+}
+
+static const char *reason_of(const struct exchange *exchange)
+{
+	if (exchange->gone)
+		return "client_gone";
+	if (exchange->state == EXCHANGE_BROKEN)
+		return exchange->stalled ? "stalled" : "upstream_cut";
+	return exchange->problem.reason;
+}
+
+void exchange_fill_record(const struct exchange *exchange, struct audit_record *record, const char *event)
+{
+	const struct judgement *judgement = &exchange->judgement;
+	uint64_t now = exchange_clock();
+	*record = (struct audit_record){
+		.event = event,
+		.profile = judgement->profile ? judgement->profile->name : exchange->way->profile,
+		.client = exchange->way->client,
+		.way = way_name(judgement->way),
+		.credential = judgement->credential ? judgement->credential->name : NULL,
+		.method = exchange->request.method,
+		.path = judgement->path,
+		.port = judgement->port,
+		.verdict = verdict_of(exchange),
+		.rule = exchange->problem.rule ? exchange->problem.rule : judgement->rule,
+		.reason = reason_of(exchange),
+		.injected = exchange->injected,
+		.status = exchange->response.status,
+		.bytes_up = exchange->bytes_up,
+		.bytes_down = exchange->bytes_down,
+		.first_us = exchange->first ? exchange->first - exchange->started : 0,
+		.total_us = now - exchange->started,
+	};
+	memcpy(record->id, exchange->id, sizeof record->id);
+	if (judgement->host.length > 0)
+		record->host = host_span(&judgement->host);
+}

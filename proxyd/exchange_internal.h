@@ -1,0 +1,70 @@
+/* What the files of the exchange share: exchange.c (life, judging), exchange_upstream.c (sending, repeating, failures,
+ * bodies), exchange_answer.c (response heads, audit records). */
+#ifndef KEYSTILE_EXCHANGE_INTERNAL_H
+#define KEYSTILE_EXCHANGE_INTERNAL_H
+
+#include "exchange.h"
+
+enum exchange_state {
+	EXCHANGE_NEW,      /* the front fills in the request */
+	EXCHANGE_WAITING,  /* on its way: no final response head yet */
+	EXCHANGE_RELAYING, /* the upstream's response is being passed on */
+	EXCHANGE_ANSWERED, /* a problem of ours is the response */
+	EXCHANGE_BROKEN,   /* the response broke behind its head */
+	EXCHANGE_OVER,
+};
+
+struct exchange {
+	enum exchange_state state;
+	struct worker *worker;
+	struct exchange *next_spare;
+	struct arena arena;
+	struct loop_task task; /* tells the front of an answer that was decided within its own call */
+	struct loop_timer timer;
+	const struct way *way;
+	const struct front_table *table;
+	void *front;
+	struct snapshot *snapshot;
+	struct request request;   /* as the client sent it */
+	struct request outgoing;  /* as it goes up: holds secrets */
+	struct judgement judgement;
+	struct destination destination;
+	struct problem problem;
+	struct upstream *upstream;
+	struct response response;
+	struct span own_body;     /* EXCHANGE_ANSWERED */
+	size_t own_body_read;
+	struct buffer replay;     /* the body so far, while the request might have to be repeated */
+	bool replay_whole;        /* `replay` has all of what was taken */
+	bool injected;
+	bool body_complete;       /* the client's body has ended */
+	bool upload_blocked;      /* the upstream took less than it was given */
+	bool finish_pending;      /* finish() waits until a repeat has written the replay */
+	bool repeated;
+	bool gone;                /* the client went away */
+	bool stalled;             /* the response stopped coming, or the client stopped taking it */
+	struct fields trailers;   /* of the request */
+	size_t replay_written;
+	uint64_t body_limit, bytes_up, bytes_down;
+	uint64_t started, first;  /* microseconds, exchange_clock() */
+	char id[20];
+};
+
+uint64_t exchange_clock(void);
+void exchange_become(struct exchange *exchange, enum exchange_state state);
+void exchange_run_task(struct loop_task *task);
+void exchange_on_stall(struct loop_timer *timer);
+
+/* Makes exchange->problem the response and tells the front at the end of the round. */
+void exchange_answer(struct exchange *exchange);
+bool exchange_too_large(struct exchange *exchange); /* sets the problem; returns false */
+
+/* Fills exchange->destination from the judgement; false with a problem where a `ca:` did not load. */
+bool exchange_find_destination(struct exchange *exchange);
+void exchange_send_upstream(struct exchange *exchange, bool fresh);
+
+/* The upstream's response with the fields that stay, Location rewritten; in the arena. */
+const struct response *exchange_filter(struct exchange *exchange, const struct response *response);
+void exchange_fill_record(const struct exchange *exchange, struct audit_record *record, const char *event);
+
+#endif

@@ -1,0 +1,309 @@
+/* Sending a judged request up, repeating it where that is allowed, and telling failures as problems. */
+#include "exchange_internal.h"
+
+#define REPLAY_LIMIT (64 * 1024)
+
+bool exchange_find_destination(struct exchange *exchange)
+{
+	const struct judgement *judgement = &exchange->judgement;
+	const char *why = NULL;
+	exchange->destination = (struct destination){
+		.tls = judgement->tls,
+		.host = judgement->host,
+		.port = judgement->port,
+		.policy = {judgement->private_allowed, judgement->loopback_allowed, judgement->literal_allowed},
+		.profile = judgement->profile ? judgement->profile->name : NULL,
+	};
+	if (!judgement->tls)
+		return true;
+	exchange->destination.trust = snapshot_trust(exchange->snapshot, judgement->credential, &why);
+	if (exchange->destination.trust)
+		return true;
+	return problem_set(&exchange->problem, 503, "trust_unavailable",
+	                   arena_format(&exchange->arena, "the upstream's certificate cannot be verified: %s", why),
+	                   "mend `ca:` of the credential and restart proxyd");
+}
+
+/* What each failure is to the client. */
+struct failure_row {
+	unsigned status;
+	const char *reason, *error; /* RFC 9209 §2.3 */
+	const char *hint;
+};
+
+static const struct failure_row upstream_rows[] = {
+	[UPSTREAM_OK] = {502, "upstream_failed", "proxy_internal_error", NULL},
+	[UPSTREAM_DIAL] = {502, "upstream_failed", "destination_unavailable", NULL},
+	[UPSTREAM_TLS] = {502, "upstream_certificate", "tls_certificate_error",
+	                  "if the upstream's certificate has a CA of its own, name it in the credential's `ca:`; if it "
+	                  "speaks plain HTTP, write http:// in `upstream:`"},
+	[UPSTREAM_HANDSHAKE_TIME] = {504, "handshake_timeout", "connection_timeout",
+	                             "see whether the upstream speaks TLS on this port, or raise limits.handshake"},
+	[UPSTREAM_CLOSED] = {502, "upstream_closed", "http_response_incomplete",
+	                     "if the upstream speaks TLS on this port, write https:// in `upstream:`"},
+	[UPSTREAM_MALFORMED] = {502, "upstream_malformed", "http_protocol_error",
+	                        "if the upstream speaks TLS on this port, write https:// in `upstream:`"},
+	[UPSTREAM_HEAD_TOO_LARGE] = {502, "upstream_head_too_large", "http_response_header_section_size",
+	                             "raise limits.head"},
+	[UPSTREAM_CUT] = {502, "upstream_cut", "http_response_incomplete", NULL},
+};
+
+static const struct failure_row dial_rows[] = {
+	[DIAL_OK] = {502, "upstream_failed", "proxy_internal_error", NULL},
+	[DIAL_REFUSED_ADDRESS] = {403, "address_refused", "destination_ip_prohibited",
+	                          "name the address itself, or a CIDR that holds it, in the profile's `hosts:` to allow it"},
+	[DIAL_OWN_LISTENER] = {403, "own_listener", "destination_ip_prohibited", "proxyd never dials itself"},
+	[DIAL_DNS] = {502, "dns", "dns_error", "see whether the name is right, and whether proxyd's host can resolve it"},
+	[DIAL_CONNECT] = {502, "connect", "connection_refused", "see whether the upstream is up and listens there"},
+	[DIAL_TIMEOUT] = {504, "connect_timeout", "connection_timeout", "see whether the upstream is up, or raise limits.connect"},
+	[DIAL_RESOURCES] = {503, "resources", "proxy_internal_error", "raise the limit on open files"},
+};
+
+static void problem_of(struct exchange *exchange, const struct upstream_error *error)
+{
+	const struct failure_row *row =
+		error->failure == UPSTREAM_DIAL ? &dial_rows[error->dial] : &upstream_rows[error->failure];
+	problem_set(&exchange->problem, row->status, row->reason,
+	            arena_format(&exchange->arena, "%s: %s", exchange->judgement.host.name, error->text), row->hint);
+	exchange->problem.error = row->error;
+	if (row->status == 503)
+		exchange->problem.retry_after = 1;
+}
+
+/* Passes on what a repeat still has to write, then the end of the body. */
+static void push_replay(struct exchange *exchange)
+{
+	struct upstream *upstream = exchange->upstream;
+	struct span rest = span_from(buffer_view(&exchange->replay), exchange->replay_written);
+	if (rest.length > 0)
+		exchange->replay_written += upstream->table->write(upstream, rest.data, rest.length);
+	if (exchange->replay_written < exchange->replay.length)
+		return;
+	if (exchange->finish_pending) {
+		exchange->finish_pending = false;
+		upstream->table->finish(upstream, &exchange->trailers);
+	}
+}
+
+static void on_connected(void *context)
+{
+	exchange_progress(context);
+}
+
+static void on_interim(void *context, const struct response *interim)
+{
+	struct exchange *exchange = context;
+	exchange_progress(exchange);
+	if (interim->status == 100)
+		exchange->table->proceed(exchange->front);
+	else
+		exchange->table->interim(exchange->front, exchange_filter(exchange, interim));
+}
+
+static void on_head(void *context, const struct response *response)
+{
+	struct exchange *exchange = context;
+	exchange->first = exchange_clock();
+	exchange_become(exchange, EXCHANGE_RELAYING);
+	exchange->response = *exchange_filter(exchange, response);
+	exchange_progress(exchange);
+	exchange->table->respond(exchange->front);
+}
+
+static void on_readable(void *context)
+{
+	struct exchange *exchange = context;
+	exchange_progress(exchange);
+	exchange->table->readable(exchange->front);
+}
+
+static void on_writable(void *context)
+{
+	struct exchange *exchange = context;
+	if (exchange->replay_written < exchange->replay.length || exchange->finish_pending)
+		push_replay(exchange);
+	if (exchange->replay_written < exchange->replay.length)
+		return;
+	exchange->upload_blocked = false;
+	exchange_progress(exchange);
+	if (!exchange->body_complete)
+		exchange->table->writable(exchange->front);
+}
+
+static void drop_upstream(struct exchange *exchange)
+{
+	exchange->upstream->table->release(exchange->upstream);
+	exchange->upstream = NULL;
+}
+
+/* SPEC §3: once more, on a new connection, where a reused one gave not one byte back, if the method is idempotent or
+ * nothing was written; and only if what was taken of the body is still here. */
+static bool may_repeat(const struct exchange *exchange, const struct upstream_error *error)
+{
+	return error->reused && error->unanswered && !exchange->repeated &&
+	       (error->unsent || method_is_idempotent(exchange->request.method)) &&
+	       (exchange->bytes_up == 0 || exchange->replay_whole);
+}
+
+static void repeat(struct exchange *exchange)
+{
+	exchange->repeated = true;
+	exchange->replay_written = 0;
+	exchange->finish_pending = exchange->body_complete && exchange->request.body.kind != BODY_NONE &&
+	                           !(exchange->request.body.kind == BODY_LENGTH && exchange->request.body.length == 0);
+	exchange_send_upstream(exchange, true);
+	if (exchange->replay.length > 0 || exchange->finish_pending)
+		push_replay(exchange);
+}
+
+static void on_failed(void *context, const struct upstream_error *error)
+{
+	struct exchange *exchange = context;
+	if (exchange->state == EXCHANGE_RELAYING) {
+		/* exchange_read() tells the front. */
+		exchange->table->readable(exchange->front);
+		return;
+	}
+	struct upstream_error copy = *error;
+	drop_upstream(exchange);
+	if (may_repeat(exchange, &copy)) {
+		repeat(exchange);
+		return;
+	}
+	problem_of(exchange, &copy);
+	exchange_answer(exchange);
+}
+
+static const struct upstream_events events = {
+	.connected = on_connected,
+	.interim = on_interim,
+	.head = on_head,
+	.readable = on_readable,
+	.writable = on_writable,
+	.failed = on_failed,
+};
+
+void exchange_send_upstream(struct exchange *exchange, bool fresh)
+{
+	exchange_become(exchange, EXCHANGE_WAITING);
+	exchange->replay_whole = true;
+	exchange->upstream = upstream_h1_start(exchange->worker->pool, &exchange->destination, &exchange->outgoing, fresh,
+	                                       &events, exchange);
+	exchange_progress(exchange);
+}
+
+/* The stall timer: whose turn was it? */
+void exchange_on_stall(struct loop_timer *timer)
+{
+	struct exchange *exchange = (struct exchange *)((char *)timer - offsetof(struct exchange, timer));
+	if (exchange->state == EXCHANGE_RELAYING) {
+		exchange->stalled = true;
+		exchange_become(exchange, EXCHANGE_BROKEN);
+		exchange->table->abort(exchange->front);
+		return;
+	}
+	drop_upstream(exchange);
+	if (!exchange->body_complete && !exchange->upload_blocked) {
+		problem_set(&exchange->problem, 408, "body_late", "the request body stopped coming",
+		            "send it without a pause, or raise limits.body_idle");
+	} else {
+		problem_set(&exchange->problem, 504, "response_late",
+		            arena_format(&exchange->arena, "%s did not answer in time", exchange->judgement.host.name),
+		            "raise limits.response_idle, or the credential's response_idle");
+		exchange->problem.error = "http_response_timeout";
+	}
+	exchange_answer(exchange);
+}
+
+/* Keeps a copy of the body as long as the request might have to be repeated with it. */
+static void keep_replay(struct exchange *exchange, const void *bytes, size_t size)
+{
+	if (!exchange->replay_whole)
+		return;
+	if (method_is_idempotent(exchange->request.method) && exchange->replay.length + size <= REPLAY_LIMIT) {
+		buffer_append(&exchange->replay, bytes, size);
+		exchange->replay_written = exchange->replay.length;
+		return;
+	}
+	exchange->replay_whole = false;
+	buffer_wipe(&exchange->replay);
+	exchange->replay_written = 0;
+}
+
+size_t exchange_write(struct exchange *exchange, const void *bytes, size_t size)
+{
+	if (exchange->state != EXCHANGE_WAITING && exchange->state != EXCHANGE_RELAYING)
+		return size;
+	if (exchange->replay_written < exchange->replay.length) {
+		exchange->upload_blocked = true;
+		return 0;
+	}
+	size_t taken = exchange->upstream->table->write(exchange->upstream, bytes, size);
+	exchange->bytes_up += taken;
+	exchange->upload_blocked = taken < size;
+	if (taken > 0)
+		keep_replay(exchange, bytes, taken);
+	exchange_progress(exchange);
+	if (exchange->bytes_up > exchange->body_limit && exchange->state == EXCHANGE_WAITING) {
+		drop_upstream(exchange);
+		exchange_too_large(exchange);
+		exchange_answer(exchange);
+		return size;
+	}
+	return taken;
+}
+
+void exchange_finish(struct exchange *exchange, const struct fields *trailers)
+{
+	exchange->body_complete = true;
+	if (exchange->state != EXCHANGE_WAITING && exchange->state != EXCHANGE_RELAYING)
+		return;
+	for (size_t i = 0; trailers && i < trailers->count; i++)
+		fields_add(&exchange->trailers, &exchange->arena, arena_span(&exchange->arena, trailers->list[i].name),
+		           arena_span(&exchange->arena, trailers->list[i].value));
+	if (exchange->replay_written < exchange->replay.length)
+		exchange->finish_pending = true;
+	else
+		exchange->upstream->table->finish(exchange->upstream, &exchange->trailers);
+	exchange_progress(exchange);
+}
+
+static ssize_t read_own(struct exchange *exchange, void *bytes, size_t size)
+{
+	struct span rest = span_from(exchange->own_body, exchange->own_body_read);
+	if (size > rest.length)
+		size = rest.length;
+	memcpy(bytes, rest.data, size);
+	exchange->own_body_read += size;
+	exchange->bytes_down += size;
+	return (ssize_t)size;
+}
+
+ssize_t exchange_read(struct exchange *exchange, void *bytes, size_t size)
+{
+	if (exchange->state == EXCHANGE_ANSWERED)
+		return read_own(exchange, bytes, size);
+	if (exchange->state != EXCHANGE_RELAYING)
+		return UPSTREAM_READ_ERROR;
+	ssize_t count = exchange->upstream->table->read(exchange->upstream, bytes, size);
+	if (count > 0) {
+		exchange->bytes_down += (uint64_t)count;
+		exchange_progress(exchange);
+	} else if (count == UPSTREAM_READ_ERROR) {
+		exchange_become(exchange, EXCHANGE_BROKEN);
+	}
+	return count;
+}
+
+size_t exchange_ready(struct exchange *exchange, bool *whole)
+{
+	*whole = true;
+	if (exchange->state == EXCHANGE_ANSWERED)
+		return exchange->own_body.length - exchange->own_body_read;
+	return exchange->upstream->table->ready(exchange->upstream, whole);
+}
+
+const struct fields *exchange_trailers(struct exchange *exchange)
+{
+	return exchange->state == EXCHANGE_RELAYING ? exchange->upstream->table->trailers(exchange->upstream) : NULL;
+}

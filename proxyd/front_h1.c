@@ -1,0 +1,421 @@
+#include "front_h1_internal.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "memory.h"
+
+#define POOL_BYTES (40 * 1024) /* zeroed per request: no larger than a head of limits.head and a response head need */
+
+static struct client *client_of_timer(struct loop_timer *timer)
+{
+	return (struct client *)((char *)timer - offsetof(struct client, timer));
+}
+
+void front_h1_suspend(struct client *client)
+{
+	client->suspended = true;
+	MHD_suspend_connection(client->connection);
+}
+
+void front_h1_resume(struct client *client)
+{
+	if (!client->suspended)
+		return;
+	client->suspended = false;
+	MHD_resume_connection(client->connection);
+	loop_later(client->front->worker->loop, &client->front->run);
+}
+
+void front_h1_close(struct client *client)
+{
+	client->state = CLIENT_CLOSE;
+	/* Where libmicrohttpd waits for the socket, this is what ends its wait. */
+	shutdown(client->fd, SHUT_RDWR);
+	front_h1_resume(client);
+}
+
+/* --- the request, as libmicrohttpd gives it --- */
+
+/* The raw request-target; the `url` of the handler is decoded, and cut at %00. */
+static void *on_request_line(void *context, const char *target, struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct client *client = info->socket_context;
+	(void)context;
+	client->state = CLIENT_HEAD;
+	client->exchange = exchange_new(client->front->worker);
+	exchange_request(client->exchange)->target = arena_span(exchange_arena(client->exchange), span_of(target));
+	return client;
+}
+
+struct collect {
+	struct fields *fields;
+	struct arena *arena;
+	const char *end;   /* where the last line must have ended at the earliest */
+	size_t head_bytes; /* what the fields take up in a head as RFC 9112 has it, blanks before values included */
+	bool odd;
+};
+
+static enum MHD_Result collect_field(void *context, enum MHD_ValueKind kind, const char *name, size_t name_length,
+                                     const char *value, size_t value_length)
+{
+	struct collect *collect = context;
+	struct span value_span = {value ? value : "", value_length};
+	(void)kind;
+	/* Both point into the read buffer, so the bytes between them are the colon and blanks, and nothing else fits. */
+	ptrdiff_t gap = value ? value - (name + name_length) : 1;
+	if (gap < 1 || gap > 1024)
+		collect->odd = true;
+	else
+		collect->head_bytes += name_length + (size_t)gap + value_length + 2;
+	fields_add(collect->fields, collect->arena, (struct span){name, name_length}, span_trim(value_span));
+	return MHD_YES;
+}
+
+/* Is the head that libmicrohttpd read just what it gave us? A fold, a NUL, a bare LF or a dropped line makes a difference. */
+static bool head_is_whole(struct client *client, const struct collect *collect, const char *method, const char *version)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(client->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	size_t line = strlen(method) + 1 + exchange_request(client->exchange)->target.length + 1 + strlen(version) + 2;
+	return !collect->odd && info && info->header_size == line + collect->head_bytes + 2;
+}
+
+static bool read_head(struct client *client, const char *method, const char *version)
+{
+	struct request *request = exchange_request(client->exchange);
+	struct collect collect = {.fields = &request->fields, .arena = exchange_arena(client->exchange)};
+	request->method = span_of(method);
+	request->minor = strcmp(version, MHD_HTTP_VERSION_1_0) == 0 ? 0 : 1;
+	MHD_get_connection_values_n(client->connection, MHD_HEADER_KIND, collect_field, &collect);
+	return head_is_whole(client, &collect, method, version) &&
+	       (request->minor == 0 || strcmp(version, MHD_HTTP_VERSION_1_1) == 0);
+}
+
+static bool has_body(const struct request *request)
+{
+	return request->body.kind == BODY_CHUNKED || (request->body.kind == BODY_LENGTH && request->body.length > 0);
+}
+
+static enum MHD_Result first_call(struct client *client, const char *method, const char *version)
+{
+	struct request *request = exchange_request(client->exchange);
+	const char *why = "has a head that can be read in two ways";
+	loop_timer_stop(client->front->worker->loop, &client->timer);
+	bool whole = read_head(client, method, version);
+	enum codec_result result = whole ? codec_request_check(request, &why) : CODEC_BAD;
+	if (result != CODEC_DONE) {
+		const char *detail = arena_format(exchange_arena(client->exchange), "the request %s", why);
+		bool coding = result == CODEC_CODING;
+		exchange_refuse(client->exchange, &client->way, coding ? 501 : 400, coding ? "transfer_coding" : "malformed",
+		                detail, &front_h1_table, client);
+		client->state = CLIENT_WAIT;
+		front_h1_suspend(client);
+		return MHD_YES;
+	}
+	exchange_start(client->exchange, &client->way, &front_h1_table, client);
+	if (!has_body(request)) {
+		client->state = CLIENT_WAIT;
+		front_h1_suspend(client);
+	} else if (request->minor == 1 && fields_list_has(&request->fields, SPAN("expect"), SPAN("100-continue"))) {
+		client->state = CLIENT_EXPECT;
+		front_h1_suspend(client);
+	} else {
+		client->state = CLIENT_BODY;
+	}
+	return MHD_YES;
+}
+
+static void finish_body(struct client *client)
+{
+	struct fields trailers = {0};
+	struct collect collect = {.fields = &trailers, .arena = exchange_arena(client->exchange)};
+	MHD_get_connection_values_n(client->connection, MHD_FOOTER_KIND, collect_field, &collect);
+	client->state = CLIENT_WAIT;
+	front_h1_suspend(client);
+	exchange_finish(client->exchange, &trailers);
+}
+
+static enum MHD_Result take_body(struct client *client, const char *bytes, size_t *size)
+{
+	if (*size == 0) {
+		finish_body(client);
+		return MHD_YES;
+	}
+	size_t taken = exchange_write(client->exchange, bytes, *size);
+	*size -= taken;
+	if (*size > 0)
+		front_h1_suspend(client);
+	return MHD_YES;
+}
+
+/* While the response is written past libmicrohttpd, what still comes of the request is read and dropped. */
+static enum MHD_Result drop_body(struct client *client, size_t *size)
+{
+	if (*size > 0) {
+		*size = 0;
+		return MHD_YES;
+	}
+	if (client->raw_done)
+		return MHD_NO;
+	front_h1_suspend(client);
+	return MHD_YES;
+}
+
+static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url, const char *method,
+                                  const char *version, const char *bytes, size_t *size, void **request_context)
+{
+	struct client *client = *request_context;
+	(void)context;
+	(void)connection;
+	(void)url;
+	switch (client->state) {
+	case CLIENT_HEAD:
+		return first_call(client, method, version);
+	case CLIENT_EXPECT:
+		client->state = CLIENT_BODY;
+		return MHD_YES;
+	case CLIENT_BODY:
+		return take_body(client, bytes, size);
+	case CLIENT_RAW:
+		return drop_body(client, size);
+	case CLIENT_WAIT:
+		front_h1_suspend(client);
+		return MHD_YES;
+	case CLIENT_IDLE:
+	case CLIENT_REPLY:
+	case CLIENT_CLOSE:
+		break;
+	}
+	return MHD_NO;
+}
+
+static void on_completed(void *context, struct MHD_Connection *connection, void **request_context,
+                         enum MHD_RequestTerminationCode how)
+{
+	struct client *client = *request_context;
+	(void)context;
+	(void)connection;
+	if (!client || !client->exchange)
+		return;
+	bool delivered = (client->state == CLIENT_REPLY && how == MHD_REQUEST_TERMINATED_COMPLETED_OK) || client->raw_done;
+	exchange_end(client->exchange, delivered);
+	client->exchange = NULL;
+	client->prefetched = (struct span){0};
+	client->footers = NULL;
+	client->head_began = false;
+	if (client->state != CLIENT_CLOSE && client->state != CLIENT_RAW)
+		client->state = CLIENT_IDLE;
+	loop_timer_set(client->front->worker->loop, &client->timer, client->front->worker->server->limits.idle);
+	if (client->front->worker->draining)
+		shutdown(client->fd, SHUT_RD);
+}
+
+/* --- what the exchange tells --- */
+
+static void front_proceed(void *front)
+{
+	struct client *client = front;
+	if (client->state == CLIENT_EXPECT)
+		front_h1_resume(client);
+}
+
+static void front_interim(void *front, const struct response *interim)
+{
+	struct client *client = front;
+	if (exchange_request(client->exchange)->minor == 1 &&
+	    (client->state == CLIENT_WAIT || client->state == CLIENT_EXPECT || client->state == CLIENT_BODY))
+		front_h1_raw_interim(client, interim);
+}
+
+static void front_respond(void *front)
+{
+	struct client *client = front;
+	if (client->state == CLIENT_BODY) {
+		front_h1_raw_start(client);
+		return;
+	}
+	if (client->state != CLIENT_WAIT && client->state != CLIENT_EXPECT)
+		return;
+	client->state = CLIENT_REPLY;
+	if (front_h1_reply(client))
+		front_h1_resume(client);
+	else
+		front_h1_close(client);
+}
+
+static void front_readable(void *front)
+{
+	struct client *client = front;
+	if (client->state == CLIENT_RAW)
+		front_h1_raw_pump(client);
+	else if (client->state == CLIENT_REPLY)
+		front_h1_resume(client);
+}
+
+static void front_writable(void *front)
+{
+	struct client *client = front;
+	if (client->state == CLIENT_BODY)
+		front_h1_resume(client);
+}
+
+static void front_abort(void *front)
+{
+	front_h1_close(front);
+}
+
+const struct front_table front_h1_table = {
+	.proceed = front_proceed,
+	.interim = front_interim,
+	.respond = front_respond,
+	.readable = front_readable,
+	.writable = front_writable,
+	.abort = front_abort,
+};
+
+/* --- the connection --- */
+
+static void on_socket(struct loop_watch *watch, uint32_t events)
+{
+	struct client *client = (struct client *)watch;
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+		if (client->exchange && client->state != CLIENT_HEAD)
+			front_h1_close(client);
+		return;
+	}
+	if (client->state == CLIENT_RAW && (events & EPOLLOUT))
+		front_h1_raw_pump(client);
+	if (!(events & EPOLLIN))
+		return;
+	if (client->state == CLIENT_EXPECT) {
+		/* It sends the body without having waited. */
+		front_h1_resume(client);
+	} else if (client->state == CLIENT_IDLE && !client->head_began) {
+		client->head_began = true;
+		loop_timer_set(client->front->worker->loop, &client->timer, client->front->worker->server->limits.head_time);
+	}
+}
+
+static void on_time(struct loop_timer *timer)
+{
+	struct client *client = client_of_timer(timer);
+	if ((client->state == CLIENT_IDLE && client->head_began) || client->state == CLIENT_HEAD)
+		front_h1_raw_problem(client, 408, "head_late", "the request head was not complete in time",
+		                     "send the head at once, or raise limits.head_time");
+	front_h1_close(client);
+}
+
+static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
+                          enum MHD_ConnectionNotificationCode what)
+{
+	struct front_h1 *front = context;
+	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+		*socket_context = front->adding;
+		front->adding->connection = connection;
+		return;
+	}
+	struct client *client = *socket_context;
+	struct worker *worker = front->worker;
+	loop_watch_remove(worker->loop, &client->watch);
+	loop_timer_stop(worker->loop, &client->timer);
+	LIST_REMOVE(client, others);
+	if (client->exchange)
+		exchange_end(client->exchange, false);
+	buffer_free(&client->raw);
+	free(client);
+	worker_connection_closed(worker);
+}
+
+void front_h1_add(struct front_h1 *front, int fd, const struct way *way)
+{
+	struct client *client = memory_alloc(sizeof *client);
+	struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+	*client = (struct client){.watch = {.fd = -1, .ready = on_socket},
+	                          .timer = {.fire = on_time},
+	                          .front = front,
+	                          .fd = fd,
+	                          .way = *way};
+	LIST_INSERT_HEAD(&front->clients, client, others);
+	loop_timer_set(front->worker->loop, &client->timer, front->worker->server->limits.head_time);
+	front->adding = client;
+	enum MHD_Result added = MHD_add_connection(front->daemon, fd, &nobody, sizeof nobody);
+	if (added == MHD_YES && client->connection) {
+		loop_watch_add(front->worker->loop, &client->watch, fd, EPOLLIN | EPOLLRDHUP | EPOLLET);
+		loop_later(front->worker->loop, &front->run);
+		return;
+	}
+	/* libmicrohttpd closed the fd. */
+	loop_timer_stop(front->worker->loop, &client->timer);
+	LIST_REMOVE(client, others);
+	free(client);
+	worker_connection_closed(front->worker);
+}
+
+static void on_daemon(struct loop_watch *watch, uint32_t events)
+{
+	struct front_h1 *front = (struct front_h1 *)((char *)watch - offsetof(struct front_h1, watch));
+	(void)events;
+	loop_later(front->worker->loop, &front->run);
+}
+
+static void run(struct loop_task *task)
+{
+	struct front_h1 *front = (struct front_h1 *)((char *)task - offsetof(struct front_h1, run));
+	MHD_UNSIGNED_LONG_LONG limit;
+	MHD_run(front->daemon);
+	/* It has more to do than one call did (buffered requests): go on in the next round, which comes at once. */
+	if (MHD_get_timeout(front->daemon, &limit) == MHD_YES && limit == 0)
+		loop_wake(front->worker->loop);
+}
+
+struct front_h1 *front_h1_new(struct worker *worker, struct fault *fault)
+{
+	struct front_h1 *front = memory_alloc(sizeof *front);
+	front->worker = worker;
+	front->watch = (struct loop_watch){.fd = -1, .ready = on_daemon};
+	front->run.run = run;
+	front->daemon = MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, front,
+		MHD_OPTION_URI_LOG_CALLBACK, on_request_line, front,
+		MHD_OPTION_NOTIFY_COMPLETED, on_completed, front,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, front,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned)worker->server->limits.connections + 64,
+#if MHD_VERSION >= 0x01000000
+		MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1,
+#else
+		MHD_OPTION_STRICT_FOR_CLIENT, -1,
+#endif
+		MHD_OPTION_END);
+	if (!front->daemon) {
+		fault_set(fault, FAULT_IO, "libmicrohttpd does not start");
+		free(front);
+		return NULL;
+	}
+	const union MHD_DaemonInfo *info = MHD_get_daemon_info(front->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	loop_watch_add(worker->loop, &front->watch, info->epoll_fd, EPOLLIN);
+	return front;
+}
+
+void front_h1_drain(struct front_h1 *front)
+{
+	struct client *client;
+	LIST_FOREACH (client, &front->clients, others)
+		if (client->state == CLIENT_IDLE)
+			shutdown(client->fd, SHUT_RD);
+	loop_later(front->worker->loop, &front->run);
+}
+
+void front_h1_free(struct front_h1 *front)
+{
+	struct client *client;
+	LIST_FOREACH (client, &front->clients, others)
+		front_h1_close(client);
+	MHD_run(front->daemon);
+	loop_watch_remove(front->worker->loop, &front->watch);
+	MHD_stop_daemon(front->daemon);
+	loop_later_cancel(front->worker->loop, &front->run);
+	free(front);
+}

@@ -1,0 +1,121 @@
+/* What is written past libmicrohttpd, which cannot: 1xx responses, a response that comes before the request body's end,
+ * and a last word to a client that is too slow. */
+#include "front_h1_internal.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "codec_h1.h"
+#include "refusal.h"
+
+#define PIECE_BYTES (16 * 1024)
+#define LAST_TIME 2000 /* ms that a client may go on sending once it has its answer */
+
+/* True once everything that waited is with the kernel. */
+static bool flush(struct client *client)
+{
+	while (client->raw_sent < client->raw.length) {
+		ssize_t count = send(client->fd, client->raw.data + client->raw_sent, client->raw.length - client->raw_sent,
+		                     MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+			return false;
+		client->raw_sent += (size_t)count;
+	}
+	buffer_clear(&client->raw);
+	client->raw_sent = 0;
+	return true;
+}
+
+static bool chunked(const struct client *client)
+{
+	const struct response *head = exchange_response(client->exchange);
+	return exchange_request(client->exchange)->minor == 1 &&
+	       (head->body.kind == BODY_CHUNKED || head->body.kind == BODY_UNTIL_CLOSE);
+}
+
+static void add_piece(struct client *client, const char *bytes, size_t size)
+{
+	char chunk[24];
+	if (chunked(client))
+		buffer_append(&client->raw, chunk, codec_chunk_head(size, chunk));
+	buffer_append(&client->raw, bytes, size);
+	if (chunked(client))
+		buffer_string(&client->raw, "\r\n");
+}
+
+static void end_of_body(struct client *client)
+{
+	if (chunked(client))
+		codec_write_last_chunk(exchange_trailers(client->exchange), &client->raw);
+	client->raw_done = true;
+}
+
+/* Says the last word and waits a moment for the client to stop sending. */
+static void close_softly(struct client *client)
+{
+	shutdown(client->fd, SHUT_WR);
+	loop_timer_set(client->front->worker->loop, &client->timer, LAST_TIME);
+	front_h1_resume(client);
+}
+
+void front_h1_raw_pump(struct client *client)
+{
+	char bytes[PIECE_BYTES];
+	for (;;) {
+		if (!flush(client)) {
+			if (errno != EAGAIN)
+				front_h1_close(client);
+			else
+				loop_watch_change(client->front->worker->loop, &client->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+			return;
+		}
+		if (client->raw_done) {
+			close_softly(client);
+			return;
+		}
+		ssize_t count = exchange_response(client->exchange)->body.kind == BODY_NONE
+		                        ? 0
+		                        : exchange_read(client->exchange, bytes, sizeof bytes);
+		if (count == UPSTREAM_READ_AGAIN)
+			return;
+		if (count == UPSTREAM_READ_ERROR) {
+			front_h1_close(client);
+			return;
+		}
+		if (count > 0)
+			add_piece(client, bytes, (size_t)count);
+		else
+			end_of_body(client);
+	}
+}
+
+void front_h1_raw_start(struct client *client)
+{
+	client->state = CLIENT_RAW;
+	codec_write_response(exchange_response(client->exchange), exchange_request(client->exchange)->minor, true,
+	                     &client->raw);
+	/* It goes on reading the request, to drop it. */
+	front_h1_resume(client);
+	front_h1_raw_pump(client);
+}
+
+void front_h1_raw_interim(struct client *client, const struct response *interim)
+{
+	AUTO_BUFFER struct buffer out = {0};
+	codec_write_response(interim, 1, false, &out);
+	ssize_t count = send(client->fd, out.data, out.length, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (count >= 0 && (size_t)count < out.length)
+		front_h1_close(client);
+}
+
+void front_h1_raw_problem(struct client *client, unsigned status, const char *reason, const char *detail,
+                          const char *hint)
+{
+	AUTO_BUFFER struct buffer out = {0};
+	struct problem problem = {0};
+	problem_set(&problem, status, reason, detail, hint);
+	refusal_write(&problem, &out);
+	send(client->fd, out.data, out.length, MSG_NOSIGNAL | MSG_DONTWAIT);
+}

@@ -1,0 +1,134 @@
+/* Responses through libmicrohttpd: its framing and keep-alive, our fields and body. */
+#include "front_h1_internal.h"
+
+#include <sys/socket.h>
+
+#define WHOLE_LIMIT (32 * 1024) /* a body that is here already and no longer goes out as one piece */
+#define BLOCK_BYTES (32 * 1024)
+
+/* libmicrohttpd wants strings, refuses empty values (a blank is the same to a reader, RFC 9110 §5.5), and copies. */
+static bool add_field(struct MHD_Response *response, const struct field *field, struct arena *arena)
+{
+	char *name = arena_copy(arena, field->name.data, field->name.length);
+	char *value = field->value.length ? arena_copy(arena, field->value.data, field->value.length) : " ";
+	return MHD_add_response_header(response, name, value) == MHD_YES;
+}
+
+static bool add_fields(struct MHD_Response *response, const struct fields *fields, struct arena *arena)
+{
+	for (size_t i = 0; i < fields->count; i++) {
+		if (span_equal_nocase(fields->list[i].name, SPAN("content-length")))
+			continue;
+		if (!add_field(response, &fields->list[i], arena))
+			return false;
+	}
+	return true;
+}
+
+static ssize_t end_of_body(struct client *client)
+{
+	const struct fields *trailers = exchange_trailers(client->exchange);
+	struct arena *arena = exchange_arena(client->exchange);
+	for (size_t i = 0; trailers && i < trailers->count; i++)
+		MHD_add_response_footer(client->footers,
+		                        arena_copy(arena, trailers->list[i].name.data, trailers->list[i].name.length),
+		                        arena_copy(arena, trailers->list[i].value.data, trailers->list[i].value.length));
+	return MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+static ssize_t cut_short(struct client *client)
+{
+	/* Where the end of the connection is the end of the body, a plain close would look like a whole one. */
+	if (client->reset_on_cut)
+		setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+	return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static ssize_t read_body(void *context, uint64_t position, char *bytes, size_t size)
+{
+	struct client *client = context;
+	(void)position;
+	if (client->prefetched.length > 0) {
+		struct span part = span_head(client->prefetched, size);
+		memcpy(bytes, part.data, part.length);
+		client->prefetched = span_from(client->prefetched, part.length);
+		return (ssize_t)part.length;
+	}
+	if (client->state == CLIENT_CLOSE)
+		return cut_short(client);
+	ssize_t count = exchange_read(client->exchange, bytes, size);
+	if (count > 0)
+		return count;
+	if (count == 0)
+		return end_of_body(client);
+	if (count == UPSTREAM_READ_ERROR)
+		return cut_short(client);
+	front_h1_suspend(client);
+	return 0;
+}
+
+/* Reads a short body that is here already. False where it turned out to be cut. */
+static bool prefetch(struct client *client, size_t ready)
+{
+	char *bytes = arena_alloc(exchange_arena(client->exchange), ready ? ready : 1);
+	size_t filled = 0;
+	while (filled < ready) {
+		ssize_t count = exchange_read(client->exchange, bytes + filled, ready - filled);
+		if (count <= 0)
+			return count != UPSTREAM_READ_ERROR;
+		filled += (size_t)count;
+		client->prefetched = (struct span){bytes, filled};
+	}
+	return true;
+}
+
+static struct MHD_Response *without_body(const struct response *head)
+{
+	const struct field *length = fields_find(&head->fields, SPAN("content-length"));
+	uint64_t size = 0;
+	for (size_t i = 0; length && i < length->value.length; i++)
+		size = size * 10 + (uint64_t)(length->value.data[i] - '0');
+	if (length || head->status == 204)
+		return MHD_create_response_from_callback(size, 1, read_body, NULL, NULL);
+	/* No Content-Length came and none may be made up: libmicrohttpd leaves it out only where it closes behind. */
+	struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 1, read_body, NULL, NULL);
+	if (response)
+		MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+	return response;
+}
+
+static struct MHD_Response *with_body(struct client *client, const struct response *head)
+{
+	bool whole = false;
+	size_t ready = exchange_ready(client->exchange, &whole);
+	if (whole && ready <= WHOLE_LIMIT) {
+		if (!prefetch(client, ready))
+			return NULL;
+		if (head->body.kind == BODY_LENGTH && client->prefetched.length == head->body.length) {
+			struct span body = client->prefetched;
+			client->prefetched = (struct span){0};
+			return MHD_create_response_from_buffer(body.length, (void *)(uintptr_t)(body.length ? body.data : ""),
+			                                       MHD_RESPMEM_PERSISTENT);
+		}
+	}
+	uint64_t size = head->body.kind == BODY_LENGTH ? head->body.length : MHD_SIZE_UNKNOWN;
+	size_t block = size < BLOCK_BYTES ? (size_t)size : BLOCK_BYTES;
+	client->reset_on_cut = size == MHD_SIZE_UNKNOWN && exchange_request(client->exchange)->minor == 0;
+	return MHD_create_response_from_callback(size, block, read_body, client, NULL);
+}
+
+bool front_h1_reply(struct client *client)
+{
+	const struct response *head = exchange_response(client->exchange);
+	struct arena *arena = exchange_arena(client->exchange);
+	struct MHD_Response *response = head->body.kind == BODY_NONE ? without_body(head) : with_body(client, head);
+	if (!response)
+		return false;
+	bool done = add_fields(response, &head->fields, arena);
+	if (done && client->front->worker->draining)
+		done = MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close") == MHD_YES;
+	client->footers = response;
+	done = done && MHD_queue_response(client->connection, head->status, response) == MHD_YES;
+	MHD_destroy_response(response);
+	return done;
+}

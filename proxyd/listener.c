@@ -1,0 +1,264 @@
+#include "listener.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "linger.h"
+#include "log.h"
+#include "memory.h"
+#include "refusal.h"
+#include "sniff.h"
+
+#define ACCEPTS_PER_ROUND 64
+#define BACKLOG 1024
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+	struct sockaddr_un local;
+	struct sockaddr_storage storage;
+};
+
+static socklen_t address_of(const struct config_listener *config, union address *address)
+{
+	memset(address, 0, sizeof *address);
+	if (config->kind == LISTENER_UNIX) {
+		address->local.sun_family = AF_UNIX;
+		strncpy(address->local.sun_path, config->path, sizeof address->local.sun_path - 1);
+		return sizeof address->local;
+	}
+	if (config->address.host.kind == HOST_IPV6) {
+		address->v6.sin6_family = AF_INET6;
+		address->v6.sin6_port = htons(config->address.port);
+		memcpy(&address->v6.sin6_addr, config->address.host.address, 16);
+		return sizeof address->v6;
+	}
+	address->v4.sin_family = AF_INET;
+	address->v4.sin_port = htons(config->address.port);
+	memcpy(&address->v4.sin_addr, config->address.host.address, 4);
+	return sizeof address->v4;
+}
+
+static void describe(const struct config_listener *config, char *out, size_t size)
+{
+	if (config->kind == LISTENER_UNIX)
+		snprintf(out, size, "unix:%s", config->path);
+	else
+		authority_format(&config->address.host, config->address.port, out);
+}
+
+/* Does the bound socket stand at the configured address? */
+static bool same_address(int fd, const union address *wanted)
+{
+	union address bound;
+	socklen_t length = sizeof bound;
+	if (getsockname(fd, &bound.any, &length) != 0 || bound.any.sa_family != wanted->any.sa_family)
+		return false;
+	switch (wanted->any.sa_family) {
+	case AF_UNIX:
+		return strcmp(bound.local.sun_path, wanted->local.sun_path) == 0;
+	case AF_INET6:
+		return bound.v6.sin6_port == wanted->v6.sin6_port &&
+		       memcmp(&bound.v6.sin6_addr, &wanted->v6.sin6_addr, 16) == 0;
+	default:
+		return bound.v4.sin_port == wanted->v4.sin_port && bound.v4.sin_addr.s_addr == wanted->v4.sin_addr.s_addr;
+	}
+}
+
+/* A socket file that nobody accepts on is left over from a process that was killed. */
+static bool remove_stale(const struct config_listener *config, const union address *address, struct fault *fault)
+{
+	struct stat status;
+	if (lstat(config->path, &status) != 0)
+		return errno == ENOENT || fault_errno(fault, "%s", config->path);
+	if (!S_ISSOCK(status.st_mode))
+		return fault_set(fault, FAULT_BUSY, "%s is there and is no socket; remove it or listen elsewhere", config->path);
+	int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool answered = probe >= 0 && (connect(probe, &address->any, sizeof address->local) == 0 || errno == EAGAIN);
+	if (probe >= 0)
+		close(probe);
+	if (answered)
+		return fault_set(fault, FAULT_BUSY, "unix:%s is in use by another process", config->path);
+	return unlink(config->path) == 0 || fault_errno(fault, "%s", config->path);
+}
+
+static bool bind_failed(const struct config_listener *config, struct fault *fault)
+{
+	char text[AUTHORITY_TEXT + 200];
+	describe(config, text, sizeof text);
+	if (errno == EADDRINUSE)
+		return fault_set(fault, FAULT_BUSY, "cannot listen on %s: the address is in use by another process; stop it, "
+		                 "or choose another address in `listen:` or `admin:`", text);
+	if (errno == EADDRNOTAVAIL)
+		return fault_set(fault, FAULT_USAGE, "cannot listen on %s: this machine does not have that address", text);
+	return fault_errno(fault, "cannot listen on %s", text);
+}
+
+static bool open_new(const struct config_listener *config, const union address *address, socklen_t length,
+                     struct listener *listener, struct fault *fault)
+{
+	if (config->kind == LISTENER_UNIX && strlen(config->path) >= sizeof address->local.sun_path)
+		return fault_set(fault, FAULT_USAGE, "unix:%s: a socket's path has at most %zu bytes", config->path,
+		                 sizeof address->local.sun_path - 1);
+	if (config->kind == LISTENER_UNIX && !remove_stale(config, address, fault))
+		return false;
+	int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return bind_failed(config, fault);
+	int one = 1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	if (address->any.sa_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+	/* 0660: the group of a shared folder may connect, others may not. */
+	mode_t mask = umask(0117);
+	int bound = bind(fd, &address->any, length);
+	umask(mask);
+	if (bound != 0 || listen(fd, BACKLOG) != 0) {
+		bind_failed(config, fault);
+		close(fd);
+		return false;
+	}
+	listener->fd = fd;
+	listener->path = config->kind == LISTENER_UNIX ? config->path : NULL;
+	return true;
+}
+
+bool listener_open(const struct config_listener *config, const int *passed, size_t passed_count,
+                   struct listener *listener, struct fault *fault)
+{
+	union address address;
+	socklen_t length = address_of(config, &address);
+	*listener = (struct listener){.fd = -1, .kind = config->kind, .profile = config->profile};
+	for (size_t i = 0; i < passed_count; i++)
+		if (same_address(passed[i], &address)) {
+			listener->fd = passed[i];
+			listener->passed_in = true;
+			return true;
+		}
+	return open_new(config, &address, length, listener, fault);
+}
+
+void listener_close(struct listener *listener)
+{
+	if (listener->fd < 0)
+		return;
+	close(listener->fd);
+	listener->fd = -1;
+	if (listener->path)
+		unlink(listener->path);
+}
+
+static void client_text(int fd, char *out, size_t size)
+{
+	union address peer;
+	socklen_t length = sizeof peer;
+	char host[INET6_ADDRSTRLEN];
+	if (getpeername(fd, &peer.any, &length) != 0 || peer.any.sa_family == AF_UNIX)
+		snprintf(out, size, "unix");
+	else if (peer.any.sa_family == AF_INET6)
+		snprintf(out, size, "[%s]:%u", inet_ntop(AF_INET6, &peer.v6.sin6_addr, host, sizeof host),
+		         (unsigned)ntohs(peer.v6.sin6_port));
+	else
+		snprintf(out, size, "%s:%u", inet_ntop(AF_INET, &peer.v4.sin_addr, host, sizeof host),
+		         (unsigned)ntohs(peer.v4.sin_port));
+}
+
+/* Over limits.connections: told, rather than left to wonder. */
+static void refuse(struct worker *worker, int fd)
+{
+	AUTO_BUFFER struct buffer out = {0};
+	char detail[80];
+	snprintf(detail, sizeof detail, "all %llu connections are in use",
+	         (unsigned long long)worker->server->limits.connections);
+	struct problem problem = {0};
+	problem_set(&problem, 503, "too_many_connections", detail,
+	            "close connections that are idle, or raise limits.connections");
+	problem.retry_after = 1;
+	refusal_write(&problem, &out);
+	linger_close(worker, fd, buffer_view(&out));
+}
+
+void listener_serve(struct worker *worker, struct listener *listener, int fd)
+{
+	struct way way = {.kind = WAY_REVERSE, .profile = listener->profile};
+	client_text(fd, way.client, sizeof way.client);
+	int one = 1;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	if (atomic_load(&worker->server->connections) > worker->server->limits.connections)
+		refuse(worker, fd);
+	else
+		sniff_start(worker, fd, &way);
+}
+
+static struct worker *least_loaded(struct worker *self)
+{
+	struct server *server = self->server;
+	struct worker *best = self;
+	size_t fewest = atomic_load_explicit(&self->connections, memory_order_relaxed);
+	for (unsigned i = 0; i < server->worker_count; i++) {
+		size_t count = atomic_load_explicit(&server->workers[i].connections, memory_order_relaxed);
+		if (count < fewest && server->workers[i].loop) {
+			best = &server->workers[i];
+			fewest = count;
+		}
+	}
+	return best;
+}
+
+struct accepting {
+	struct loop_watch watch;
+	struct worker *worker;
+	struct listener *listener;
+};
+
+static void on_acceptable(struct loop_watch *watch, uint32_t events)
+{
+	struct accepting *accepting = (struct accepting *)watch;
+	(void)events;
+	for (unsigned i = 0; i < ACCEPTS_PER_ROUND; i++) {
+		int fd = accept4(accepting->listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd < 0) {
+			if (errno == EMFILE || errno == ENFILE)
+				log_warning("cannot accept: out of file descriptors; raise LimitNOFILE or lower limits.connections");
+			return;
+		}
+		struct worker *target = least_loaded(accepting->worker);
+		atomic_fetch_add(&target->connections, 1);
+		atomic_fetch_add(&target->server->connections, 1);
+		if (target == accepting->worker)
+			listener_serve(target, accepting->listener, fd);
+		else
+			worker_hand(target, accepting->listener, fd);
+	}
+}
+
+void listener_accept_start(struct worker *worker)
+{
+	struct server *server = worker->server;
+	struct accepting *list = memory_array(server->listener_count, sizeof *list);
+	for (size_t i = 0; i < server->listener_count; i++) {
+		list[i] = (struct accepting){{.fd = -1, .ready = on_acceptable}, worker, &server->listeners[i]};
+		loop_watch_add(worker->loop, &list[i].watch, server->listeners[i].fd, EPOLLIN | EPOLLEXCLUSIVE);
+	}
+	worker->accepting = &list->watch;
+}
+
+void listener_accept_stop(struct worker *worker)
+{
+	struct accepting *list = (struct accepting *)worker->accepting;
+	if (!list)
+		return;
+	for (size_t i = 0; i < worker->server->listener_count; i++)
+		loop_watch_remove(worker->loop, &list[i].watch);
+	free(list);
+	worker->accepting = NULL;
+}

@@ -1,0 +1,29 @@
+/* Listening sockets: made at start (or passed in by the service manager), shared by all workers. */
+#ifndef KEYSTILE_LISTENER_H
+#define KEYSTILE_LISTENER_H
+
+#include "config.h"
+#include "worker.h"
+
+struct listener {
+	int fd;
+	enum listener_kind kind;
+	const char *profile; /* transparent */
+	const char *path;    /* unix: removed at the end */
+	bool passed_in;      /* by the service manager: neither bound nor unlinked here */
+};
+
+/* Binds and listens. An address in use is a fault that names it; a stale unix socket is replaced only where nobody
+ * accepts. `passed` are sockets of the service manager, matched by address; a matched one is taken over. */
+bool listener_open(const struct config_listener *config, const int *passed, size_t passed_count,
+                   struct listener *listener, struct fault *fault);
+void listener_close(struct listener *listener);
+
+/* On a worker's thread: takes part in accepting, and no more. */
+void listener_accept_start(struct worker *worker);
+void listener_accept_stop(struct worker *worker);
+
+/* Starts to serve an accepted connection on this worker's thread (fd taken over). */
+void listener_serve(struct worker *worker, struct listener *listener, int fd);
+
+#endif

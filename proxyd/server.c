@@ -1,0 +1,205 @@
+#include "server.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "listener.h"
+#include "log.h"
+#include "memory.h"
+#include "service.h"
+
+static void note_own(struct server *server, const struct config_listener *listener)
+{
+	if (listener->kind == LISTENER_UNIX)
+		return;
+	const struct authority *address = &listener->address;
+	struct authority *own = (struct authority *)(uintptr_t)server->own.addresses;
+	own[server->own.count++] = *address;
+	struct sockaddr_storage *dial = &server->own_dial[server->own_dial_count++];
+	if (address->host.kind == HOST_IPV6) {
+		struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)dial;
+		v6->sin6_family = AF_INET6;
+		v6->sin6_port = htons(address->port);
+		memcpy(&v6->sin6_addr, address->host.address, 16);
+	} else {
+		struct sockaddr_in *v4 = (struct sockaddr_in *)dial;
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons(address->port);
+		memcpy(&v4->sin_addr, address->host.address, 4);
+	}
+}
+
+/* The addresses that are ours: an absolute-form request to one is origin-form, and none is ever dialled. */
+static void note_all_own(struct server *server, const struct config *config)
+{
+	size_t most = config->listener_count + 1;
+	server->own.addresses = memory_array(most, sizeof(struct authority));
+	server->own_dial = memory_array(most, sizeof *server->own_dial);
+	for (size_t i = 0; i < config->listener_count; i++)
+		note_own(server, &config->listeners[i]);
+	if (config->admin.on)
+		note_own(server, &config->admin.listener);
+}
+
+static void say_listening(const struct config_listener *listener, const char *what)
+{
+	char text[AUTHORITY_TEXT];
+	if (listener->kind == LISTENER_UNIX) {
+		log_info("%s on unix:%s", what, listener->path);
+		return;
+	}
+	authority_format(&listener->address.host, listener->address.port, text);
+	log_info("%s on %s", what, text);
+}
+
+static bool open_listeners(struct server *server, const struct config *config, const int *passed, size_t passed_count,
+                           struct fault *fault)
+{
+	server->listeners = memory_array(config->listener_count, sizeof *server->listeners);
+	for (size_t i = 0; i < config->listener_count; i++) {
+		if (!listener_open(&config->listeners[i], passed, passed_count, &server->listeners[i], fault))
+			return false;
+		server->listener_count++;
+		say_listening(&config->listeners[i], "listening");
+	}
+	return true;
+}
+
+static struct snapshot *current(void *context)
+{
+	return server_snapshot(context);
+}
+
+static bool start_admin(struct server *server, const struct config *config, const int *passed, size_t passed_count,
+                        struct fault *fault)
+{
+	if (!config->admin.on)
+		return true;
+	server->admin_listener = memory_alloc(sizeof *server->admin_listener);
+	if (!listener_open(&config->admin.listener, passed, passed_count, server->admin_listener, fault))
+		return false;
+	say_listening(&config->admin.listener, "admin");
+	server->admin = admin_start(server->admin_listener->fd, &config->admin, current, server, fault);
+	return server->admin != NULL;
+}
+
+/* Each client needs a descriptor, and so does its upstream. */
+static void raise_file_limit(const struct config_limits *limits)
+{
+	struct rlimit limit;
+	rlim_t wanted = (rlim_t)limits->connections * 2 + 256;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_cur < wanted)
+		log_warning("the limit on open files is %llu; limits.connections asks for %llu (LimitNOFILE, ulimit -n)",
+		            (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
+}
+
+static void tell_waiting(const struct config *config, const struct secrets *secrets)
+{
+	for (size_t i = 0; i < config->credential_count; i++) {
+		const char *why;
+		if (!secrets_ready(secrets, &config->credentials[i], &why))
+			log_warning("credential %s is not ready and answers 503: %s", config->credentials[i].name, why);
+	}
+}
+
+static void tell_warning(void *context, const char *line)
+{
+	(void)context;
+	log_warning("%s", line);
+}
+
+static bool start_workers(struct server *server, unsigned wanted, struct fault *fault)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned count = wanted ? wanted : cores > 0 ? (unsigned)cores : 1;
+	server->workers = memory_array(count, sizeof *server->workers);
+	for (unsigned i = 0; i < count; i++)
+		if (!worker_prepare(&server->workers[server->worker_count++], server, i, fault))
+			return false;
+	for (unsigned i = 0; i < count; i++)
+		if (!worker_start(&server->workers[i], fault))
+			return false;
+	return true;
+}
+
+bool server_open(struct server *server, struct config *config, struct fault *fault)
+{
+	*server = (struct server){.limits = config->limits};
+	pthread_mutex_init(&server->snapshot_lock, NULL);
+	server->snapshot = snapshot_new(config, fault);
+	if (!server->snapshot)
+		return false;
+	raise_file_limit(&config->limits);
+	note_all_own(server, config);
+	int passed[64];
+	size_t passed_count = service_sockets(fault);
+	for (size_t i = 0; i < passed_count && i < 64; i++)
+		passed[i] = SERVICE_FIRST_FD + (int)i;
+	if (passed_count > 64)
+		passed_count = 64;
+	server->audit = audit_open(config->audit.file, config->audit.required, fault);
+	if (!server->audit || !open_listeners(server, config, passed, passed_count, fault))
+		return false;
+	if (!start_admin(server, config, passed, passed_count, fault))
+		return false;
+	tell_waiting(config, server->snapshot->secrets);
+	secrets_warnings(config, server->snapshot->secrets, tell_warning, NULL);
+	if (!start_workers(server, config->workers, fault))
+		return false;
+	if (server->admin)
+		admin_serving(server->admin, true);
+	return true;
+}
+
+void server_refresh_secrets(struct server *server)
+{
+	struct snapshot *old = server_snapshot(server);
+	struct secrets *fresh = secrets_load(old->config, old->secrets);
+	if (secrets_same(old->secrets, fresh)) {
+		secrets_free(fresh);
+	} else {
+		tell_waiting(old->config, fresh);
+		server_publish(server, snapshot_with_secrets(old, fresh));
+		log_info("secrets read again");
+	}
+	snapshot_unref(old);
+}
+
+void server_drain(struct server *server, unsigned seconds)
+{
+	if (server->admin)
+		admin_serving(server->admin, false);
+	struct timespec deadline;
+	clock_gettime(CLOCK_REALTIME, &deadline);
+	deadline.tv_sec += seconds;
+	for (unsigned i = 0; i < server->worker_count; i++)
+		worker_drain(&server->workers[i]);
+	bool in_time = true;
+	for (unsigned i = 0; i < server->worker_count; i++)
+		in_time &= worker_join(&server->workers[i], &deadline);
+	if (!in_time)
+		log_warning("ended what was still under way after %u s", seconds);
+}
+
+void server_close(struct server *server)
+{
+	admin_stop(server->admin);
+	if (server->admin_listener && server->admin_listener->path)
+		unlink(server->admin_listener->path);
+	free(server->admin_listener);
+	for (size_t i = 0; i < server->listener_count; i++)
+		listener_close(&server->listeners[i]);
+	if (server->audit)
+		audit_close(server->audit);
+	snapshot_unref(server->snapshot);
+	free(server->workers);
+	free(server->listeners);
+	free(server->own_dial);
+	free((void *)(uintptr_t)server->own.addresses);
+}

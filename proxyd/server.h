@@ -1,0 +1,20 @@
+/* The process as a whole: sockets, workers, the snapshot in use, and an orderly end. */
+#ifndef KEYSTILE_SERVER_H
+#define KEYSTILE_SERVER_H
+
+#include "admin.h"
+#include "worker.h"
+
+/* Opens every listener and the audit file, makes the snapshot, starts workers and admin. Takes `config` over. False with
+ * a fault; server_close() then frees what was made. */
+bool server_open(struct server *server, struct config *config, struct fault *fault);
+
+/* Reads the secrets again and puts them to use where they changed. */
+void server_refresh_secrets(struct server *server);
+
+/* Stops accepting and lets what is under way end, for at most `seconds`; then ends it. */
+void server_drain(struct server *server, unsigned seconds);
+
+void server_close(struct server *server);
+
+#endif

@@ -1,0 +1,212 @@
+#include "sniff.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "codec_h1.h"
+#include "front_h1.h"
+#include "linger.h"
+#include "memory.h"
+#include "refusal.h"
+
+struct sniff {
+	struct loop_watch watch;
+	struct loop_timer timer; /* limits.head_time */
+	LIST_ENTRY(sniff) others;
+	struct worker *worker;
+	struct way way;
+	int fd;
+};
+
+enum verdict { VERDICT_WAIT, VERDICT_HTTP, VERDICT_REFUSE, VERDICT_NO_HTTP, VERDICT_GONE };
+
+struct finding {
+	enum verdict verdict;
+	unsigned status;    /* VERDICT_REFUSE */
+	const char *reason; /* word for the audit */
+	const char *detail;
+	const char *hint;
+	unsigned char byte; /* VERDICT_NO_HTTP */
+};
+
+/* Takes the fd out of the sniffer, which is gone then. */
+static int end(struct sniff *sniff)
+{
+	int fd = sniff->fd;
+	loop_watch_remove(sniff->worker->loop, &sniff->watch);
+	loop_timer_stop(sniff->worker->loop, &sniff->timer);
+	LIST_REMOVE(sniff, others);
+	free(sniff);
+	return fd;
+}
+
+static void audit_refusal(struct worker *worker, const struct way *way, const char *reason, unsigned status)
+{
+	struct audit_record record = {
+		.event = "end", .client = way->client, .way = way_name(way->kind), .profile = way->profile,
+		.verdict = AUDIT_DENY, .reason = reason, .status = status};
+	audit_id(worker->audit, record.id);
+	audit_write(worker->audit, &record);
+}
+
+static void close_unanswered(struct sniff *sniff)
+{
+	struct worker *worker = sniff->worker;
+	close(end(sniff));
+	worker_connection_closed(worker);
+}
+
+static void close_silently(struct sniff *sniff, const char *reason)
+{
+	audit_refusal(sniff->worker, &sniff->way, reason, 0);
+	close_unanswered(sniff);
+}
+
+static void refuse(struct sniff *sniff, const struct finding *finding)
+{
+	struct worker *worker = sniff->worker;
+	AUTO_BUFFER struct buffer out = {0};
+	struct problem problem = {0};
+	problem_set(&problem, finding->status, finding->reason, finding->detail, finding->hint);
+	refusal_write(&problem, &out);
+	audit_refusal(worker, &sniff->way, finding->reason, finding->status);
+	linger_close(worker, end(sniff), buffer_view(&out));
+}
+
+static bool starts_token(unsigned char byte)
+{
+	return text_is_token((struct span){(const char *)&byte, 1});
+}
+
+static struct finding of_codec(enum codec_result result, const char *why, struct arena *arena,
+                               const struct config_limits *limits)
+{
+	switch (result) {
+	case CODEC_MORE:
+		return (struct finding){.verdict = VERDICT_WAIT};
+	case CODEC_DONE:
+		return (struct finding){.verdict = VERDICT_HTTP};
+	case CODEC_TOO_LARGE:
+		return (struct finding){VERDICT_REFUSE, 431, "head_too_large",
+		                        arena_format(arena, "the request head is longer than %llu bytes",
+		                                     (unsigned long long)limits->head),
+		                        "send fewer or shorter fields, or raise limits.head", 0};
+	case CODEC_TOO_MANY:
+		return (struct finding){VERDICT_REFUSE, 431, "too_many_fields",
+		                        arena_format(arena, "the request has more than %llu fields",
+		                                     (unsigned long long)limits->fields),
+		                        "send fewer fields, or raise limits.fields", 0};
+	case CODEC_CODING:
+		return (struct finding){VERDICT_REFUSE, 501, "transfer_coding", arena_format(arena, "the request %s", why),
+		                        "send the body with Content-Length or Transfer-Encoding: chunked", 0};
+	case CODEC_BAD:
+	case CODEC_VERSION:
+		break;
+	}
+	return (struct finding){VERDICT_REFUSE, 400, "malformed", arena_format(arena, "the request %s", why), NULL, 0};
+}
+
+/* Judges the first bytes. `eof`: nothing will follow them. */
+static struct finding look(struct worker *worker, struct span bytes, bool eof, struct arena *arena)
+{
+	const struct config_limits *limits = &worker->server->limits;
+	unsigned char first = bytes.length ? (unsigned char)bytes.data[0] : 0;
+	if (bytes.length == 0)
+		return (struct finding){.verdict = eof ? VERDICT_GONE : VERDICT_WAIT};
+	if (!starts_token(first) && first != '\r')
+		return (struct finding){.verdict = VERDICT_NO_HTTP, .byte = first};
+	if (span_starts(bytes, SPAN("PRI * HTTP/2.0\r\n")))
+		return (struct finding){VERDICT_REFUSE, 501, "h2c", "HTTP/2 is not built into this proxyd",
+		                        "speak HTTP/1.1 to the proxy", 0};
+	struct request request = {0};
+	size_t used = 0;
+	const char *why = NULL;
+	enum codec_result result = codec_request_head(
+		bytes, (struct codec_limits){(size_t)limits->head, (size_t)limits->fields}, arena, &request, &used, &why);
+	struct finding finding = of_codec(result, why, arena, limits);
+	if (finding.verdict == VERDICT_WAIT && eof)
+		return (struct finding){.verdict = VERDICT_GONE};
+	if (finding.verdict == VERDICT_HTTP && span_equal(request.method, SPAN("CONNECT")))
+		return (struct finding){VERDICT_REFUSE, 501, "connect",
+		                        "tunnels by CONNECT are not built into this proxyd",
+		                        "use the credential's base URL, which envgen writes, or plain http:// through the proxy", 0};
+	return finding;
+}
+
+static void decide(struct sniff *sniff, const struct finding *finding)
+{
+	struct worker *worker = sniff->worker;
+	char reason[32];
+	switch (finding->verdict) {
+	case VERDICT_WAIT:
+		break;
+	case VERDICT_HTTP: {
+		struct way way = sniff->way;
+		front_h1_add(worker->front, end(sniff), &way);
+		break;
+	}
+	case VERDICT_REFUSE:
+		refuse(sniff, finding);
+		break;
+	case VERDICT_NO_HTTP:
+		snprintf(reason, sizeof reason, "first_byte_0x%02x", finding->byte);
+		close_silently(sniff, reason);
+		break;
+	case VERDICT_GONE:
+		close_unanswered(sniff);
+		break;
+	}
+}
+
+static void on_readable(struct loop_watch *watch, uint32_t events)
+{
+	struct sniff *sniff = (struct sniff *)watch;
+	struct worker *worker = sniff->worker;
+	struct arena arena = {0};
+	/* One byte over the limit, so that a head of just its size is told from a longer one. */
+	ssize_t count = recv(sniff->fd, worker->peek, (size_t)worker->server->limits.head + 1, MSG_PEEK);
+	if (count < 0 && (errno == EAGAIN || errno == EINTR) && !(events & (EPOLLERR | EPOLLHUP)))
+		return;
+	struct span bytes = {worker->peek, count > 0 ? (size_t)count : 0};
+	struct finding finding = look(worker, bytes, count <= 0 || (events & EPOLLRDHUP), &arena);
+	decide(sniff, &finding);
+	arena_free(&arena);
+}
+
+static void on_late(struct loop_timer *timer)
+{
+	struct sniff *sniff = (struct sniff *)((char *)timer - offsetof(struct sniff, timer));
+	char byte;
+	if (recv(sniff->fd, &byte, 1, MSG_PEEK) <= 0) {
+		/* Connected and said nothing: nobody waits for an answer. */
+		close_unanswered(sniff);
+		return;
+	}
+	const struct finding late = {VERDICT_REFUSE, 408, "head_late", "the request head was not complete in time",
+	                             "send the head at once, or raise limits.head_time", 0};
+	refuse(sniff, &late);
+}
+
+void sniff_start(struct worker *worker, int fd, const struct way *way)
+{
+	struct sniff *sniff = memory_alloc(sizeof *sniff);
+	*sniff = (struct sniff){.watch = {.fd = -1, .ready = on_readable},
+	                        .timer = {.fire = on_late},
+	                        .worker = worker,
+	                        .way = *way,
+	                        .fd = fd};
+	LIST_INSERT_HEAD(&worker->sniffs, sniff, others);
+	loop_timer_set(worker->loop, &sniff->timer, worker->server->limits.head_time);
+	loop_watch_add(worker->loop, &sniff->watch, fd, EPOLLIN | EPOLLRDHUP | EPOLLET);
+}
+
+void sniff_drain(struct worker *worker)
+{
+	for (struct sniff *sniff = LIST_FIRST(&worker->sniffs), *next; sniff; sniff = next) {
+		next = LIST_NEXT(sniff, others);
+		close_unanswered(sniff);
+	}
+}

@@ -1,0 +1,14 @@
+/* The first bytes of a connection decide what it is, without being consumed (SPEC §3). */
+#ifndef KEYSTILE_SNIFF_H
+#define KEYSTILE_SNIFF_H
+
+#include "worker.h"
+
+/* Looks at the first bytes of `fd` (taken over) and hands the connection to the room that serves it. What is no HTTP is
+ * closed with an audit line that names the byte; a malformed, slow or over-long head gets its 400, 408 or 431 here. */
+void sniff_start(struct worker *worker, int fd, const struct way *way);
+
+/* Closes every connection whose first head is not complete yet. */
+void sniff_drain(struct worker *worker);
+
+#endif

@@ -1,0 +1,195 @@
+#include "worker.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "exchange.h"
+#include "front_h1.h"
+#include "linger.h"
+#include "listener.h"
+#include "log.h"
+#include "memory.h"
+#include "sniff.h"
+
+struct snapshot *server_snapshot(struct server *server)
+{
+	pthread_mutex_lock(&server->snapshot_lock);
+	struct snapshot *snapshot = snapshot_ref(server->snapshot);
+	pthread_mutex_unlock(&server->snapshot_lock);
+	return snapshot;
+}
+
+void server_publish(struct server *server, struct snapshot *snapshot)
+{
+	pthread_mutex_lock(&server->snapshot_lock);
+	struct snapshot *old = server->snapshot;
+	server->snapshot = snapshot;
+	pthread_mutex_unlock(&server->snapshot_lock);
+	snapshot_unref(old);
+	for (unsigned i = 0; i < server->worker_count; i++)
+		if (server->workers[i].loop)
+			loop_wake(server->workers[i].loop);
+}
+
+static void end_if_drained(struct worker *worker)
+{
+	if (worker->draining && atomic_load(&worker->connections) == 0)
+		loop_stop(worker->loop);
+}
+
+static void serve_inbox(struct worker *worker)
+{
+	pthread_mutex_lock(&worker->inbox_lock);
+	struct handed_connection *list = worker->inbox;
+	worker->inbox = NULL;
+	pthread_mutex_unlock(&worker->inbox_lock);
+	while (list) {
+		struct handed_connection *handed = list;
+		list = handed->next;
+		listener_serve(worker, handed->listener, handed->fd);
+		free(handed);
+	}
+}
+
+static void begin_drain(struct worker *worker)
+{
+	worker->draining = true;
+	listener_accept_stop(worker);
+	upstream_pool_close_idle(worker->pool);
+	sniff_drain(worker);
+	front_h1_drain(worker->front);
+	end_if_drained(worker);
+}
+
+static void on_wake(void *context)
+{
+	struct worker *worker = context;
+	struct snapshot *old = worker->snapshot;
+	worker->snapshot = server_snapshot(worker->server);
+	snapshot_unref(old);
+	serve_inbox(worker);
+	if (atomic_load(&worker->stop_asked))
+		loop_stop(worker->loop);
+	else if (atomic_load(&worker->drain_asked) && !worker->draining)
+		begin_drain(worker);
+}
+
+static struct upstream_limits upstream_limits_of(const struct config_limits *limits)
+{
+	return (struct upstream_limits){
+		.head = {.head = (size_t)limits->head, .fields = (size_t)limits->fields},
+		.handshake = limits->handshake,
+		.idle = limits->idle,
+		.idle_connections = 512,
+	};
+}
+
+static bool make_rooms(struct worker *worker, struct fault *fault)
+{
+	struct server *server = worker->server;
+	if (!(worker->loop = loop_new(fault)))
+		return false;
+	loop_on_wake(worker->loop, on_wake, worker);
+	worker->dialer = dialer_new(worker->loop, server->own_dial, server->own_dial_count, server->limits.connect, fault);
+	if (!worker->dialer)
+		return false;
+	worker->pool = upstream_pool_new(worker->loop, worker->dialer, upstream_limits_of(&server->limits));
+	worker->audit = audit_writer_new(server->audit, worker->loop);
+	worker->front = front_h1_new(worker, fault);
+	worker->peek = memory_alloc((size_t)server->limits.head + 1);
+	worker->snapshot = server_snapshot(server);
+	return worker->front != NULL;
+}
+
+static void free_rooms(struct worker *worker)
+{
+	listener_accept_stop(worker);
+	sniff_drain(worker);
+	linger_end_all(worker);
+	if (worker->front)
+		front_h1_free(worker->front);
+	exchange_free_spares(worker);
+	if (worker->pool)
+		upstream_pool_free(worker->pool);
+	if (worker->dialer)
+		dialer_free(worker->dialer);
+	if (worker->audit)
+		audit_writer_free(worker->audit);
+	snapshot_unref(worker->snapshot);
+	loop_free(worker->loop);
+	worker->loop = NULL;
+	free(worker->peek);
+}
+
+static void *run(void *context)
+{
+	struct worker *worker = context;
+	listener_accept_start(worker);
+	loop_run(worker->loop);
+	return NULL;
+}
+
+bool worker_prepare(struct worker *worker, struct server *server, unsigned number, struct fault *fault)
+{
+	worker->server = server;
+	worker->number = number;
+	pthread_mutex_init(&worker->inbox_lock, NULL);
+	if (make_rooms(worker, fault))
+		return true;
+	free_rooms(worker);
+	return false;
+}
+
+bool worker_start(struct worker *worker, struct fault *fault)
+{
+	/* Signals are the main thread's. */
+	sigset_t all, old;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	int error = pthread_create(&worker->thread, NULL, run, worker);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return error == 0 || fault_set(fault, FAULT_IO, "cannot start a worker thread: %s", strerror(error));
+}
+
+void worker_drain(struct worker *worker)
+{
+	atomic_store(&worker->drain_asked, true);
+	loop_wake(worker->loop);
+}
+
+void worker_stop(struct worker *worker)
+{
+	atomic_store(&worker->stop_asked, true);
+	loop_wake(worker->loop);
+}
+
+bool worker_join(struct worker *worker, const struct timespec *deadline)
+{
+	bool in_time = pthread_timedjoin_np(worker->thread, NULL, deadline) == 0;
+	if (!in_time) {
+		worker_stop(worker);
+		pthread_join(worker->thread, NULL);
+	}
+	free_rooms(worker);
+	return in_time;
+}
+
+void worker_hand(struct worker *worker, struct listener *listener, int fd)
+{
+	struct handed_connection *handed = memory_alloc(sizeof *handed);
+	handed->listener = listener;
+	handed->fd = fd;
+	pthread_mutex_lock(&worker->inbox_lock);
+	handed->next = worker->inbox;
+	worker->inbox = handed;
+	pthread_mutex_unlock(&worker->inbox_lock);
+	loop_wake(worker->loop);
+}
+
+void worker_connection_closed(struct worker *worker)
+{
+	atomic_fetch_sub(&worker->connections, 1);
+	atomic_fetch_sub(&worker->server->connections, 1);
+	end_if_drained(worker);
+}

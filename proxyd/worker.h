@@ -1,0 +1,95 @@
+/* One worker: a thread with its own loop, connections and pools. What workers share is in struct server. */
+#ifndef KEYSTILE_WORKER_H
+#define KEYSTILE_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/queue.h>
+#include <time.h>
+
+#include "audit.h"
+#include "judge.h"
+#include "loop.h"
+#include "snapshot.h"
+#include "upstream_h1.h"
+#include "way.h"
+
+struct admin;
+struct front_h1;
+struct listener;
+struct exchange;
+
+/* Shared by all workers; made before the first one starts, and outliving the last. */
+struct server {
+	struct config_limits limits;
+	struct listener *listeners;
+	size_t listener_count;
+	struct listener *admin_listener;
+	struct admin *admin;                /* NULL: none */
+	struct judge_listener own;          /* every listener's address, for the origin-form test */
+	struct sockaddr_storage *own_dial;  /* the same, never to be dialled */
+	size_t own_dial_count;
+	struct audit *audit;
+	struct worker *workers;
+	unsigned worker_count;
+	atomic_size_t connections;          /* client connections of all workers, sniffed ones included */
+	pthread_mutex_t snapshot_lock;
+	struct snapshot *snapshot;          /* the current one; behind the lock */
+};
+
+/* A reference to the current snapshot, which the caller gives back with snapshot_unref(). Any thread. */
+struct snapshot *server_snapshot(struct server *server);
+/* Makes `snapshot` (taken over) the current one and tells every worker. */
+void server_publish(struct server *server, struct snapshot *snapshot);
+
+/* A connection that another worker accepted for us. */
+struct handed_connection {
+	struct handed_connection *next;
+	struct listener *listener;
+	int fd;
+};
+
+struct worker {
+	struct server *server;
+	unsigned number;
+	pthread_t thread;
+	struct loop *loop;
+	struct snapshot *snapshot;    /* the one that new requests begin with */
+	struct dialer *dialer;
+	struct upstream_pool *pool;
+	struct audit_writer *audit;
+	struct front_h1 *front;
+	struct loop_watch *accepting; /* one for each listener */
+	struct exchange *spare;       /* ended exchanges, kept with their arenas for the next ones */
+	size_t spare_count;
+	size_t exchanges;             /* under way */
+	atomic_size_t connections;    /* read by others to hand connections to the least loaded */
+	LIST_HEAD(, sniff) sniffs;
+	LIST_HEAD(, linger_state) lingers;
+	bool draining;
+	atomic_bool drain_asked, stop_asked;
+	pthread_mutex_t inbox_lock;
+	struct handed_connection *inbox;
+	char *peek;                   /* where sniff looks at first bytes */
+};
+
+/* Makes what the worker needs; all are prepared before the first one starts, since they hand each other connections.
+ * False with a fault when it cannot; nothing is left then. */
+bool worker_prepare(struct worker *worker, struct server *server, unsigned number, struct fault *fault);
+/* Starts its thread. */
+bool worker_start(struct worker *worker, struct fault *fault);
+/* From any thread: stop accepting, close what is idle, end when the last exchange has ended. */
+void worker_drain(struct worker *worker);
+/* From any thread: end now, whatever is under way. */
+void worker_stop(struct worker *worker);
+/* Waits for the thread to end, at most until `deadline` (CLOCK_REALTIME), then ends it; frees what it had. False where
+ * it had to be ended. */
+bool worker_join(struct worker *worker, const struct timespec *deadline);
+
+/* From any thread: gives an accepted connection (fd taken over) to this worker. */
+void worker_hand(struct worker *worker, struct listener *listener, int fd);
+
+/* On the worker's own thread: one client connection less (its fd is closed). Ends a draining worker that has none left. */
+void worker_connection_closed(struct worker *worker);
+
+#endif
