@@ -1,5 +1,6 @@
 #include "vault.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -29,7 +30,10 @@ const struct vault_key *vault_place_key(const struct vault_place *place, struct 
 	if (place->held)
 		return place->held;
 	AUTO_FREE char *prompt = memory_format("passphrase of %s", place->file);
-	return keysource_read(place->key, place->ask, place->ask_context, prompt, own, fault) ? own : NULL;
+	if (keysource_read(place->key, place->ask, place->ask_context, prompt, own, fault))
+		return own;
+	fault_wrap(fault, "%s: its key", place->file);
+	return NULL;
 }
 
 static void warn(struct vault *vault, char *line)
@@ -103,13 +107,18 @@ static bool judge_generation(struct vault *vault, bool accept_older, struct faul
 	return true;
 }
 
+static bool absent(const char *name, struct fault *fault)
+{
+	return fault_set(fault, FAULT_MISSING, "%s: there is no such vault; make it with: creds init", name);
+}
+
 static bool read_file(const struct vault *vault, struct buffer *file, struct fault *fault)
 {
 	struct fault why = FAULT_INIT;
 	if (file_read(vault->path, VAULT_FILE_LIMIT, file, &why))
 		return true;
 	if (why.code == FAULT_MISSING)
-		return fault_set(fault, FAULT_MISSING, "%s: there is no such vault; make it with: creds init", vault->name);
+		return absent(vault->name, fault);
 	return fault_set(fault, why.code, "%s", why.text);
 }
 
@@ -126,10 +135,15 @@ bool vault_load(struct vault *vault, const struct vault_place *place, const stru
 	       judge_generation(vault, place->accept_older, fault);
 }
 
+bool vault_exists(const char *file, struct fault *fault)
+{
+	return access(file, F_OK) == 0 || errno != ENOENT || absent(file, fault);
+}
+
 struct vault *vault_open(const struct vault_place *place, struct fault *fault)
 {
 	struct vault_key own;
-	const struct vault_key *key = vault_place_key(place, &own, fault);
+	const struct vault_key *key = vault_exists(place->file, fault) ? vault_place_key(place, &own, fault) : NULL;
 	if (!key)
 		return NULL;
 	struct vault *vault = vault_new(place);
@@ -159,13 +173,19 @@ void vault_close(struct vault *vault)
 	free(vault);
 }
 
-bool vault_get(const struct vault *vault, struct span name, struct span *value)
+const struct vault_entry *vault_find(const struct vault *vault, struct span name)
 {
 	bool found;
 	size_t place = vault_text_place(&vault->text, name, &found);
-	if (found)
-		*value = vault->text.entries[place].value;
-	return found;
+	return found ? &vault->text.entries[place] : NULL;
+}
+
+bool vault_get(const struct vault *vault, struct span name, struct span *value)
+{
+	const struct vault_entry *entry = vault_find(vault, name);
+	if (entry)
+		*value = entry->value;
+	return entry != NULL;
 }
 
 size_t vault_count(const struct vault *vault)

@@ -26,6 +26,9 @@ struct vault_place {
 	bool accept_older;             /* take an older generation, and keep it as the last one seen */
 };
 
+/* Is the file there? Else FAULT_MISSING says what to do. Asked before anybody is asked for a key or a secret. */
+bool vault_exists(const char *file, struct fault *fault);
+
 struct vault *vault_open(const struct vault_place *place, struct fault *fault);
 void vault_close(struct vault *vault); /* NULL is fine; also gives the lock back */
 
@@ -34,6 +37,7 @@ bool vault_get(const struct vault *vault, struct span name, struct span *value);
 /* What is in it. Entries are sorted by name; a change moves them. */
 size_t vault_count(const struct vault *vault);
 const struct vault_entry *vault_entry(const struct vault *vault, size_t index);
+const struct vault_entry *vault_find(const struct vault *vault, struct span name); /* or NULL */
 uint64_t vault_generation(const struct vault *vault);
 
 /* What the operator should be told, the `index`th line; NULL: no more. */

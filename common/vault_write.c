@@ -58,12 +58,12 @@ static bool take_lock(struct vault *vault, struct fault *fault)
 struct vault *vault_edit(const struct vault_place *place, struct fault *fault)
 {
 	struct vault_key own;
-	const struct vault_key *key = vault_place_key(place, &own, fault);
+	/* No lock file beside a vault that does not exist. */
+	const struct vault_key *key = vault_exists(place->file, fault) ? vault_place_key(place, &own, fault) : NULL;
 	if (!key)
 		return NULL;
 	struct vault *vault = vault_new(place);
-	bool there = access(vault->path, F_OK) == 0; /* no lock file beside a vault that does not exist */
-	if ((there && !take_lock(vault, fault)) || !vault_load(vault, place, key, fault)) {
+	if (!take_lock(vault, fault) || !vault_load(vault, place, key, fault)) {
 		vault_close(vault);
 		vault = NULL;
 	}
