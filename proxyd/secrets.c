@@ -130,7 +130,7 @@ static void read_vault(struct look *look, struct secrets *secrets, const struct 
 	if (!look->vault) {
 		bool absent = look->vault_fault.code == FAULT_MISSING && look->config->vault_file;
 		find->why = memory_format("vault:%s: %s%s%s", name, look->vault_fault.text,
-		                          absent ? "; make it: creds init, then creds set " : "", absent ? name : "");
+		                          absent ? ", then: creds set " : "", absent ? name : "");
 	} else if (vault_get(look->vault, span_of(name), &value)) {
 		buffer_span(&find->raw, value);
 	} else {

@@ -1,0 +1,447 @@
+/* Secrets from every source: values, reasons, and what a second look keeps. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "memory.h"
+#include "secret.h"
+#include "secrets.h"
+#include "vault.h"
+
+#define CANARY "canary-0123456789"
+
+static char folder[] = "/tmp/keystile-test-secrets-XXXXXX";
+static time_t now = 1000000;
+
+/* The clock of secrets.c: it stands still until a test moves it. */
+time_t time(time_t *out)
+{
+	if (out)
+		*out = now;
+	return now;
+}
+
+static const char *in_folder(const char *name)
+{
+	static char *path;
+	free(path);
+	path = memory_format("%s/%s", folder, name);
+	return path;
+}
+
+static void put_file(const char *name, struct span content)
+{
+	struct fault fault = FAULT_INIT;
+	if (!file_replace(in_folder(name), content, 0600, &fault))
+		fail_msg("%s", fault.text);
+}
+
+/* A configuration of one credential with up to two secrets. */
+struct fixture {
+	struct config config;
+	struct config_credential credential;
+	struct named_source secrets[2];
+	struct injection injection;
+};
+
+static struct source make_source(const char *text)
+{
+	struct source source;
+	struct fault fault = FAULT_INIT;
+	if (!source_parse(span_of(text), folder, &source, &fault))
+		fail_msg("%s: %s", text, fault.text);
+	return source;
+}
+
+static struct fixture *fixture_new(const char *first, const char *second)
+{
+	struct fixture *fixture = memory_alloc(sizeof *fixture);
+	struct mark mark = {.file = "keystile.yaml", .line = 7, .column = 3};
+	fixture->secrets[0] = (struct named_source){second ? "id" : "secret", make_source(first), mark};
+	if (second)
+		fixture->secrets[1] = (struct named_source){"key", make_source(second), mark};
+	fixture->injection = (struct injection){.kind = INJECT_HEADER, .value = "Bearer {secret}", .mark = mark};
+	fixture->credential = (struct config_credential){
+		.name = "openai", .secrets = fixture->secrets, .secret_count = second ? 2 : 1,
+		.injections = &fixture->injection, .injection_count = 1};
+	fixture->config.credentials = &fixture->credential;
+	fixture->config.credential_count = 1;
+	fixture->config.vault_file = memory_format("%s/secrets.vault", folder);
+	AUTO_FREE char *key = memory_format("file:%s/vault.key", folder);
+	source_parse_key(span_of(key), folder, &fixture->config.vault_key, NULL);
+	fixture->config.state = memory_format("%s/state", folder);
+	return fixture;
+}
+
+static void fixture_free(struct fixture *fixture)
+{
+	source_free(&fixture->secrets[0].source);
+	source_free(&fixture->secrets[1].source);
+	source_free(&fixture->config.vault_key);
+	free(fixture->config.vault_file);
+	free(fixture->config.state);
+	free(fixture);
+}
+
+static struct secrets *load(struct fixture *fixture, struct secrets *previous)
+{
+	struct secrets *secrets = secrets_load(&fixture->config, previous);
+	secrets_free(previous);
+	return secrets;
+}
+
+static const struct secret_value *value_of(const struct fixture *fixture, const struct secrets *secrets, size_t index)
+{
+	return secrets_get(secrets, &fixture->credential, index);
+}
+
+static void check_value(const char *what, const struct secret_value *value, const char *expected)
+{
+	if (!value->ready || !span_equal(value->bytes, span_of(expected)))
+		fail_msg("%s: should be `%s`, came `%.*s` %s", what, expected, SPAN_ARGS(value->bytes),
+		         value->why ? value->why : "");
+}
+
+static void check_reason(const char *what, const char *reason, const char *expected)
+{
+	AUTO_FREE char *plain = memory_string(reason ? reason : "no reason");
+	char *at;
+	while ((at = strstr(plain, folder)) != NULL) /* the folder's name differs from run to run */
+		memmove(at, at + sizeof folder - 2, strlen(at + sizeof folder - 2) + 1), *at = '@';
+	if (strcmp(plain, expected) != 0)
+		fail_msg("%s: came\n  %s\nshould be\n  %s", what, plain, expected);
+	if (strstr(plain, CANARY))
+		fail_msg("%s: the reason holds the secret", what);
+}
+
+struct row {
+	const char *source;
+	const char *file; /* what the file `s` holds; NULL: there is none */
+	const char *value; /* NULL: not ready */
+	const char *why;
+};
+
+static const struct row rows[] = {
+	{"file:s", CANARY "\n", CANARY, NULL},
+	{"file:s", "\xef\xbb\xbf" CANARY "\r\n", CANARY, NULL},
+	{"file:s", NULL, NULL, "file:@/s: No such file or directory; it is used as soon as it is there"},
+	{"file:s", "\n", NULL, "file:s is empty; the secret must stand there alone, on one line"},
+	{"file:s", CANARY "\nsecond", NULL,
+	 "file:s has a control character; the secret must stand there alone, on one line"},
+	{"file:s", "<no value>", NULL, "file:s is <no value>; the secret must stand there alone, on one line"},
+	{"file:.", NULL, NULL, "file:@/.: not a regular file"},
+	{"env:KEYSTILE_TEST_SECRET", NULL, CANARY, NULL},
+	{"env:KEYSTILE_TEST_ABSENT", NULL, NULL,
+	 "env:KEYSTILE_TEST_ABSENT: not set; set it where proxyd is started"},
+	{"systemd:s", CANARY, CANARY, NULL},
+	{"systemd:s", NULL, NULL,
+	 "systemd:s: @/s: No such file or directory; add LoadCredential=s:PATH to the unit"},
+	{"exec:printf '%s' " CANARY, NULL, CANARY, NULL},
+	{"exec:false", NULL, NULL, "exec:false: ended with status 1"},
+	{"exec:/nonexistent/tool " CANARY, NULL, NULL,
+	 "exec:/nonexistent/tool: cannot start /nonexistent/tool: No such file or directory"},
+	{"exec:sh -c 'echo " CANARY " >&2; exit 2'", NULL, NULL,
+	 "exec:sh: ended with status 2 (18 bytes on its standard error; run it by hand to read them)"},
+	{"exec:true " CANARY, NULL, NULL, "exec:true is empty; the secret must stand there alone, on one line"},
+	{"vault:s", NULL, NULL,
+	 "vault:s: @/secrets.vault: there is no such vault; make it with: creds init, then: creds set s"},
+};
+
+static void check_row(const struct row *row)
+{
+	unlink(in_folder("s"));
+	if (row->file)
+		put_file("s", span_of(row->file));
+	struct fixture *fixture = fixture_new(row->source, NULL);
+	struct secrets *secrets = load(fixture, NULL);
+	const struct secret_value *value = value_of(fixture, secrets, 0);
+	const char *why = NULL;
+	bool ready = secrets_ready(secrets, &fixture->credential, &why);
+	if (ready != (row->value != NULL) || (!ready && value->bytes.length > 0))
+		fail_msg("%s: ready is %d, %s", row->source, ready, why ? why : "");
+	if (row->value)
+		check_value(row->source, value, row->value);
+	else
+		check_reason(row->source, why, row->why);
+	secrets_free(secrets);
+	fixture_free(fixture);
+}
+
+static void test_rows(void **state)
+{
+	(void)state;
+	setenv("KEYSTILE_TEST_SECRET", CANARY, 1);
+	setenv("CREDENTIALS_DIRECTORY", folder, 1);
+	setenv("LC_ALL", "C", 1);
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		check_row(&rows[i]);
+	unsetenv("CREDENTIALS_DIRECTORY");
+	struct row without = {"systemd:s", CANARY, NULL,
+	                      "systemd:s: $CREDENTIALS_DIRECTORY is not set; add LoadCredential=s:PATH to the unit"};
+	check_row(&without);
+}
+
+static void put_in_vault(struct fixture *fixture, const char *name, const char *value)
+{
+	struct vault_place place = {.file = fixture->config.vault_file, .key = &fixture->config.vault_key,
+	                            .state = fixture->config.state};
+	struct fault fault = FAULT_INIT;
+	struct vault *vault = vault_edit(&place, &fault);
+	if (!vault || (value && !vault_put(vault, span_of(name), span_of(value), 0, &fault)) ||
+	    (!value && !vault_remove(vault, span_of(name))) || !vault_save(vault, &fault))
+		fail_msg("%s", fault.text);
+	vault_close(vault);
+}
+
+static void make_vault(struct fixture *fixture)
+{
+	struct vault_place place = {.file = fixture->config.vault_file, .key = &fixture->config.vault_key,
+	                            .state = fixture->config.state};
+	struct fault fault = FAULT_INIT;
+	unlink(fixture->config.vault_file);
+	unlink(fixture->config.vault_key.name);
+	if (!keysource_make(fixture->config.vault_key.name, &fault))
+		fail_msg("%s", fault.text);
+	struct vault *vault = vault_create(&place, "test", &fault);
+	if (!vault)
+		fail_msg("%s", fault.text);
+	vault_close(vault);
+}
+
+static void test_vault(void **state)
+{
+	(void)state;
+	struct fixture *fixture = fixture_new("vault:s", NULL);
+	make_vault(fixture);
+	struct secrets *secrets = load(fixture, NULL);
+	check_reason("an empty vault", value_of(fixture, secrets, 0)->why,
+	             "vault:s: not in the vault @/secrets.vault; put it there: creds set s");
+	put_in_vault(fixture, "s", CANARY);
+	secrets = load(fixture, secrets);
+	check_value("set", value_of(fixture, secrets, 0), CANARY);
+
+	/* A vault that is damaged keeps what is in use; a secret that was taken out of a sound one goes. */
+	AUTO_BUFFER struct buffer sound = {0};
+	assert_true(file_read(fixture->config.vault_file, 1 << 20, &sound, NULL));
+	put_file("secrets.vault", SPAN("KEYSTILE VAULT\n"));
+	secrets = load(fixture, secrets);
+	check_value("damaged", value_of(fixture, secrets, 0), CANARY);
+	assert_non_null(strstr(value_of(fixture, secrets, 0)->stale, "vault:s: "));
+	put_file("secrets.vault", buffer_view(&sound));
+	put_in_vault(fixture, "s", NULL);
+	secrets = load(fixture, secrets);
+	assert_false(value_of(fixture, secrets, 0)->ready);
+	secrets_free(secrets);
+	fixture_free(fixture);
+}
+
+static void test_last_good(void **state)
+{
+	(void)state;
+	struct fixture *fixture = fixture_new("file:s", NULL);
+	put_file("s", SPAN("first"));
+	struct secrets *secrets = load(fixture, NULL);
+	time_t first = now;
+	assert_int_equal(value_of(fixture, secrets, 0)->changed, first);
+	now += 60;
+	unlink(in_folder("s"));
+	secrets = load(fixture, secrets);
+	check_value("gone", value_of(fixture, secrets, 0), "first");
+	check_reason("gone", value_of(fixture, secrets, 0)->stale,
+	             "file:@/s: No such file or directory; it is used as soon as it is there");
+	put_file("s", SPAN("first\n"));
+	secrets = load(fixture, secrets);
+	check_value("back", value_of(fixture, secrets, 0), "first");
+	assert_null(value_of(fixture, secrets, 0)->stale);
+	assert_int_equal(value_of(fixture, secrets, 0)->changed, first);
+	put_file("s", SPAN("second"));
+	secrets = load(fixture, secrets);
+	check_value("new", value_of(fixture, secrets, 0), "second");
+	assert_int_equal(value_of(fixture, secrets, 0)->changed, now);
+	secrets_free(secrets);
+	fixture_free(fixture);
+}
+
+/* Two secrets that belong together change together or not at all. */
+static void test_together(void **state)
+{
+	(void)state;
+	struct fixture *fixture = fixture_new("file:id", "file:key");
+	put_file("id", SPAN("id-1"));
+	put_file("key", SPAN("key-1"));
+	struct secrets *secrets = load(fixture, NULL);
+	put_file("id", SPAN("id-2"));
+	put_file("key", SPAN(""));
+	secrets = load(fixture, secrets);
+	check_value("id", value_of(fixture, secrets, 0), "id-1");
+	check_value("key", value_of(fixture, secrets, 1), "key-1");
+	put_file("key", SPAN("key-2"));
+	secrets = load(fixture, secrets);
+	check_value("id", value_of(fixture, secrets, 0), "id-2");
+	check_value("key", value_of(fixture, secrets, 1), "key-2");
+	secrets_free(secrets);
+	fixture_free(fixture);
+}
+
+struct moment {
+	const char *file;     /* what the command finds */
+	time_t later;         /* after the moment before */
+	const char *value;    /* NULL: not ready */
+	time_t renew, expires; /* from now; 0: none */
+};
+
+static void check_moments(uint64_t ttl, const struct moment *moments, size_t count)
+{
+	AUTO_FREE char *command = memory_format("exec:cat %s/s", folder);
+	struct fixture *fixture = fixture_new(command, NULL);
+	struct secrets *secrets = NULL;
+	fixture->credential.ttl = ttl;
+	for (size_t i = 0; i < count; i++) {
+		now += moments[i].later;
+		unlink(in_folder("s"));
+		if (moments[i].file)
+			put_file("s", span_of(moments[i].file));
+		secrets = load(fixture, secrets);
+		const struct secret_value *value = value_of(fixture, secrets, 0);
+		time_t renew = value->renew ? value->renew - now : 0, expires = value->expires ? value->expires - now : 0;
+		if (value->ready != (moments[i].value != NULL) || renew != moments[i].renew || expires != moments[i].expires)
+			fail_msg("ttl %d, moment %zu: ready %d renew %ld expires %ld, should be %d %ld %ld", (int)ttl, i,
+			         value->ready, (long)renew, (long)expires, moments[i].value != NULL, (long)moments[i].renew,
+			         (long)moments[i].expires);
+		if (value->ready)
+			check_value("exec", value, moments[i].value);
+		assert_int_equal(secrets_next_renewal(secrets), value->renew);
+	}
+	secrets_free(secrets);
+	fixture_free(fixture);
+}
+
+static void test_exec_times(void **state)
+{
+	(void)state;
+	static const struct moment with_ttl[] = {
+		{"one", 0, "one", 240, 300},
+		{"two", 239, "one", 1, 61},   /* not yet */
+		{"two", 1, "two", 240, 300},  /* 80 % are over */
+		{NULL, 240, "two", 30, 60},   /* it fails: tried again in a tenth of its life */
+		{NULL, 30, "two", 30, 30},
+		{NULL, 30, NULL, 30, 0},      /* its life is over */
+		{"three", 30, "three", 240, 300},
+	};
+	static const struct moment without[] = {
+		{NULL, 0, NULL, 30, 0},
+		{"one", 5, "one", 0, 0},
+		{"two", 100000, "one", 0, 0},
+	};
+	check_moments(300000, with_ttl, sizeof with_ttl / sizeof *with_ttl);
+	check_moments(0, without, sizeof without / sizeof *without);
+}
+
+static void test_same(void **state)
+{
+	(void)state;
+	struct fixture *fixture = fixture_new("file:s", NULL);
+	put_file("s", SPAN("one"));
+	struct secrets *a = load(fixture, NULL), *b = load(fixture, NULL);
+	assert_true(secrets_same(a, b));
+	put_file("s", SPAN("two"));
+	b = load(fixture, b);
+	assert_false(secrets_same(a, b));
+	unlink(in_folder("s"));
+	struct secrets *none = load(fixture, NULL);
+	assert_false(secrets_same(a, none));
+	secrets_free(a);
+	secrets_free(b);
+	secrets_free(none);
+	fixture_free(fixture);
+}
+
+struct warning_row {
+	const char *value;
+	const char *template;
+	const char *warning; /* NULL: none */
+};
+
+static const struct warning_row warning_rows[] = {
+	{"abc", "Bearer {secret}", NULL},
+	{"Bearerabc", "Bearer {secret}", NULL},
+	{" abc", "Bearer {secret}",
+	 "keystile.yaml:7:3: the secret `secret` of openai begins or ends with a blank, and is sent that way"},
+	{"abc ", "{secret}",
+	 "keystile.yaml:7:3: the secret `secret` of openai begins or ends with a blank, and is sent that way"},
+	{"bearer abc", "Bearer {secret}",
+	 "keystile.yaml:7:3: the secret `secret` of openai begins with `Bearer ` already, which is put in front of it once "
+	 "more"},
+	{"bot123", "/bot{secret}",
+	 "keystile.yaml:7:3: the secret `secret` of openai begins with `bot` already, which is put in front of it once more"},
+	{"123", "/bot{secret}", NULL},
+};
+
+static void keep_line(void *context, const char *line)
+{
+	buffer_string(context, line);
+}
+
+static void test_warnings(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof warning_rows / sizeof *warning_rows; i++) {
+		const struct warning_row *row = &warning_rows[i];
+		struct fixture *fixture = fixture_new("env:KEYSTILE_TEST_SECRET", NULL);
+		char *template = memory_string(row->template);
+		setenv("KEYSTILE_TEST_SECRET", row->value, 1);
+		if (template[0] == '/') {
+			fixture->injection.kind = INJECT_PATH;
+			fixture->injection.paths = (struct string_list){&template, 1};
+		} else {
+			fixture->injection.value = template;
+		}
+		struct secrets *secrets = load(fixture, NULL);
+		AUTO_BUFFER struct buffer lines = {0};
+		secrets_warnings(&fixture->config, secrets, keep_line, &lines);
+		if (!span_equal(buffer_view(&lines), span_of(row->warning ? row->warning : "")))
+			fail_msg("`%s` in `%s`: came `%.*s`, should be `%s`", row->value, row->template,
+			         SPAN_ARGS(buffer_view(&lines)), row->warning ? row->warning : "");
+		secrets_free(secrets);
+		fixture_free(fixture);
+		free(template);
+	}
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	return secret_start(NULL) && mkdtemp(folder) && chdir(folder) == 0 ? 0 : -1;
+}
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
+{
+	(void)status, (void)type, (void)place;
+	return remove(path);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rows),       cmocka_unit_test(test_vault), cmocka_unit_test(test_last_good),
+		cmocka_unit_test(test_together),   cmocka_unit_test(test_exec_times), cmocka_unit_test(test_same),
+		cmocka_unit_test(test_warnings),
+	};
+	return cmocka_run_group_tests_name("secrets", tests, set_up, tear_down);
+}
