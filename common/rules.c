@@ -196,6 +196,9 @@ static unsigned read_character(struct span text, size_t *size)
 	return c == '/' || c == '{' || c == '}' ? ESCAPED_BYTE | c : c;
 }
 
+/* What ends a pattern that matches the path above it too: all below /v1 has /v1 with it. */
+#define BELOW SPAN("/**")
+
 /* A walk of all ways in which a pattern can match at once: the set of places in the pattern that the path read so far
  * can have come to. Each character of the path costs at most one look at each place. */
 struct match {
@@ -214,30 +217,13 @@ static size_t stars_at(struct span pattern, size_t place)
 	return stars;
 }
 
-/* A slash and two stars before a slash or the end may stand for nothing at all, so that what lies below /v1 has /v1
- * itself with it: how long they are at `place`, or 0. */
-static size_t optional_at(struct span pattern, size_t place)
-{
-	if (pattern.data[place] != '/')
-		return 0;
-	size_t stars = stars_at(pattern, place + 1), behind = place + 1 + stars;
-	return stars >= 2 && (behind == pattern.length || pattern.data[behind] == '/') ? 1 + stars : 0;
-}
-
 /* Adds a place to the set `to`, and those behind it that are reached without reading. */
 static void add_place(struct match *match, int to, size_t place)
 {
 	while (match->seen[place] != match->step) {
 		match->seen[place] = match->step;
 		match->places[to][match->count[to]++] = (uint16_t)place;
-		if (place == match->pattern.length)
-			return;
-		size_t skip = optional_at(match->pattern, place);
-		if (!skip)
-			skip = stars_at(match->pattern, place);
-		if (!skip)
-			return;
-		place += skip;
+		place += stars_at(match->pattern, place);
 	}
 }
 
@@ -271,7 +257,8 @@ static bool match_slowly(struct span pattern, struct span path, bool as_slash)
 		for (size_t i = 0; i < match.count[now]; i++)
 			step_place(&match, !now, match.places[now][i], character);
 	}
-	return match.count[now] && match.seen[pattern.length] == match.step;
+	bool above = span_ends(pattern, BELOW) && match.seen[pattern.length - BELOW.length] == match.step;
+	return path.length == 0 && (match.seen[pattern.length] == match.step || above);
 }
 
 /* Most patterns are plain up to stars at their end, and most paths have no escape: that much is compared bytewise. */
@@ -279,16 +266,16 @@ static bool match_path(struct span pattern, struct span path, bool as_slash)
 {
 	size_t i = 0;
 	while (i < pattern.length && i < path.length && pattern.data[i] == path.data[i] && pattern.data[i] != '*' &&
-	       pattern.data[i] != '%' && !optional_at(pattern, i))
+	       pattern.data[i] != '%')
 		i++;
 	pattern = span_from(pattern, i);
 	path = span_from(path, i);
 	if (pattern.length == 0)
 		return path.length == 0;
-	char wanted = pattern.data[0], found = path.length ? path.data[0] : 0;
-	if (span_equal(pattern, SPAN("/**")) && (path.length == 0 || found == '/'))
+	if (span_equal(pattern, SPAN("**")) || (path.length == 0 && span_equal(pattern, BELOW)))
 		return true;
-	if (wanted != found && wanted != '*' && wanted != '/' && wanted != '%' && found != '%')
+	char wanted = pattern.data[0], found = path.length ? path.data[0] : 0;
+	if (wanted != found && wanted != '*' && wanted != '%' && found != '%')
 		return false;
 	return match_slowly(pattern, path, as_slash);
 }
