@@ -76,7 +76,7 @@ class Keystile:
     def run(self, program, *arguments, check=True, input=None, env=None, cwd=None):
         """Runs one of our programs to its end, without a terminal."""
         result = subprocess.run(
-            [PROGRAMS / program, *arguments], input=input if input is None else input.encode(), capture_output=True,
+            [PROGRAMS / program / program, *arguments], input=input if input is None else input.encode(), capture_output=True,
             env=clean_environment(**(env or {})), cwd=cwd or self.folder, timeout=60, start_new_session=True,
         )
         result.out, result.err = result.stdout.decode(), result.stderr.decode()
@@ -102,7 +102,7 @@ class Keystile:
         environment = clean_environment(NOTIFY_SOCKET="@" + name[1:], **(env or {}))
         self.log_file = open(self.log_path, "ab")
         self.process = subprocess.Popen(
-            [*launcher, PROGRAMS / "proxyd", "--config", self.config, *arguments], stdin=subprocess.DEVNULL,
+            [*launcher, PROGRAMS / "proxyd/proxyd", "--config", self.config, *arguments], stdin=subprocess.DEVNULL,
             stdout=self.log_file, stderr=self.log_file, env=environment, cwd=self.folder, pass_fds=pass_fds,
         )
         self.notify = notify
