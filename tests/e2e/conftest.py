@@ -51,7 +51,9 @@ def keystile(request, tmp_path):
 
     yield make
     for one in made:
-        one.stop()
+        status = one.stop()
+        assert "Sanitizer" not in one.log() and "runtime error" not in one.log(), one.log()
+        assert status in (None, 0, 1), f"proxyd ended with {status}; its log: {one.log()}"
 
 
 @pytest.fixture
