@@ -110,14 +110,14 @@ static enum MHD_Result first_call(struct client *client, const char *method, con
 		bool coding = result == CODEC_CODING;
 		exchange_refuse(client->exchange, &client->way, coding ? 501 : 400, coding ? "transfer_coding" : "malformed",
 		                detail, &front_h1_table, client);
-		client->state = CLIENT_WAIT;
-		front_h1_suspend(client);
+		client->close_behind = true;
+		client->state = CLIENT_BODY;
 		return MHD_YES;
 	}
 	exchange_start(client->exchange, &client->way, &front_h1_table, client);
 	if (!has_body(request)) {
+		/* Suspended in the next call, which comes at once: an answer that is queued in this one closes the connection. */
 		client->state = CLIENT_WAIT;
-		front_h1_suspend(client);
 	} else if (request->minor == 1 && fields_list_has(&request->fields, SPAN("expect"), SPAN("100-continue"))) {
 		client->state = CLIENT_EXPECT;
 		front_h1_suspend(client);
@@ -365,9 +365,9 @@ static void run(struct loop_task *task)
 	struct front_h1 *front = (struct front_h1 *)((char *)task - offsetof(struct front_h1, run));
 	MHD_UNSIGNED_LONG_LONG limit;
 	MHD_run(front->daemon);
-	/* It has more to do than one call did (buffered requests): go on in the next round, which comes at once. */
+	/* It has more to do than one call does (a body that goes out in pieces, a request that is here already). */
 	if (MHD_get_timeout(front->daemon, &limit) == MHD_YES && limit == 0)
-		loop_wake(front->worker->loop);
+		loop_next(front->worker->loop, &front->run);
 }
 
 struct front_h1 *front_h1_new(struct worker *worker, struct fault *fault)

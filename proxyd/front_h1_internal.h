@@ -39,6 +39,7 @@ struct client {
 	bool suspended;
 	bool head_began;    /* CLIENT_IDLE: bytes of the next head came */
 	bool raw_done;      /* CLIENT_RAW: the response is written */
+	bool close_behind;  /* what would follow this request cannot be trusted to be another one */
 	bool reset_on_cut;  /* the end of the response is the end of the connection: a cut must be a reset */
 	struct way way;
 	struct exchange *exchange;

@@ -23,6 +23,7 @@ struct loop {
 	struct epoll_event events[ROUND_EVENTS];
 	int event_count;
 	struct loop_task *tasks, **tasks_end;
+	struct loop_task *portions; /* for the next round */
 	uint64_t tick;    /* the last tick whose slot was looked at */
 	uint64_t soonest; /* no set timer is due before this tick */
 	size_t timers;
@@ -220,17 +221,48 @@ void loop_later(struct loop *loop, struct loop_task *task)
 	loop->tasks_end = &task->next;
 }
 
+void loop_next(struct loop *loop, struct loop_task *task)
+{
+	if (task->queued)
+		return;
+	task->queued = true;
+	task->next = loop->portions;
+	loop->portions = task;
+}
+
+static bool take_out(struct loop_task **link, struct loop_task *task)
+{
+	while (*link && *link != task)
+		link = &(*link)->next;
+	if (!*link)
+		return false;
+	*link = task->next;
+	return true;
+}
+
 void loop_later_cancel(struct loop *loop, struct loop_task *task)
 {
 	if (!task->queued)
 		return;
-	struct loop_task **link = &loop->tasks;
-	while (*link != task)
-		link = &(*link)->next;
-	*link = task->next;
-	if (loop->tasks_end == &task->next)
-		loop->tasks_end = link;
 	task->queued = false;
+	if (take_out(&loop->portions, task))
+		return;
+	take_out(&loop->tasks, task);
+	loop->tasks_end = &loop->tasks;
+	while (*loop->tasks_end)
+		loop->tasks_end = &(*loop->tasks_end)->next;
+}
+
+static void queue_portions(struct loop *loop)
+{
+	struct loop_task *list = loop->portions;
+	loop->portions = NULL;
+	while (list) {
+		struct loop_task *task = list;
+		list = task->next;
+		task->queued = false;
+		loop_later(loop, task);
+	}
 }
 
 /* What a task puts off again runs in the same round, behind the others. */
@@ -257,7 +289,7 @@ static uint64_t first_occupied(const struct loop *loop)
 
 static int wait_limit(struct loop *loop)
 {
-	if (loop->event_count > 0)
+	if (loop->event_count > 0 || loop->portions)
 		return 0;
 	if (loop->timers == 0)
 		return -1;
@@ -285,6 +317,7 @@ void loop_run(struct loop *loop)
 		loop->now = clock_ms();
 		if (count > 0)
 			loop->event_count += count;
+		queue_portions(loop);
 		run_events(loop);
 		run_timers(loop);
 		run_tasks(loop);

@@ -55,6 +55,9 @@ void loop_timer_stop(struct loop *loop, struct loop_timer *timer);
 
 /* Runs `task` once, after the events of this round and before the next wait. Fine to call when queued. */
 void loop_later(struct loop *loop, struct loop_task *task);
+/* Runs `task` once, after the events of the next round, for which the loop does not wait: for work that comes in portions
+ * and lets others have their turn between them. */
+void loop_next(struct loop *loop, struct loop_task *task);
 void loop_later_cancel(struct loop *loop, struct loop_task *task);
 
 #endif
