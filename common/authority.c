@@ -178,8 +178,10 @@ static bool read_international(struct span text, struct host *host, struct fault
 	uint8_t *mapped = NULL;
 	int result = idn2_lookup_u8((const uint8_t *)copy, &mapped, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
 	if (result != IDN2_OK) {
-		refuse(text, fault, "is not a valid international name");
-		return fault ? fault_set(fault, FAULT_USAGE, "%.300s (%s)", fault->text, idn2_strerror(result)) : false;
+		char shown[QUOTE_BYTES];
+		quote(text, shown);
+		return fault_set(fault, FAULT_USAGE, "host `%s` is no valid international name (%s)", shown,
+		                 idn2_strerror(result));
 	}
 	const char *why = read_name(span_of((const char *)mapped), host);
 	idn2_free(mapped);
