@@ -1,0 +1,12 @@
+/* Where an environment goes: a file, a device or pipe, or standard output. */
+#ifndef KEYSTILE_OUTPUT_H
+#define KEYSTILE_OUTPUT_H
+
+#include "fault.h"
+#include "span.h"
+
+/* `path` NULL or "-": standard output. A file is replaced as a whole, 0600, through a symbolic link too; what is there
+ * and is no file is written to. */
+bool output_write(const char *path, struct span text, struct fault *fault);
+
+#endif
