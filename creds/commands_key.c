@@ -39,7 +39,7 @@ bool command_key_add(const struct call *call, struct fault *fault)
 {
 	struct source source;
 	struct vault_key key;
-	if (!source_parse_key(span_of(call->words[0]), ".", &source, fault))
+	if (!vault_exists(call->target->vault_file, fault) || !source_parse_key(span_of(call->words[0]), ".", &source, fault))
 		return false;
 	bool done = new_key(&source, &key, fault);
 	if (done) {
@@ -185,7 +185,7 @@ static bool rekey(const struct call *call, const struct keys *keys, struct fault
 bool command_rekey(const struct call *call, struct fault *fault)
 {
 	struct keys keys = {0};
-	bool done = read_keys(call, &keys, fault) && rekey(call, &keys, fault);
+	bool done = vault_exists(call->target->vault_file, fault) && read_keys(call, &keys, fault) && rekey(call, &keys, fault);
 	for (size_t i = 0; i < keys.count; i++)
 		vault_key_free(&keys.list[i]);
 	return done;
