@@ -1,0 +1,517 @@
+#include "dial.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "dial_own.h"
+#include "memory.h"
+
+#define LOOKUPS 32
+#define LOOKUPS_PER_PROFILE 8
+#define PROFILE_TEXT 64
+
+enum dial_state {
+	DIAL_WAITING,    /* for a look-up slot */
+	DIAL_LOOKING,    /* libcurl resolves; holds a slot */
+	DIAL_CONNECTING, /* an address is known */
+};
+
+struct dial {
+	struct dialer *dialer;
+	struct dial *next, **link; /* in dialer->waiting or dialer->running; `next` alone in dialer->spare */
+	CURL *easy;
+	enum dial_state state;
+	bool holds_slot;
+	struct host host;
+	uint16_t port;
+	struct dial_policy policy;
+	char profile[PROFILE_TEXT];
+	void (*done)(void *context, const struct dial_result *result); /* NULL once nobody waits for it */
+	void *context;
+	struct loop_timer limit;
+	unsigned opened;   /* sockets made */
+	bool out_of_files; /* a socket could not be made */
+	struct dial_result result;
+};
+
+/* One socket that libcurl wants watched. */
+struct dial_socket {
+	struct loop_watch watch;
+	struct dialer *dialer;
+	struct dial_socket *next; /* in dialer->spare_sockets */
+};
+
+struct dialer {
+	struct loop *loop;
+	CURLM *multi;
+	const struct sockaddr_storage *own;
+	size_t own_count;
+	uint64_t connect_limit;
+	struct loop_timer timer; /* libcurl's */
+	struct loop_task kick;   /* libcurl wants to run now, or a look-up slot came free */
+	bool run_now;
+	unsigned lookups;
+	struct dial *waiting, **waiting_end;
+	struct dial *running, *spare;
+	struct dial_socket *spare_sockets;
+};
+
+#define OWNER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
+/* libcurl's memory is zeroed before it is given back: parts of it could be secrets (SPEC §10). */
+static void wiping_free(void *memory)
+{
+	if (memory)
+		explicit_bzero(memory, malloc_usable_size(memory));
+	free(memory);
+}
+
+static void *wiping_realloc(void *old, size_t size)
+{
+	void *memory = malloc(size);
+	if (memory && old) {
+		size_t had = malloc_usable_size(old);
+		memcpy(memory, old, had < size ? had : size);
+		wiping_free(old);
+	}
+	return memory;
+}
+
+static void start_library(void)
+{
+	curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wiping_free, wiping_realloc, strdup, calloc);
+}
+
+/* ---- the lists ---- */
+
+static void unlink_dial(struct dial *dial)
+{
+	struct dialer *dialer = dial->dialer;
+	if (dialer->waiting_end == &dial->next)
+		dialer->waiting_end = dial->link;
+	*dial->link = dial->next;
+	if (dial->next)
+		dial->next->link = dial->link;
+	dial->link = NULL;
+}
+
+static void link_waiting(struct dial *dial)
+{
+	struct dialer *dialer = dial->dialer;
+	dial->next = NULL;
+	dial->link = dialer->waiting_end;
+	*dial->link = dial;
+	dialer->waiting_end = &dial->next;
+}
+
+static void link_running(struct dial *dial)
+{
+	struct dialer *dialer = dial->dialer;
+	dial->next = dialer->running;
+	dial->link = &dialer->running;
+	if (dial->next)
+		dial->next->link = &dial->next;
+	dialer->running = dial;
+}
+
+/* ---- look-up slots ---- */
+
+static bool slot_is_free(const struct dial *dial)
+{
+	unsigned same = 0;
+	if (dial->dialer->lookups >= LOOKUPS)
+		return false;
+	if (!dial->profile[0])
+		return true;
+	for (const struct dial *other = dial->dialer->running; other; other = other->next)
+		same += other->holds_slot && strcmp(other->profile, dial->profile) == 0;
+	return same < LOOKUPS_PER_PROFILE;
+}
+
+static void release_slot(struct dial *dial)
+{
+	if (!dial->holds_slot)
+		return;
+	dial->holds_slot = false;
+	dial->dialer->lookups--;
+	if (dial->dialer->waiting)
+		loop_later(dial->dialer->loop, &dial->dialer->kick);
+}
+
+/* ---- which addresses ---- */
+
+static void refuse(struct dial *dial, enum dial_failure failure, const char *what)
+{
+	struct dial_result *result = &dial->result;
+	result->failure = failure;
+	if (dial->host.kind == HOST_NAME)
+		snprintf(result->text, sizeof result->text, "%.100s resolves to %s, %s, which may not be reached",
+		         dial->host.name, result->address, what);
+	else
+		snprintf(result->text, sizeof result->text, "%s is %s, which may not be reached", result->address, what);
+}
+
+/* CURLOPT_OPENSOCKETFUNCTION: the address that is judged here is the one that is connected to. */
+static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct dial *dial = context;
+	(void)purpose;
+	dial->state = DIAL_CONNECTING;
+	release_slot(dial);
+	if (!dial->done)
+		return CURL_SOCKET_BAD;
+	if (!dial->opened)
+		dial_address_text(&address->addr, dial->result.address);
+	if (dial_is_own(dial->dialer->own, dial->dialer->own_count, &address->addr,
+	                (socklen_t)address->addrlen)) {
+		refuse(dial, DIAL_OWN_LISTENER, "a listener of this proxy");
+		return CURL_SOCKET_BAD;
+	}
+	const char *what = dial_judge(&address->addr, dial->policy);
+	if (what) {
+		refuse(dial, DIAL_REFUSED_ADDRESS, what);
+		return CURL_SOCKET_BAD;
+	}
+	int fd = socket(address->family, address->socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address->protocol);
+	if (fd >= 0)
+		dial->opened++;
+	else if (errno != EAFNOSUPPORT)
+		dial->out_of_files = true;
+	return fd >= 0 ? fd : CURL_SOCKET_BAD;
+}
+
+/* ---- the end of one dial ---- */
+
+static void recycle(struct dial *dial)
+{
+	struct dialer *dialer = dial->dialer;
+	loop_timer_stop(dialer->loop, &dial->limit);
+	if (dial->state != DIAL_WAITING)
+		curl_multi_remove_handle(dialer->multi, dial->easy);
+	release_slot(dial);
+	unlink_dial(dial);
+	dial->next = dialer->spare;
+	dialer->spare = dial;
+}
+
+static void settle(struct dial *dial)
+{
+	struct dial_result result = dial->result;
+	void (*done)(void *context, const struct dial_result *result) = dial->done;
+	void *context = dial->context;
+	recycle(dial);
+	if (done)
+		done(context, &result);
+}
+
+static void settle_failed(struct dial *dial, enum dial_failure failure, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+static void settle_failed(struct dial *dial, enum dial_failure failure, const char *format, ...)
+{
+	va_list arguments;
+	va_start(arguments, format);
+	dial->result.failure = failure;
+	vsnprintf(dial->result.text, sizeof dial->result.text, format, arguments);
+	va_end(arguments);
+	settle(dial);
+}
+
+static void settle_timeout(struct dial *dial)
+{
+	settle_failed(dial, DIAL_TIMEOUT, "no connection to %.100s port %u within %g s%s", dial->host.name, dial->port,
+	              (double)dial->dialer->connect_limit / 1000,
+	              dial->state == DIAL_CONNECTING ? "" : ": its name was not resolved in time");
+}
+
+static void settle_connected(struct dial *dial)
+{
+	curl_socket_t fd = CURL_SOCKET_BAD;
+	struct sockaddr_storage peer;
+	socklen_t length = sizeof peer;
+	int on = 1;
+	curl_easy_getinfo(dial->easy, CURLINFO_ACTIVESOCKET, &fd);
+	/* libcurl closes its own descriptor with the handle. */
+	dial->result.fd = fd == CURL_SOCKET_BAD ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (dial->result.fd < 0) {
+		settle_failed(dial, DIAL_RESOURCES, "out of file descriptors");
+		return;
+	}
+	setsockopt(dial->result.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	if (getpeername(dial->result.fd, (struct sockaddr *)&peer, &length) == 0)
+		dial_address_text((const struct sockaddr *)&peer, dial->result.address);
+	dial->result.failure = DIAL_OK;
+	dial->result.text[0] = 0;
+	settle(dial);
+}
+
+static void settle_finished(struct dial *dial, CURLcode code)
+{
+	long error = 0;
+	if (code == CURLE_OK) {
+		settle_connected(dial);
+		return;
+	}
+	curl_easy_getinfo(dial->easy, CURLINFO_OS_ERRNO, &error);
+	if (code == CURLE_COULDNT_RESOLVE_HOST)
+		settle_failed(dial, DIAL_DNS, "cannot resolve %.100s", dial->host.name);
+	else if (code == CURLE_OPERATION_TIMEDOUT)
+		settle_timeout(dial);
+	else if (dial->opened == 0 && dial->result.failure != DIAL_OK)
+		settle(dial);
+	else if (dial->out_of_files || code == CURLE_OUT_OF_MEMORY)
+		settle_failed(dial, DIAL_RESOURCES, "no socket could be made for %.100s", dial->host.name);
+	else
+		settle_failed(dial, DIAL_CONNECT, "cannot connect to %.100s port %u: %s", dial->host.name, dial->port,
+		              error ? strerror((int)error) : curl_easy_strerror(code));
+}
+
+static void limit_reached(struct loop_timer *timer)
+{
+	settle_timeout(OWNER(timer, struct dial, limit));
+}
+
+/* ---- libcurl on the loop ---- */
+
+static void reap(struct dialer *dialer)
+{
+	CURLMsg *message;
+	int left;
+	while ((message = curl_multi_info_read(dialer->multi, &left))) {
+		struct dial *dial = NULL;
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		CURLcode code = message->data.result;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&dial);
+		settle_finished(dial, code);
+	}
+}
+
+static void act(struct dialer *dialer, curl_socket_t fd, int events)
+{
+	int running;
+	curl_multi_socket_action(dialer->multi, fd, events, &running);
+	reap(dialer);
+}
+
+static void socket_ready(struct loop_watch *watch, uint32_t events)
+{
+	int what = (events & EPOLLIN ? CURL_CSELECT_IN : 0) | (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+	           (events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
+	act(OWNER(watch, struct dial_socket, watch)->dialer, watch->fd, what);
+}
+
+static struct dial_socket *take_socket(struct dialer *dialer)
+{
+	struct dial_socket *taken = dialer->spare_sockets;
+	if (taken)
+		dialer->spare_sockets = taken->next;
+	else
+		taken = memory_alloc(sizeof *taken);
+	*taken = (struct dial_socket){.watch = {.fd = -1, .ready = socket_ready}, .dialer = dialer};
+	return taken;
+}
+
+static int want_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *mine)
+{
+	struct dialer *dialer = context;
+	struct dial_socket *watched = mine;
+	uint32_t events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0) | (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0);
+	(void)easy;
+	if (what == CURL_POLL_REMOVE) {
+		if (watched) {
+			loop_watch_remove(dialer->loop, &watched->watch);
+			watched->next = dialer->spare_sockets;
+			dialer->spare_sockets = watched;
+		}
+	} else if (watched) {
+		loop_watch_change(dialer->loop, &watched->watch, events);
+	} else {
+		watched = take_socket(dialer);
+		loop_watch_add(dialer->loop, &watched->watch, fd, events);
+		curl_multi_assign(dialer->multi, fd, watched);
+	}
+	return 0;
+}
+
+static int want_timer(CURLM *multi, long milliseconds, void *context)
+{
+	struct dialer *dialer = context;
+	(void)multi;
+	loop_timer_stop(dialer->loop, &dialer->timer);
+	dialer->run_now = milliseconds == 0;
+	if (dialer->run_now)
+		loop_later(dialer->loop, &dialer->kick);
+	else if (milliseconds > 0)
+		loop_timer_set(dialer->loop, &dialer->timer, (uint64_t)milliseconds);
+	return 0;
+}
+
+static void timer_fired(struct loop_timer *timer)
+{
+	act(OWNER(timer, struct dialer, timer), CURL_SOCKET_TIMEOUT, 0);
+}
+
+/* ---- starting ---- */
+
+static CURL *make_easy(struct dial *dial)
+{
+	CURL *easy = curl_easy_init();
+	if (!easy)
+		return NULL;
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, dial);
+	curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
+	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_PROXY, "");
+	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, dial);
+	return easy;
+}
+
+/* Hands the dial to libcurl, which starts in the next round. */
+static void begin(struct dial *dial)
+{
+	char authority[AUTHORITY_TEXT], url[AUTHORITY_TEXT + 16];
+	struct dialer *dialer = dial->dialer;
+	authority_format(&dial->host, dial->port, authority);
+	snprintf(url, sizeof url, "http://%s/", authority);
+	curl_easy_setopt(dial->easy, CURLOPT_URL, url);
+	curl_easy_setopt(dial->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)dialer->connect_limit);
+	dial->state = DIAL_LOOKING;
+	dial->holds_slot = dial->host.kind == HOST_NAME;
+	dialer->lookups += dial->holds_slot;
+	link_running(dial);
+	curl_multi_add_handle(dialer->multi, dial->easy);
+}
+
+static void begin_waiting(struct dialer *dialer)
+{
+	struct dial *next;
+	for (struct dial *dial = dialer->waiting; dial; dial = next) {
+		next = dial->next;
+		if (dialer->lookups >= LOOKUPS)
+			return;
+		if (!slot_is_free(dial))
+			continue;
+		unlink_dial(dial);
+		begin(dial);
+	}
+}
+
+static void kicked(struct loop_task *task)
+{
+	struct dialer *dialer = OWNER(task, struct dialer, kick);
+	begin_waiting(dialer);
+	if (!dialer->run_now)
+		return;
+	dialer->run_now = false;
+	act(dialer, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static struct dial *take_dial(struct dialer *dialer)
+{
+	struct dial *dial = dialer->spare;
+	if (dial) {
+		dialer->spare = dial->next;
+	} else {
+		dial = memory_alloc(sizeof *dial);
+		dial->easy = make_easy(dial);
+		if (!dial->easy) {
+			fputs("keystile: out of memory\n", stderr);
+			abort();
+		}
+	}
+	CURL *easy = dial->easy;
+	*dial = (struct dial){.dialer = dialer, .easy = easy, .limit.fire = limit_reached, .result.fd = -1};
+	return dial;
+}
+
+struct dial *dial_start(struct dialer *dialer, const struct host *host, uint16_t port, struct dial_policy policy,
+                        const char *profile, void (*done)(void *context, const struct dial_result *result),
+                        void *context)
+{
+	struct dial *dial = take_dial(dialer);
+	dial->host = *host;
+	dial->port = port;
+	dial->policy = policy;
+	snprintf(dial->profile, sizeof dial->profile, "%s", profile ? profile : "");
+	dial->done = done;
+	dial->context = context;
+	loop_timer_set(dialer->loop, &dial->limit, dialer->connect_limit);
+	if (host->kind != HOST_NAME || slot_is_free(dial))
+		begin(dial);
+	else
+		link_waiting(dial);
+	return dial;
+}
+
+/* A look-up that nobody waits for runs on in its slot, since its thread does too: what clients break off would
+ * otherwise start threads without bound. */
+void dial_cancel(struct dial *dial)
+{
+	dial->done = NULL;
+	if (dial->state != DIAL_LOOKING || !dial->holds_slot)
+		recycle(dial);
+}
+
+struct dialer *dialer_new(struct loop *loop, const struct sockaddr_storage *own, size_t own_count,
+                          uint64_t connect_limit, struct fault *fault)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, start_library);
+	struct dialer *dialer = memory_alloc(sizeof *dialer);
+	*dialer = (struct dialer){
+		.loop = loop,
+		.multi = curl_multi_init(),
+		.own = own,
+		.own_count = own_count,
+		.connect_limit = connect_limit,
+		.timer.fire = timer_fired,
+		.kick.run = kicked,
+		.waiting_end = &dialer->waiting,
+	};
+	if (!dialer->multi) {
+		fault_set(fault, FAULT_IO, "libcurl does not start");
+		free(dialer);
+		return NULL;
+	}
+	curl_multi_setopt(dialer->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
+	curl_multi_setopt(dialer->multi, CURLMOPT_SOCKETDATA, dialer);
+	curl_multi_setopt(dialer->multi, CURLMOPT_TIMERFUNCTION, want_timer);
+	curl_multi_setopt(dialer->multi, CURLMOPT_TIMERDATA, dialer);
+	return dialer;
+}
+
+void dialer_free(struct dialer *dialer)
+{
+	if (!dialer)
+		return;
+	while (dialer->waiting)
+		recycle(dialer->waiting);
+	while (dialer->running)
+		recycle(dialer->running);
+	while (dialer->spare) {
+		struct dial *dial = dialer->spare;
+		dialer->spare = dial->next;
+		curl_easy_cleanup(dial->easy);
+		free(dial);
+	}
+	curl_multi_cleanup(dialer->multi);
+	loop_timer_stop(dialer->loop, &dialer->timer);
+	loop_later_cancel(dialer->loop, &dialer->kick);
+	while (dialer->spare_sockets) {
+		struct dial_socket *spare = dialer->spare_sockets;
+		dialer->spare_sockets = spare->next;
+		free(spare);
+	}
+	free(dialer);
+}

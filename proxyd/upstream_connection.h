@@ -1,0 +1,115 @@
+/* One connection to an upstream and the request that it carries; shared by upstream_pool.c, which makes, keeps and ends
+ * connections, and upstream_h1.c, which speaks HTTP/1.1 on them. For no other room. */
+#ifndef KEYSTILE_UPSTREAM_CONNECTION_H
+#define KEYSTILE_UPSTREAM_CONNECTION_H
+
+#include <sys/queue.h>
+
+#include "buffer.h"
+#include "upstream_h1.h"
+
+enum connection_state {
+	CONNECTION_SPARE,     /* no socket; in pool->spare */
+	CONNECTION_DIALLING,
+	CONNECTION_HANDSHAKE,
+	CONNECTION_HEAD,      /* the request goes out, no final head has come */
+	CONNECTION_BODY,      /* a final head has come */
+	CONNECTION_FAILED,    /* the socket is closed, the exchange has not released yet */
+	CONNECTION_IDLE,      /* kept for the next request */
+};
+
+/* The connections to one destination. */
+struct origin_pool {
+	struct destination destination;
+	struct origin_pool *next; /* in its bucket */
+	size_t members, idle_count;
+	LIST_HEAD(, connection) idle; /* the last one used first */
+};
+
+struct connection {
+	struct upstream upstream; /* first: what the exchange holds */
+	struct upstream_pool *pool;
+	struct origin_pool *origin;
+	enum connection_state state;
+	uint64_t uses; /* requests begun and ended: tells whether a callback has released this one */
+	LIST_ENTRY(connection) beside;  /* idle, same origin */
+	TAILQ_ENTRY(connection) around; /* idle, whole pool, the oldest first */
+	LIST_ENTRY(connection) spare;
+
+	int fd;
+	struct tls *tls;
+	struct dial *dial;
+	struct loop_watch watch;
+	struct loop_timer timer; /* handshake, then idle */
+	struct loop_task task;
+	uint64_t idle_since;
+	bool can_read, can_write; /* as far as the last edge and call told */
+	bool peer_closed;         /* FIN or reset seen */
+	bool write_broken;        /* nothing more can be sent; an answer may still be there to be read */
+
+	/* The request. */
+	struct buffer out; /* not sent yet from `out_sent` on */
+	size_t out_sent, out_head; /* the head's bytes hold the secret */
+	struct body_framing sends;
+	uint64_t send_left; /* of BODY_LENGTH */
+	bool request_done, wants_write, is_head, announce, sent_any, reused;
+
+	/* The response. */
+	char *in;
+	size_t in_base, in_start, in_end, in_size; /* what stands before in_base is the head */
+	struct span run; /* content that is taken out of `in` but not read yet */
+	struct arena arena;
+	struct response response;
+	struct codec_body body;
+	struct fields trailers;
+	size_t interim_count, interim_bytes;
+	bool answered, body_done, keep_alive, wants_read;
+	struct upstream_error error;
+};
+
+struct upstream_pool {
+	struct loop *loop;
+	struct dialer *dialer;
+	struct upstream_limits limits;
+	struct origin_pool *buckets[256];
+	TAILQ_HEAD(, connection) idle;
+	size_t idle_count;
+	LIST_HEAD(, connection) spare;
+};
+
+#define CONNECTION_AGAIN (-1)
+#define CONNECTION_BROKEN (-2)
+
+/* ---- upstream_pool.c ---- */
+
+/* An idle connection, or NULL. It is then in CONNECTION_HEAD. */
+struct connection *pool_take_idle(struct upstream_pool *pool, const struct destination *destination);
+/* A new one, which dials. */
+struct connection *pool_connect(struct upstream_pool *pool, const struct destination *destination);
+void pool_keep(struct connection *connection);    /* makes it idle */
+void pool_discard(struct connection *connection); /* closes what is open; its memory goes to the spare ones */
+
+/* Bytes, 0 at the end, CONNECTION_AGAIN or CONNECTION_BROKEN. */
+ssize_t connection_read(struct connection *connection, void *bytes, size_t size);
+ssize_t connection_write(struct connection *connection, const void *bytes, size_t size);
+/* Is there nothing to be read, not even an end? */
+bool connection_is_quiet(struct connection *connection);
+void connection_close(struct connection *connection); /* socket, TLS and dial; the state stays */
+
+/* ---- upstream_h1.c, called by the pool ---- */
+
+void h1_established(struct connection *connection);
+void h1_advance(struct connection *connection); /* an edge, in CONNECTION_HEAD or CONNECTION_BODY */
+void h1_run_task(struct loop_task *task);
+void h1_failed(struct connection *connection, enum upstream_failure failure, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static inline const char *connection_host(const struct connection *connection)
+{
+	return connection->origin->destination.host.name;
+}
+
+#define CONNECTION_OF(pointer, member) \
+	((struct connection *)(void *)((char *)(pointer)-offsetof(struct connection, member)))
+
+#endif

@@ -1,0 +1,388 @@
+#include <errno.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "memory.h"
+#include "upstream_connection.h"
+
+#define BODY_BUFFER 16384
+#define IDLE_IN_ALL 1024
+#define TRUSTED_IDLE 100 /* ms; a connection that was idle for longer is looked at before it is used */
+
+/* ---- bytes ---- */
+
+static ssize_t read_plain(struct connection *connection, void *bytes, size_t size)
+{
+	ssize_t count = recv(connection->fd, bytes, size, 0);
+	/* Less than asked for: the socket is empty, and the next byte comes with an edge; an end may be there already. */
+	if (count > 0 && (size_t)count < size)
+		connection->can_read = connection->peer_closed;
+	if (count == 0)
+		connection->peer_closed = true;
+	if (count >= 0)
+		return count;
+	connection->can_read = false;
+	return errno == EAGAIN ? CONNECTION_AGAIN : CONNECTION_BROKEN;
+}
+
+static ssize_t read_tls(struct connection *connection, void *bytes, size_t size)
+{
+	size_t count;
+	switch (tls_read(connection->tls, bytes, size, &count)) {
+	case TLS_OK:
+		return (ssize_t)count;
+	case TLS_CLOSED:
+		connection->peer_closed = true;
+		return 0;
+	case TLS_WANT_READ:
+	case TLS_WANT_WRITE:
+		connection->can_read = false;
+		return CONNECTION_AGAIN;
+	case TLS_FAILED:
+		break;
+	}
+	connection->can_read = false;
+	return CONNECTION_BROKEN;
+}
+
+ssize_t connection_read(struct connection *connection, void *bytes, size_t size)
+{
+	return connection->tls ? read_tls(connection, bytes, size) : read_plain(connection, bytes, size);
+}
+
+static ssize_t write_tls(struct connection *connection, const void *bytes, size_t size)
+{
+	size_t count;
+	/* A record that was sent in part counts as written. */
+	connection->sent_any = true;
+	switch (tls_write(connection->tls, bytes, size, &count)) {
+	case TLS_OK:
+		return (ssize_t)count;
+	case TLS_WANT_READ:
+	case TLS_WANT_WRITE:
+		connection->can_write = false;
+		return CONNECTION_AGAIN;
+	case TLS_CLOSED:
+	case TLS_FAILED:
+		break;
+	}
+	return CONNECTION_BROKEN;
+}
+
+ssize_t connection_write(struct connection *connection, const void *bytes, size_t size)
+{
+	if (connection->tls)
+		return write_tls(connection, bytes, size);
+	ssize_t count = send(connection->fd, bytes, size, MSG_NOSIGNAL);
+	if (count > 0)
+		connection->sent_any = true;
+	if (count >= 0)
+		return count;
+	connection->can_write = false;
+	return errno == EAGAIN ? CONNECTION_AGAIN : CONNECTION_BROKEN;
+}
+
+bool connection_is_quiet(struct connection *connection)
+{
+	char byte;
+	if (connection->peer_closed)
+		return false;
+	if (connection->tls)
+		return read_tls(connection, &byte, 1) == CONNECTION_AGAIN;
+	if (recv(connection->fd, &byte, 1, MSG_PEEK) >= 0 || errno != EAGAIN)
+		return false;
+	connection->can_read = false;
+	return true;
+}
+
+void connection_close(struct connection *connection)
+{
+	if (connection->dial)
+		dial_cancel(connection->dial);
+	connection->dial = NULL;
+	loop_watch_remove(connection->pool->loop, &connection->watch);
+	tls_close(connection->tls);
+	connection->tls = NULL;
+	if (connection->fd >= 0)
+		close(connection->fd);
+	connection->fd = -1;
+}
+
+/* ---- origins ---- */
+
+static bool same_destination(const struct destination *a, const struct destination *b)
+{
+	return a->port == b->port && a->tls == b->tls && a->trust == b->trust &&
+	       a->policy.private_allowed == b->policy.private_allowed &&
+	       a->policy.loopback_allowed == b->policy.loopback_allowed &&
+	       a->policy.literal_allowed == b->policy.literal_allowed && host_equal(&a->host, &b->host);
+}
+
+static struct origin_pool **bucket_of(struct upstream_pool *pool, const struct destination *destination)
+{
+	uint32_t hash = 2166136261u ^ destination->port;
+	for (size_t i = 0; i < destination->host.length; i++)
+		hash = (hash ^ (unsigned char)destination->host.name[i]) * 16777619u;
+	return &pool->buckets[(hash ^ hash >> 16) % 256];
+}
+
+static struct origin_pool *find_origin(struct upstream_pool *pool, const struct destination *destination)
+{
+	struct origin_pool *origin = *bucket_of(pool, destination);
+	while (origin && !same_destination(&origin->destination, destination))
+		origin = origin->next;
+	return origin;
+}
+
+/* Holds a reference to the trust, so that no other can come to the same address while it is compared by it. */
+static struct origin_pool *make_origin(struct upstream_pool *pool, const struct destination *destination)
+{
+	struct origin_pool **bucket = bucket_of(pool, destination);
+	struct origin_pool *origin = memory_alloc(sizeof *origin);
+	origin->destination = *destination;
+	origin->destination.profile = NULL;
+	tls_trust_ref(origin->destination.trust);
+	LIST_INIT(&origin->idle);
+	origin->next = *bucket;
+	*bucket = origin;
+	return origin;
+}
+
+static void leave_origin(struct connection *connection)
+{
+	struct origin_pool *origin = connection->origin;
+	connection->origin = NULL;
+	if (--origin->members > 0)
+		return;
+	struct origin_pool **link = bucket_of(connection->pool, &origin->destination);
+	while (*link != origin)
+		link = &(*link)->next;
+	*link = origin->next;
+	tls_trust_free(origin->destination.trust);
+	free(origin);
+}
+
+/* ---- idle connections ---- */
+
+static void unlist_idle(struct connection *connection)
+{
+	LIST_REMOVE(connection, beside);
+	TAILQ_REMOVE(&connection->pool->idle, connection, around);
+	connection->origin->idle_count--;
+	connection->pool->idle_count--;
+}
+
+struct connection *pool_take_idle(struct upstream_pool *pool, const struct destination *destination)
+{
+	struct origin_pool *origin = find_origin(pool, destination);
+	struct connection *connection;
+	while (origin && (connection = LIST_FIRST(&origin->idle))) {
+		bool last = origin->members == 1;
+		if (loop_now(pool->loop) - connection->idle_since < TRUSTED_IDLE || connection_is_quiet(connection)) {
+			unlist_idle(connection);
+			connection->state = CONNECTION_HEAD;
+			return connection;
+		}
+		pool_discard(connection);
+		if (last)
+			return NULL;
+	}
+	return NULL;
+}
+
+void pool_keep(struct connection *connection)
+{
+	struct upstream_pool *pool = connection->pool;
+	struct origin_pool *origin = connection->origin;
+	if (origin->idle_count >= pool->limits.idle_connections) {
+		pool_discard(connection);
+		return;
+	}
+	if (pool->idle_count >= IDLE_IN_ALL)
+		pool_discard(TAILQ_FIRST(&pool->idle));
+	connection->state = CONNECTION_IDLE;
+	connection->idle_since = loop_now(pool->loop);
+	LIST_INSERT_HEAD(&origin->idle, connection, beside);
+	TAILQ_INSERT_TAIL(&pool->idle, connection, around);
+	origin->idle_count++;
+	pool->idle_count++;
+	loop_timer_set(pool->loop, &connection->timer, pool->limits.idle);
+}
+
+void pool_discard(struct connection *connection)
+{
+	struct upstream_pool *pool = connection->pool;
+	if (connection->state == CONNECTION_IDLE)
+		unlist_idle(connection);
+	connection_close(connection);
+	loop_timer_stop(pool->loop, &connection->timer);
+	loop_later_cancel(pool->loop, &connection->task);
+	leave_origin(connection);
+	connection->state = CONNECTION_SPARE;
+	LIST_INSERT_HEAD(&pool->spare, connection, spare);
+}
+
+/* ---- a connection's life ---- */
+
+static void advance_handshake(struct connection *connection)
+{
+	struct fault fault = FAULT_INIT;
+	switch (tls_handshake(connection->tls, &fault)) {
+	case TLS_OK:
+		h1_established(connection);
+		return;
+	case TLS_WANT_READ:
+	case TLS_WANT_WRITE:
+		return;
+	case TLS_CLOSED:
+	case TLS_FAILED:
+		break;
+	}
+	h1_failed(connection, UPSTREAM_TLS, "%.100s: %.200s", connection_host(connection), fault.text);
+}
+
+static void unwatchable(struct connection *connection)
+{
+	connection->error.dial = DIAL_RESOURCES;
+	h1_failed(connection, UPSTREAM_DIAL, "the system has no room to watch one more connection");
+}
+
+static void ready(struct loop_watch *watch, uint32_t events)
+{
+	struct connection *connection = CONNECTION_OF(watch, watch);
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		connection->peer_closed = connection->can_read = true;
+	if (events & EPOLLIN)
+		connection->can_read = true;
+	if (events & EPOLLOUT)
+		connection->can_write = true;
+	switch (connection->state) {
+	case CONNECTION_HANDSHAKE:
+	case CONNECTION_HEAD:
+	case CONNECTION_BODY:
+		if (events == EPOLLERR)
+			unwatchable(connection);
+		else if (connection->state == CONNECTION_HANDSHAKE)
+			advance_handshake(connection);
+		else
+			h1_advance(connection);
+		break;
+	case CONNECTION_IDLE:
+		/* The edge may belong to bytes that were read before it was told. */
+		if (connection->can_read && !connection_is_quiet(connection))
+			pool_discard(connection);
+		break;
+	case CONNECTION_SPARE:
+	case CONNECTION_DIALLING:
+	case CONNECTION_FAILED:
+		break;
+	}
+}
+
+static void timer_fired(struct loop_timer *timer)
+{
+	struct connection *connection = CONNECTION_OF(timer, timer);
+	if (connection->state == CONNECTION_IDLE)
+		pool_discard(connection);
+	else if (connection->state == CONNECTION_HANDSHAKE)
+		h1_failed(connection, UPSTREAM_HANDSHAKE_TIME, "%.100s did not finish the TLS handshake within %g s",
+		          connection_host(connection), (double)connection->pool->limits.handshake / 1000);
+}
+
+static void start_handshake(struct connection *connection)
+{
+	struct fault fault = FAULT_INIT;
+	const struct destination *to = &connection->origin->destination;
+	connection->tls = tls_client_new(to->trust, connection->fd, to->host.name, false, &fault);
+	if (!connection->tls) {
+		h1_failed(connection, UPSTREAM_TLS, "%.300s", fault.text);
+		return;
+	}
+	connection->state = CONNECTION_HANDSHAKE;
+	loop_timer_set(connection->pool->loop, &connection->timer, connection->pool->limits.handshake);
+	advance_handshake(connection);
+}
+
+static void dialled(void *context, const struct dial_result *result)
+{
+	struct connection *connection = context;
+	connection->dial = NULL;
+	if (result->failure != DIAL_OK) {
+		connection->error.dial = result->failure;
+		h1_failed(connection, UPSTREAM_DIAL, "%s", result->text);
+		return;
+	}
+	connection->fd = result->fd;
+	connection->can_write = true;
+	loop_watch_add(connection->pool->loop, &connection->watch, connection->fd,
+	               EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	if (connection->origin->destination.tls)
+		start_handshake(connection);
+	else
+		h1_established(connection);
+}
+
+static struct connection *take_spare(struct upstream_pool *pool)
+{
+	struct connection *connection = LIST_FIRST(&pool->spare);
+	if (connection) {
+		LIST_REMOVE(connection, spare);
+		return connection;
+	}
+	connection = memory_alloc(sizeof *connection);
+	connection->pool = pool;
+	connection->fd = -1;
+	connection->watch = (struct loop_watch){.fd = -1, .ready = ready};
+	connection->timer.fire = timer_fired;
+	connection->task.run = h1_run_task;
+	connection->in_size = pool->limits.head.head + BODY_BUFFER;
+	connection->in = memory_resize(NULL, connection->in_size, 1);
+	return connection;
+}
+
+struct connection *pool_connect(struct upstream_pool *pool, const struct destination *destination)
+{
+	struct connection *connection = take_spare(pool);
+	struct origin_pool *origin = find_origin(pool, destination);
+	connection->origin = origin ? origin : make_origin(pool, destination);
+	connection->origin->members++;
+	connection->can_read = connection->can_write = connection->peer_closed = false;
+	connection->state = CONNECTION_DIALLING;
+	connection->dial = dial_start(pool->dialer, &destination->host, destination->port, destination->policy,
+	                              destination->profile, dialled, connection);
+	return connection;
+}
+
+struct upstream_pool *upstream_pool_new(struct loop *loop, struct dialer *dialer, struct upstream_limits limits)
+{
+	struct upstream_pool *pool = memory_alloc(sizeof *pool);
+	pool->loop = loop;
+	pool->dialer = dialer;
+	pool->limits = limits;
+	TAILQ_INIT(&pool->idle);
+	LIST_INIT(&pool->spare);
+	return pool;
+}
+
+void upstream_pool_close_idle(struct upstream_pool *pool)
+{
+	while (!TAILQ_EMPTY(&pool->idle))
+		pool_discard(TAILQ_FIRST(&pool->idle));
+}
+
+void upstream_pool_free(struct upstream_pool *pool)
+{
+	struct connection *connection;
+	if (!pool)
+		return;
+	upstream_pool_close_idle(pool);
+	while ((connection = LIST_FIRST(&pool->spare))) {
+		LIST_REMOVE(connection, spare);
+		buffer_wipe(&connection->out);
+		arena_free(&connection->arena);
+		free(connection->in);
+		free(connection);
+	}
+	free(pool);
+}
