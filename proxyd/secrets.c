@@ -361,10 +361,17 @@ bool secrets_ready(const struct secrets *secrets, const struct config_credential
 	return true;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* The times and reasons count too: a set that differs in them is news for whoever renews, or asks what is not ready. */
 static bool same_value(const struct entry *a, const struct entry *b)
 {
 	return strcmp(a->key, b->key) == 0 && a->value.ready == b->value.ready &&
-	       a->value.expires == b->value.expires && secret_equal(a->value.bytes, b->value.bytes);
+	       a->value.expires == b->value.expires && a->value.renew == b->value.renew && same_text(a->why, b->why) &&
+	       same_text(a->stale, b->stale) && secret_equal(a->value.bytes, b->value.bytes);
 }
 
 bool secrets_same(const struct secrets *a, const struct secrets *b)

@@ -33,7 +33,7 @@ const struct secret_value *secrets_get(const struct secrets *secrets, const stru
 /* Are all of a credential's secrets ready? Else `*why` is the first reason (valid as long as `secrets`). */
 bool secrets_ready(const struct secrets *secrets, const struct config_credential *credential, const char **why);
 
-/* Do the two sets hold the same values and readiness? */
+/* Do the two sets hold the same values, readiness, reasons, and times of renewal and expiry? */
 bool secrets_same(const struct secrets *a, const struct secrets *b);
 
 /* The earliest `renew` of all values; 0: none. */
