@@ -281,7 +281,8 @@ static void on_socket(struct loop_watch *watch, uint32_t events)
 {
 	struct client *client = (struct client *)watch;
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
-		if (client->exchange && client->state != CLIENT_HEAD)
+		/* While libmicrohttpd is writing, it finds out by itself, and may have written all of it already. */
+		if (client->exchange && client->state != CLIENT_HEAD && (client->state != CLIENT_REPLY || client->suspended))
 			front_h1_close(client);
 		return;
 	}
@@ -364,10 +365,14 @@ static void run(struct loop_task *task)
 {
 	struct front_h1 *front = (struct front_h1 *)((char *)task - offsetof(struct front_h1, run));
 	MHD_UNSIGNED_LONG_LONG limit;
-	MHD_run(front->daemon);
-	/* It has more to do than one call does (a body that goes out in pieces, a request that is here already). */
-	if (MHD_get_timeout(front->daemon, &limit) == MHD_YES && limit == 0)
-		loop_next(front->worker->loop, &front->run);
+	/* The second call sees to the end of what the first one wrote. What takes more (a body that goes out in pieces)
+	 * goes on in the next round. */
+	for (unsigned call = 0; call < 2; call++) {
+		MHD_run(front->daemon);
+		if (MHD_get_timeout(front->daemon, &limit) != MHD_YES || limit != 0)
+			return;
+	}
+	loop_next(front->worker->loop, &front->run);
 }
 
 struct front_h1 *front_h1_new(struct worker *worker, struct fault *fault)
