@@ -1,0 +1,176 @@
+/* Do the injections of a credential and its secrets fit together? */
+#include "config_internal.h"
+
+/* One credential while its injections are looked at. */
+struct fit {
+	struct reading *reading;
+	const struct config_credential *credential;
+	const struct injection *injection;
+	uint32_t used; /* a bit for each secret that goes somewhere */
+};
+
+/* Marks the secret as used. False where there is none of that name. */
+static bool use(struct fit *fit, struct span id)
+{
+	for (size_t i = 0; i < fit->credential->secret_count; i++) {
+		if (!span_equal(span_of(fit->credential->secrets[i].id), id))
+			continue;
+		fit->used |= 1u << i;
+		return true;
+	}
+	return false;
+}
+
+static const char *known_ids(struct fit *fit)
+{
+	const char *text = "";
+	for (size_t i = 0; i < fit->credential->secret_count; i++)
+		text = arena_format(fit->reading->nodes, "%s%s{%s}", text, i ? ", " : "", fit->credential->secrets[i].id);
+	return text;
+}
+
+static bool use_name(struct span name, void *context)
+{
+	struct fit *fit = context;
+	if (!use(fit, name) && fit->credential->secret_count)
+		config_error_at(fit->reading, fit->injection->mark, "{%.*s} is no secret of this credential, which has %s",
+		                SPAN_ARGS(span_head(name, 100)), known_ids(fit));
+	return true;
+}
+
+static void fit_template(struct fit *fit, const char *template)
+{
+	if (template && !config_template(span_of(template), use_name, fit))
+		config_error_at(fit->reading, fit->injection->mark,
+		                "a \"{\" or \"}\" here that is not part of a {NAME} such as {secret}");
+}
+
+static void need(struct fit *fit, const char *id, const char *where)
+{
+	if (!use(fit, span_of(id)) && fit->credential->secret_count)
+		config_error_at(fit->reading, fit->injection->mark, "%s needs a secret named \"%s\"; this credential has %s", where,
+		                id, known_ids(fit));
+}
+
+static void fit_header(struct fit *fit)
+{
+	fit_template(fit, fit->injection->value);
+}
+
+static void fit_secret(struct fit *fit)
+{
+	need(fit, "secret", "this injection");
+}
+
+static void fit_path(struct fit *fit)
+{
+	for (size_t i = 0; i < fit->injection->paths.count; i++)
+		fit_template(fit, fit->injection->paths.list[i]);
+}
+
+static void fit_sigv4(struct fit *fit)
+{
+	need(fit, "id", "aws_sigv4");
+	need(fit, "key", "aws_sigv4");
+	use(fit, SPAN("session"));
+}
+
+static void fit_oauth2(struct fit *fit)
+{
+	bool refresh = use(fit, SPAN("refresh"));
+	need(fit, "id", "oauth2");
+	if (!refresh)
+		need(fit, "key", "oauth2");
+	else
+		use(fit, SPAN("key"));
+	for (size_t i = 0; refresh && i < fit->credential->secret_count; i++) {
+		const struct named_source *secret = &fit->credential->secrets[i];
+		if (!strcmp(secret->id, "refresh") && secret->source.kind != SOURCE_VAULT && secret->source.kind != SOURCE_NONE)
+			config_error_at(fit->reading, secret->mark,
+			                "a refresh token changes as it is used and must be stored: only a vault: entry will do");
+	}
+}
+
+static void fit_jwt(struct fit *fit)
+{
+	need(fit, "secret", "jwt");
+}
+
+static void (*const fits[])(struct fit *fit) = {
+	[INJECT_HEADER] = fit_header,       [INJECT_BASIC] = fit_secret,  [INJECT_QUERY] = fit_secret,
+	[INJECT_PATH] = fit_path,           [INJECT_COOKIE] = fit_secret, [INJECT_AWS_SIGV4] = fit_sigv4,
+	[INJECT_OAUTH2] = fit_oauth2,       [INJECT_JWT] = fit_jwt,
+};
+
+/* Where an injection puts what it sends; signers and basic write Authorization. */
+static struct span place(const struct injection *injection)
+{
+	bool named = injection->kind == INJECT_HEADER || injection->kind == INJECT_QUERY || injection->kind == INJECT_COOKIE;
+	if (injection->kind == INJECT_PATH)
+		return SPAN("path");
+	return named ? span_of(injection->name ? injection->name : "") : SPAN("Authorization");
+}
+
+static bool same_place(const struct injection *a, const struct injection *b)
+{
+	static const enum injection_kind sorts[] = {
+		[INJECT_HEADER] = INJECT_HEADER,       [INJECT_BASIC] = INJECT_HEADER,   [INJECT_QUERY] = INJECT_QUERY,
+		[INJECT_PATH] = INJECT_PATH,           [INJECT_COOKIE] = INJECT_COOKIE,  [INJECT_AWS_SIGV4] = INJECT_HEADER,
+		[INJECT_OAUTH2] = INJECT_HEADER,       [INJECT_JWT] = INJECT_HEADER,
+	};
+	if (sorts[a->kind] != sorts[b->kind])
+		return false;
+	return sorts[a->kind] == INJECT_HEADER ? span_equal_nocase(place(a), place(b)) : span_equal(place(a), place(b));
+}
+
+static void check_places(struct reading *reading, const struct config_credential *credential)
+{
+	for (size_t i = 1; i < credential->injection_count; i++)
+		for (size_t k = 0; k < i; k++) {
+			const struct injection *late = &credential->injections[i];
+			if (!same_place(late, &credential->injections[k]))
+				continue;
+			config_error_at(reading, late->mark, "%.*s is injected twice; a list of paths stands in one \"path\"",
+			                SPAN_ARGS(place(late)));
+			break;
+		}
+}
+
+/* What is passed from the agent cannot be what proxyd puts there. */
+static void check_pass(struct reading *reading, const struct node *entry, const struct config_credential *credential)
+{
+	const struct node *node = node_find(entry, "pass");
+	for (size_t i = 0; node && i < credential->pass.count; i++) {
+		struct injection passed = {.kind = INJECT_HEADER, .name = credential->pass.list[i]};
+		for (size_t k = 0; k < credential->injection_count; k++)
+			if (same_place(&passed, &credential->injections[k]))
+				config_error(reading, node, "%s is injected, so the agent's own cannot be passed", passed.name);
+	}
+}
+
+static void check_used(struct fit *fit)
+{
+	const struct config_credential *credential = fit->credential;
+	if (fit->used == 0)
+		config_error_at(fit->reading, credential->injections[0].mark,
+		                "no secret goes anywhere: a value needs {secret} or the {NAME} of one of \"secrets\"; a constant "
+		                "stands only beside such a one");
+	for (size_t i = 0; fit->used && i < credential->secret_count; i++)
+		if (!(fit->used >> i & 1))
+			config_warning_at(fit->reading, credential->secrets[i].mark, "secret \"%s\" is not used by any injection",
+			                  credential->secrets[i].id);
+}
+
+void config_check_injections(struct reading *reading, const struct node *entry, struct config_credential *credential)
+{
+	struct fit fit = {.reading = reading, .credential = credential};
+	size_t before = reading->errors.count;
+	for (size_t i = 0; i < credential->injection_count; i++) {
+		fit.injection = &credential->injections[i];
+		fits[fit.injection->kind](&fit);
+	}
+	check_places(reading, credential);
+	check_pass(reading, entry, credential);
+	if (credential->injection_count && credential->secret_count && reading->errors.count == before)
+		check_used(&fit);
+}
