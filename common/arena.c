@@ -62,15 +62,25 @@ struct span arena_span(struct arena *arena, struct span span)
 	return (struct span){arena_copy(arena, span.data, span.length), span.length};
 }
 
+/* Into the room that is there; what does not fit is wiped, as arena_wipe() looks no further than what was handed out. */
 char *arena_format(struct arena *arena, const char *format, ...)
 {
 	va_list arguments, again;
 	va_start(arguments, format);
 	va_copy(again, arguments);
-	int length = vsnprintf(NULL, 0, format, arguments);
+	if (!arena->blocks)
+		add_block(arena, 0);
+	char *text = arena->blocks->bytes + arena->used;
+	size_t room = arena->size - arena->used;
+	size_t need = (size_t)vsnprintf(text, room, format, arguments) + 1;
 	va_end(arguments);
-	char *text = arena_alloc(arena, (size_t)length + 1);
-	vsnprintf(text, (size_t)length + 1, format, again);
+	if (need > room) {
+		explicit_bzero(text, room);
+		text = arena_alloc(arena, need);
+		vsnprintf(text, need, format, again);
+	} else {
+		arena_alloc(arena, need);
+	}
 	va_end(again);
 	return text;
 }

@@ -298,7 +298,9 @@ bool authority_parse(struct span text, struct authority *authority, struct fault
 
 size_t authority_format(const struct host *host, uint16_t port, char *out)
 {
-	const char *form = host->kind == HOST_IPV6 && port ? "[%s]:%u" : port ? "%s:%u" : "%s";
-	int length = snprintf(out, AUTHORITY_TEXT, form, host->name, (unsigned)port);
-	return (size_t)length;
+	if (!port)
+		return (size_t)snprintf(out, AUTHORITY_TEXT, "%s", host->name);
+	bool brackets = host->kind == HOST_IPV6;
+	return (size_t)snprintf(out, AUTHORITY_TEXT, "%s%s%s:%u", brackets ? "[" : "", host->name, brackets ? "]" : "",
+	                        (unsigned)port);
 }

@@ -51,16 +51,22 @@ void buffer_char(struct buffer *buffer, char c)
 	buffer_append(buffer, &c, 1);
 }
 
+/* Into the room that is there; what does not fit is wiped before the bytes move away, since it could be a secret. */
 void buffer_format(struct buffer *buffer, const char *format, ...)
 {
 	va_list arguments, again;
 	va_start(arguments, format);
 	va_copy(again, arguments);
-	int length = vsnprintf(NULL, 0, format, arguments);
+	char *end = buffer_room(buffer, 0);
+	size_t room = buffer->capacity - buffer->length;
+	size_t need = (size_t)vsnprintf(end, room, format, arguments) + 1;
 	va_end(arguments);
-	vsnprintf(buffer_room(buffer, (size_t)length), (size_t)length + 1, format, again);
+	if (need > room) {
+		explicit_bzero(end, room);
+		vsnprintf(buffer_room(buffer, need - 1), need, format, again);
+	}
 	va_end(again);
-	buffer->length += (size_t)length;
+	buffer->length += need - 1;
 }
 
 static void json_control(struct buffer *buffer, char c)

@@ -219,6 +219,35 @@ static void test_arena_reuse(void **state)
 	arena_free(&arena);
 }
 
+/* Whatever room is left, the text is whole, and of a try that did not fit nothing stays where no wipe would find it. */
+static void test_format_room(void **state)
+{
+	(void)state;
+	static char text[3000];
+	memset(text, 's', sizeof text - 1);
+	for (size_t length = 0; length < sizeof text; length += 13) {
+		struct arena arena = {0};
+		struct buffer buffer = {0};
+		assert_string_equal(arena_format(&arena, "%s|", text + length), arena_format(&arena, "%s|", text + length));
+		for (unsigned i = 0; i < 3; i++)
+			buffer_format(&buffer, "%s|", text + length);
+		assert_int_equal(strlen(buffer.data), buffer.length);
+		assert_int_equal(buffer.length, 3 * (sizeof text - length));
+		arena_free(&arena);
+		buffer_free(&buffer);
+	}
+	struct arena arena = {0};
+	arena_alloc(&arena, 1);
+	size_t size = arena.size;
+	arena_reset(&arena);
+	char *block = memset(arena_alloc(&arena, size), 0, size);
+	arena_reset(&arena);
+	arena_alloc(&arena, size - 64);
+	arena_format(&arena, "%s", text);
+	assert_null(memchr(block, 's', size));
+	arena_free(&arena);
+}
+
 #define KEYS 5000
 
 static void test_table(void **state)
@@ -387,6 +416,7 @@ int main(void)
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_arena),
 		cmocka_unit_test(test_arena_reuse),
+		cmocka_unit_test(test_format_room),
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_fault),
 		cmocka_unit_test(test_fault_limits),

@@ -284,11 +284,11 @@ static void test_last_added_first(void **state)
 
 static void many_text(size_t number, char text[64])
 {
-	static const char *const forms[] = {"h%zu.example.com", "*.w%zu.example.com", "*.example%zu.com:8443"};
+	static const char *const around[][2] = {{"h", ".example.com"}, {"*.w", ".example.com"}, {"*.example", ".com:8443"}};
 	if (number % 4 == 3)
 		snprintf(text, 64, "10.%zu.%zu.0/24", number / 256 % 256, number % 256);
 	else
-		snprintf(text, 64, forms[number % 4], number);
+		snprintf(text, 64, "%s%zu%s", around[number % 4][0], number, around[number % 4][1]);
 }
 
 /* The index and a walk over all patterns agree, host by host. */
