@@ -36,7 +36,7 @@ ROOMS = {
     "gnutls/.*": r"proxyd/(tls|mint_leaf)\.c",
     "microhttpd.h": r"proxyd/(front_h1\w*|admin)\.(c|h)",
     "nghttp2/.*": r"proxyd/(front_h2|upstream_h2)\w*\.c",
-    "sodium.h": r"common/(secret|vault\w*|token|table|keysource)\.(c|h)",
+    "sodium.h": r"common/(secret|vault\w*|token|table|keysource|base64)\.(c|h)",
     "idn2.h": r"common/authority\.c",
 }
 
