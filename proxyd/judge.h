@@ -18,26 +18,27 @@ struct judgement {
 	bool tls;                                   /* how to reach it */
 	struct host host;
 	uint16_t port;
-	struct span path;    /* as judged and as sent (upstream path and rest), canonical; "{secret}" where a path injection goes */
+	struct span path;    /* as judged and as sent (upstream path and rest), canonical; where a path is injected, its template
+	                      * stands as written behind the upstream path: "/bot{secret}/getMe" */
 	struct span query;   /* as it came, without "?"; data NULL: none */
 	size_t prefix;       /* index of the path template that applies, for INJECT_PATH */
 	const char *rule;    /* text of the rule that allowed; NULL: none */
 	bool private_allowed, loopback_allowed, literal_allowed; /* see struct dial_policy */
 };
 
-/* True with `*judgement`, or false with `*problem`; `*judgement` then holds what was known, for the audit.
- *
- * - origin-form at a listener (or an absolute-form that names `advertise` or a listener's own address): reverse endpoint
- *   /NAME/rest. 404 unknown NAME (with the nearest one as hint), 401 token, 403 rules.
- * - absolute-form http or https: Proxy-Authorization alone (407); credential host → credential; allowed host; else 403.
- * - a way with a profile (CONNECT, transparent): origin-form for way.target; needs no token.
- * - session: none: no tokens; Origin, Sec-Fetch-Site and Host are checked (SPEC §9).
- * - a secret that is not ready: 503 with Retry-After and the reason. TRACE: 405. CONNECT: 501 on a later request.
- * `own` is the listener's own address for the origin-form test. */
+/* The addresses at which an absolute-form request means this proxy itself. */
 struct judge_listener {
-	const struct authority *addresses; /* every listener's, admin included */
+	const struct authority *addresses; /* every TCP listener's but admin's */
 	size_t count;
 };
+
+/* True with `*judgement`, or false with `*problem`; `*judgement` then holds what was known, for the audit.
+ *
+ * - origin-form (or an absolute-form that names `advertise` or one of `own`): reverse endpoint /NAME/rest. 404 no such
+ *   credential, 401 token, 403 rules.
+ * - absolute-form http or https: Proxy-Authorization alone (407); credential host → credential; allowed host; else 403.
+ * - session: none: no tokens; Origin, Sec-Fetch-Site and Host are checked (SPEC §9).
+ * - a secret that is not ready: 503 with Retry-After and the reason. TRACE: 405. CONNECT: 501. */
 bool judge_request(const struct snapshot *snapshot, const struct judge_listener *own, const struct way *way,
                    const struct request *request, struct arena *arena, struct judgement *judgement,
                    struct problem *problem);

@@ -14,7 +14,6 @@ struct problem {
 	const char *rule;     /* text of the rule that denied, for the audit; NULL */
 	unsigned retry_after; /* seconds; 0: no field */
 	struct span allow;    /* 405: the Allow field; empty: none */
-	struct span challenge; /* which credential realm: see problem_response() */
 };
 
 /* Sets all of it; detail and hint are formatted by the caller (arena_format). Returns false. */

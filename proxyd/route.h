@@ -2,11 +2,12 @@
 #ifndef KEYSTILE_ROUTE_H
 #define KEYSTILE_ROUTE_H
 
+#include "arena.h"
 #include "config.h"
-#include "path.h"
 
 struct route_table;
 
+/* `config` must outlive the table. */
 struct route_table *route_table_new(const struct config *config);
 void route_table_free(struct route_table *table);
 
@@ -14,19 +15,23 @@ void route_table_free(struct route_table *table);
 const struct config_credential *route_credential_host(const struct route_table *table, const struct host *host,
                                                       uint16_t port);
 
-/* The entry of the profile that decides on this host; NULL where none matches. A deny entry is returned too:
- * entry->pattern.deny. Credential hosts are not looked at here. */
+/* The profile's entry that allows this host, the most specific one, or NULL. Neither credential hosts nor denials are
+ * looked at here. */
 const struct config_host *route_host(const struct route_table *table, const struct config_profile *profile,
                                      const struct host *host, uint16_t port);
 
-/* The profile's credentials whose host and port match, in the order in which SPEC §2 tries them: longest upstream path
- * first, then the profile's order. Calls `visit` until it returns false. */
-void route_credentials(const struct route_table *table, const struct config_profile *profile, const struct host *host,
-                       uint16_t port, bool (*visit)(const struct config_credential *credential, void *context),
-                       void *context);
+/* The profile's `!pattern` that denies this host, whatever else allows it; NULL where none does. */
+const struct config_host *route_denial(const struct route_table *table, const struct config_profile *profile,
+                                       const struct host *host, uint16_t port);
 
-/* The profile's credential of that name (a reverse endpoint); NULL where the profile lacks it. */
-const struct config_credential *route_credential(const struct route_table *table, const struct config_profile *profile,
-                                                 struct span name);
+/* The profile's credentials whose host and port match, in the order in which SPEC §2 tries them: longest upstream path
+ * first, then the profile's order. Returns their number; `*list` is in `arena`. */
+size_t route_credentials(const struct route_table *table, const struct config_profile *profile, const struct host *host,
+                         uint16_t port, struct arena *arena, const struct config_credential ***list);
+
+/* The credential of that name (a reverse endpoint), and does the profile have it? NULL where there is none. */
+const struct config_credential *route_name(const struct route_table *table, struct span name);
+bool route_has(const struct route_table *table, const struct config_profile *profile,
+               const struct config_credential *credential);
 
 #endif

@@ -31,7 +31,7 @@ static void note_own(struct server *server, const struct config_listener *listen
 	}
 }
 
-/* The addresses that are ours: an absolute-form request to one is origin-form, and none is ever dialled. */
+/* The addresses that are ours: an absolute-form request to one is origin-form (not admin's), and none is ever dialled. */
 static void note_all_own(struct server *server, const struct config *config)
 {
 	size_t most = config->listener_count + 1;
@@ -39,8 +39,10 @@ static void note_all_own(struct server *server, const struct config *config)
 	server->own_dial = memory_array(most, sizeof *server->own_dial);
 	for (size_t i = 0; i < config->listener_count; i++)
 		note_own(server, &config->listeners[i]);
+	size_t judged = server->own.count;
 	if (config->admin.on)
 		note_own(server, &config->admin.listener);
+	server->own.count = judged;
 }
 
 static void say_listening(const struct config_listener *listener, const char *what)

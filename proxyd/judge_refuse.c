@@ -1,0 +1,233 @@
+/* What is told of a refusal: what was wrong, and what to do. Whoever has shown no token is told nothing of the
+ * configuration but which names are credentials, and where their tokens go. */
+#include <stdlib.h>
+
+#include "judge_internal.h"
+
+#define SHOWN_BYTES 200 /* of what the client sent */
+#define NAMES_SHOWN 16
+
+#define METHODS "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+static struct span cut(struct span text)
+{
+	return span_head(text, SHOWN_BYTES);
+}
+
+bool refuse_target(const struct judging *judging, const char *why)
+{
+	return problem_set(judging->problem, 400, "malformed_target", arena_format(judging->arena, "%s", why),
+	                   "send /NAME/path with NAME a credential, or http://host/path with Proxy-Authorization");
+}
+
+bool refuse_connect(const struct judging *judging)
+{
+	return problem_set(judging->problem, 501, "connect", "tunnels by CONNECT are not built into this proxyd",
+	                   "use the base URLs that envgen writes, or send http:// and https:// requests in absolute-form");
+}
+
+bool refuse_trace(const struct judging *judging)
+{
+	judging->problem->allow = SPAN(METHODS);
+	return problem_set(judging->problem, 405, "trace", "TRACE would send back what was injected",
+	                   "use another method");
+}
+
+bool refuse_browser(const struct judging *judging, const char *what)
+{
+	return problem_set(judging->problem, 403, "browser",
+	                   arena_format(judging->arena, "under `session: none` a request that %s is refused, since a page in a "
+	                                                "browser could have sent it", what),
+	                   "ask by the listener's own address without such fields, or set session.key and send tokens");
+}
+
+/* "it has openai, github". */
+static const char *list_names(const struct judging *judging, const struct config_profile *profile)
+{
+	char *text = arena_format(judging->arena, "profile %s has", profile->name);
+	size_t count = profile->credential_count;
+	for (size_t i = 0; i < count && i < NAMES_SHOWN; i++)
+		text = arena_format(judging->arena, "%s%s /%s/", text, i ? "," : "", profile->credentials[i]->name);
+	return count == 0            ? arena_format(judging->arena, "%s no credentials", text)
+	       : count > NAMES_SHOWN ? arena_format(judging->arena, "%s and %zu more", text, count - NAMES_SHOWN)
+	                             : text;
+}
+
+bool refuse_name(const struct judging *judging, struct span name)
+{
+	const struct snapshot *snapshot = judging->snapshot;
+	const struct config_profile *profile = judging->judgement->profile;
+	const char *hint = "the path begins with the name of a credential: /NAME/path";
+	if (snapshot->config->session.none) {
+		profile = &snapshot->config->profiles[0];
+	} else if (!profile) {
+		const struct token_entry *entry =
+			authenticate_anyone(snapshot->shared->tokens, judging->request, judging->arena);
+		profile = entry ? entry->profile : NULL;
+	}
+	if (profile)
+		hint = list_names(judging, profile);
+	return problem_set(judging->problem, 404, "no_credential",
+	                   name.length ? arena_format(judging->arena, "there is no credential `%.*s`", SPAN_ARGS(cut(name)))
+	                               : "the path names no credential",
+	                   hint);
+}
+
+bool refuse_wildcard(const struct judging *judging, const struct config_credential *credential)
+{
+	return problem_set(judging->problem, 404, "wildcard_upstream",
+	                   arena_format(judging->arena, "credential %s has a wildcard upstream, so it has no endpoint of its own",
+	                                credential->name),
+	                   "send the request for the host itself through the proxy: http_proxy, absolute-form");
+}
+
+/* Where the agent shows its token, as a person would write it. */
+static const char *place_words(const struct judging *judging, const struct injection *injection)
+{
+	struct arena *arena = judging->arena;
+	switch (injection->kind) {
+	case INJECT_HEADER:
+		return arena_format(arena, "where the secret goes, in `%s: %s`", injection->name, injection->value);
+	case INJECT_QUERY: return arena_format(arena, "where the secret goes, in `?%s={secret}`", injection->name);
+	case INJECT_PATH:
+		return arena_format(arena, "where the secret goes, in `/%s%s`", judging->judgement->credential->name,
+		                    injection->paths.list[0]);
+	case INJECT_COOKIE: return arena_format(arena, "where the secret goes, in `Cookie: %s={secret}`", injection->name);
+	default: return "as the password of Basic authentication with any user";
+	}
+}
+
+static const char *whose(const struct judging *judging, const struct token_entry *entry)
+{
+	if (entry->kind == TOKEN_CREDENTIAL)
+		return arena_format(judging->arena, "the token of credential %s in profile %s", entry->credential->name,
+		                    entry->profile->name);
+	if (entry->kind == TOKEN_PROXY)
+		return arena_format(judging->arena, "the proxy token of profile %s", entry->profile->name);
+	return "the token of the admin page";
+}
+
+static const char *token_detail(const struct judging *judging, const struct shown *shown, const char *wanted)
+{
+	if (shown->other)
+		return arena_format(judging->arena, "what came is %s, not %s", whose(judging, shown->other), wanted);
+	if (shown->field.length)
+		return arena_format(judging->arena, "a session token came in the field %.*s, where it is not looked for",
+		                    SPAN_ARGS(cut(shown->field)));
+	if (shown->anything)
+		return arena_format(judging->arena, "what came in the token's place is not %s", wanted);
+	return "no session token came with the request";
+}
+
+bool refuse_token(const struct judging *judging, const struct config_credential *credential, const struct shown *shown)
+{
+	const char *wanted = arena_format(judging->arena, "a token of credential %s", credential->name);
+	const char *place = place_words(judging, &credential->injections[0]);
+	bool stale = shown->anything && !shown->other;
+	return problem_set(judging->problem, 401, shown->anything || shown->field.length ? "bad_token" : "no_token",
+	                   token_detail(judging, shown, wanted),
+	                   arena_format(judging->arena, "send the token that envgen writes %s, or as `Authorization: Bearer "
+	                                                "{secret}`, with the token for {secret}%s", place,
+	                                stale ? "; source envgen's output again: a new session.key or token_version makes old "
+	                                        "tokens void"
+	                                      : ""));
+}
+
+bool refuse_proxy_token(const struct judging *judging, const struct shown *shown)
+{
+	return problem_set(judging->problem, 407, shown->anything || shown->field.length ? "bad_token" : "no_token",
+	                   token_detail(judging, shown, "a profile's proxy token"),
+	                   "set http_proxy to what envgen writes: the token is the password in it, and goes into "
+	                   "Proxy-Authorization");
+}
+
+bool refuse_path(const struct judging *judging, enum path_result result)
+{
+	const char *hint = "send the path in its plain form";
+	if (result == PATH_ENCODED_SLASH)
+		hint = "send the path in its plain form, or set `encoded_slash: true` on the entry";
+	if (result == PATH_EMPTY_SEGMENT)
+		hint = "send the path without the empty segment, which rules could not judge";
+	return problem_set(judging->problem, 400, "malformed_path",
+	                   arena_format(judging->arena, "the path of the request %s", path_result_text(result)), hint);
+}
+
+static const char *address_of(const struct judging *judging)
+{
+	char text[AUTHORITY_TEXT];
+	authority_format(&judging->judgement->host, judging->judgement->port, text);
+	return arena_copy(judging->arena, text, strlen(text));
+}
+
+bool refuse_prefix(const struct judging *judging)
+{
+	return problem_set(judging->problem, 403, "no_prefix",
+	                   arena_format(judging->arena, "the path lies under the upstream of no credential that profile %s has "
+	                                                "for %s", judging->judgement->profile->name, address_of(judging)),
+	                   "send a path that begins with the path of the credential's `upstream:`");
+}
+
+bool refuse_host(const struct judging *judging)
+{
+	const struct judgement *judgement = judging->judgement;
+	const char *address = address_of(judging);
+	bool literal = judgement->host.kind != HOST_NAME;
+	bool usual = judgement->port == 80 || judgement->port == 443;
+	return problem_set(judging->problem, 403, "host_not_allowed",
+	                   arena_format(judging->arena, "profile %s does not allow %s%s", judgement->profile->name, address,
+	                                literal ? ", an address: the client may have resolved a name by itself" : ""),
+	                   arena_format(judging->arena, "to allow it, add \"%s\" to `hosts:` of profile %s",
+	                                usual ? judgement->host.name : address, judgement->profile->name));
+}
+
+bool refuse_denied(const struct judging *judging, const struct config_host *denial)
+{
+	judging->problem->rule = denial->text;
+	return problem_set(judging->problem, 403, "host_denied",
+	                   arena_format(judging->arena, "`%s` in `hosts:` of profile %s denies %s", denial->text,
+	                                judging->judgement->profile->name, address_of(judging)),
+	                   "a denial holds whatever else allows the host: take it out to allow it");
+}
+
+/* Whose rules they are. */
+static const char *owner_of(const struct judging *judging)
+{
+	const struct judgement *judgement = judging->judgement;
+	return judgement->credential
+	               ? arena_format(judging->arena, "credential %s", judgement->credential->name)
+	               : arena_format(judging->arena, "host entry `%s`", judgement->entry->text);
+}
+
+bool refuse_rule(const struct judging *judging, struct rules_verdict verdict)
+{
+	const char *owner = owner_of(judging);
+	struct span method = cut(judging->request->method), path = cut(judging->judgement->path);
+	char *rule = rules_hint(judging->request->method, judging->judgement->path);
+	const char *hint = arena_format(judging->arena, "a rule that would allow it: `%s`%s", rule,
+	                                verdict.rule ? ", in front of that one" : "");
+	free(rule);
+	judging->problem->rule = verdict.rule ? verdict.rule->text : NULL;
+	if (!verdict.rule)
+		return problem_set(judging->problem, 403, "no_rule",
+		                   arena_format(judging->arena, "no rule of %s allows %.*s %.*s", owner, SPAN_ARGS(method),
+		                                SPAN_ARGS(path)),
+		                   hint);
+	return problem_set(judging->problem, 403, "rule",
+	                   arena_format(judging->arena, "rule `%s` of %s denies %.*s %.*s", verdict.rule->text, owner,
+	                                SPAN_ARGS(method), SPAN_ARGS(path)),
+	                   hint);
+}
+
+bool refuse_path_token(const struct judging *judging)
+{
+	return problem_set(judging->problem, 400, "token_in_path", "a session token stands in the path, where no secret goes",
+	                   "send the token where the secret goes, or as `Authorization: Bearer`");
+}
+
+bool refuse_unready(const struct judging *judging, const struct config_credential *credential, const char *why)
+{
+	judging->problem->retry_after = 5;
+	return problem_set(judging->problem, 503, "secret_not_ready",
+	                   arena_format(judging->arena, "the secret of credential %s is not ready: %s", credential->name, why),
+	                   "once the secret is there, ask again; /readyz on the admin listener lists what waits");
+}
