@@ -1,5 +1,6 @@
 /* What of an upstream's response head goes on to the client, and what of an exchange goes into the audit. */
 #include "exchange_internal.h"
+#include "location.h"
 
 /* Fields that end at this hop, that framing writes anew, or that would lead around the proxy (SPEC §3). */
 static const struct span dropped[] = {
@@ -26,6 +27,58 @@ static bool stays(const struct response *response, struct span name, bool nomina
 	return !nominations || !fields_list_has(&response->fields, SPAN("connection"), name);
 }
 
+/* ---- URLs that lie under a reverse endpoint's upstream ---- */
+
+typedef bool location_rewriter(struct span value, const struct location_base *base, struct arena *arena,
+                               struct span *out);
+
+/* Told by its length before anything is compared: most responses have none of them. */
+static location_rewriter *rewriter_of(struct span name)
+{
+	switch (name.length) {
+	case 4:
+		return span_equal_nocase(name, SPAN("link")) ? location_rewrite_link : NULL;
+	case 8:
+		return span_equal_nocase(name, SPAN("location")) ? location_rewrite : NULL;
+	case 16:
+		return span_equal_nocase(name, SPAN("content-location")) ? location_rewrite : NULL;
+	default:
+		return NULL;
+	}
+}
+
+static void make_base(struct exchange *exchange, struct location_base *base)
+{
+	const struct config_credential *credential = exchange->judgement.credential;
+	struct span *values = arena_zero(&exchange->arena, credential->secret_count * sizeof *values);
+	for (size_t i = 0; i < credential->secret_count; i++)
+		values[i] = secrets_get(exchange->snapshot->secrets, credential, i)->bytes;
+	struct location_request request = {
+		.credential = credential,
+		.values = values,
+		.target = exchange->request.target,
+		.sent = exchange->outgoing.target,
+		.prefix = exchange->judgement.prefix,
+	};
+	location_base_make(base, &request, &exchange->arena);
+}
+
+static void rewrite_locations(struct exchange *exchange, struct fields *fields)
+{
+	struct location_base base = {0};
+	if (exchange->judgement.way != WAY_REVERSE || !exchange->judgement.credential)
+		return;
+	for (size_t i = 0; i < fields->count; i++) {
+		struct field *field = &fields->list[i];
+		location_rewriter *rewrite = rewriter_of(field->name);
+		if (!rewrite)
+			continue;
+		if (!base.upstream)
+			make_base(exchange, &base);
+		rewrite(field->value, &base, &exchange->arena, &field->value);
+	}
+}
+
 const struct response *exchange_filter(struct exchange *exchange, const struct response *response)
 {
 	bool nominations = fields_find(&response->fields, SPAN("connection")) != NULL;
@@ -37,6 +90,7 @@ const struct response *exchange_filter(struct exchange *exchange, const struct r
 		if (stays(response, field.name, nominations))
 			fields_add(&out->fields, &exchange->arena, field.name, field.value);
 	}
+	rewrite_locations(exchange, &out->fields);
 	return out;
 }
 
