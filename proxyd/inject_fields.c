@@ -1,0 +1,136 @@
+/* The agent's fields on their way up: which stay, and what is left of them. */
+#include "inject_internal.h"
+
+#define LENGTHS 64
+
+/* The names that the request nominates in Connection: they end here (RFC 9110 §7.6.1). */
+struct nominated {
+	struct name_list names;
+	size_t capacity;
+	uint64_t lengths; /* a bit for each length, modulo 64 */
+};
+
+static void nominate(struct nominated *nominated, struct arena *arena, struct span list)
+{
+	size_t most = 1;
+	for (size_t i = 0; i < list.length; i++)
+		most += list.data[i] == ',';
+	struct span *names = arena_alloc(arena, (nominated->names.count + most) * sizeof *names);
+	if (nominated->names.count)
+		memcpy(names, nominated->names.list, nominated->names.count * sizeof *names);
+	nominated->names.list = names;
+	while (list.data) {
+		struct span name = span_trim(span_split(&list, ','));
+		if (name.length == 0)
+			continue;
+		names[nominated->names.count++] = name;
+		nominated->lengths |= UINT64_C(1) << name.length % LENGTHS;
+	}
+}
+
+static void read_connection(struct nominated *nominated, const struct strip *strip, const struct fields *fields)
+{
+	static const struct span connection = {"connection", 10}, close = {"close", 5}, keep = {"keep-alive", 10};
+	for (size_t i = 0; i < fields->count; i++) {
+		const struct field *field = &fields->list[i];
+		if (field->name.length == connection.length && span_equal_nocase(field->name, connection) &&
+		    !span_equal_nocase(field->value, keep) && !span_equal_nocase(field->value, close))
+			nominate(nominated, strip->arena, field->value);
+	}
+}
+
+static bool is_nominated(const struct nominated *nominated, struct span name)
+{
+	if (!(nominated->lengths >> name.length % LENGTHS & 1))
+		return false;
+	for (size_t i = 0; i < nominated->names.count; i++)
+		if (span_equal_nocase(nominated->names.list[i], name))
+			return true;
+	return false;
+}
+
+static bool has_body(const struct request *request)
+{
+	return request->body.kind == BODY_CHUNKED || (request->body.kind == BODY_LENGTH && request->body.length > 0);
+}
+
+/* Without a body, or from a client of HTTP/1.0, nobody waits for a 100. Else the front does, nominated or not. */
+static bool expect_stays(const struct strip *strip, struct span value)
+{
+	bool waits = has_body(strip->request) && strip->request->minor > 0;
+	return waits || !span_equal_nocase(value, SPAN("100-continue"));
+}
+
+/* The first line that stays takes the secret's cookie along: many servers read one Cookie line only. */
+static struct span join_cookie(const struct strip *strip, struct span left)
+{
+	struct span added = strip->rendering->cookie;
+	struct span between = left.data[left.length - 1] == ';' ? SPAN(" ") : SPAN("; ");
+	char *text = arena_alloc(strip->arena, left.length + between.length + added.length), *end = text;
+	end = mempcpy(end, left.data, left.length);
+	end = mempcpy(end, between.data, between.length);
+	end = mempcpy(end, added.data, added.length);
+	return (struct span){text, (size_t)(end - text)};
+}
+
+static bool is_blank_list(struct span text)
+{
+	for (size_t i = 0; i < text.length; i++)
+		if (!memchr(" \t;,", text.data[i], 4))
+			return false;
+	return true;
+}
+
+/* What is left of a field's value; data NULL: the field goes. */
+static struct span strip_value(const struct strip *strip, enum name_rule rule, struct span value)
+{
+	static const struct span gone = {NULL, 0};
+	struct span left = value;
+	switch (rule) {
+	case NAME_DROPPED:
+		return gone;
+	case NAME_EXPECT:
+		return expect_stays(strip, value) ? value : gone;
+	case NAME_TE:
+		return strip->request->h2 && fields_list_has(&strip->request->fields, SPAN("te"), SPAN("trailers"))
+		               ? SPAN("trailers")
+		               : gone;
+	case NAME_COOKIE:
+		left = inject_strip_cookie(strip, value);
+		return left.data != value.data && is_blank_list(left) ? gone : left;
+	case NAME_PROTOCOLS:
+		left = inject_strip_protocols(strip, value);
+		return left.data != value.data && is_blank_list(left) ? gone : left;
+	case NAME_KEPT:
+		break;
+	}
+	return inject_field_holds_token(strip, value) ? gone : value;
+}
+
+void inject_fields(const struct strip *strip, struct fields *out)
+{
+	const struct rendering *rendering = strip->rendering;
+	const struct name_table *names = rendering ? &rendering->names : &strip->table->open;
+	const struct fields *fields = &strip->request->fields;
+	struct span cookie = rendering ? rendering->cookie : (struct span){NULL, 0};
+	struct nominated nominated = {0};
+	read_connection(&nominated, strip, fields);
+	for (size_t i = 0; i < fields->count; i++) {
+		const struct field *field = &fields->list[i];
+		enum name_rule rule = inject_name_rule(names, field->name);
+		if (rule != NAME_EXPECT && is_nominated(&nominated, field->name))
+			continue;
+		struct span value = strip_value(strip, rule, field->value);
+		if (!value.data)
+			continue;
+		if (rule == NAME_COOKIE && cookie.length > 0) {
+			value = join_cookie(strip, value);
+			cookie.length = 0;
+		}
+		fields_add(out, strip->arena, field->name, value);
+	}
+	for (size_t i = 0; rendering && i < rendering->headers.count; i++)
+		fields_add(out, strip->arena, rendering->headers.list[i].name, rendering->headers.list[i].value);
+	if (cookie.length > 0)
+		fields_add(out, strip->arena, SPAN("Cookie"), cookie);
+}

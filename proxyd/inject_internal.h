@@ -1,0 +1,95 @@
+/* What the files of inject share: what each credential sends, rendered, and what goes out of an agent's request. */
+#ifndef KEYSTILE_INJECT_INTERNAL_H
+#define KEYSTILE_INJECT_INTERNAL_H
+
+#include "inject.h"
+#include "secret.h"
+
+/* What becomes of a field by its name. */
+enum name_rule {
+	NAME_KEPT,
+	NAME_DROPPED,
+	NAME_EXPECT,
+	NAME_TE,
+	NAME_COOKIE,
+	NAME_PROTOCOLS, /* Sec-WebSocket-Protocol */
+};
+
+/* Names in lower case, with "-" for all that is neither letter nor digit: servers that hand fields on as variables
+ * (CGI, WSGI, PHP) cannot tell X_Api_Key from X-Api-Key. */
+struct name_row {
+	struct span name;
+	enum name_rule rule;
+};
+
+struct name_table {
+	struct name_row *rows;
+	size_t count;
+	uint64_t lengths; /* a bit for each length that a name in it has, modulo 64 */
+};
+
+struct name_list {
+	struct span *list;
+	size_t count;
+};
+
+/* A path template: a literal, then what stands for the {ID} behind it. The last piece has no id. */
+struct path_piece {
+	struct span literal, id, value;
+};
+
+struct path_template {
+	struct path_piece *pieces;
+	size_t count;
+	size_t added; /* bytes of all values */
+};
+
+/* What one credential sends. All values are in guarded memory. */
+struct rendering {
+	bool ready;              /* every secret is there and fits its places */
+	const char *unfit;       /* not ready: why a secret cannot be sent; NULL: one is not there */
+	struct name_table names; /* what goes out of the agent's fields */
+	struct fields headers;
+	struct span cookie;      /* "sid=…", several with "; " between; empty: none */
+	struct span query;       /* "key=…", several with "&" between; empty: none */
+	struct name_list cookie_names, query_names;
+	struct path_template *paths; /* one for each of the injection's `paths` */
+	size_t path_count;
+};
+
+struct inject_table {
+	struct arena arena; /* all that is no secret */
+	struct secret_arena *secrets;
+	struct rendering *renderings; /* by the credential's number */
+	struct name_table open;       /* towards an allowed host */
+	struct name_list prefixes;    /* of session tokens, each one once; "" is among them */
+};
+
+/* One request while the agent's values are taken out of it. */
+struct strip {
+	const struct inject_table *table;
+	const struct rendering *rendering; /* NULL: an allowed host */
+	const struct token_table *tokens;  /* NULL: there are none */
+	const struct request *request;
+	struct arena *arena;
+};
+
+/* inject_names.c */
+struct name_table inject_names(const struct config_credential *credential, struct arena *arena); /* NULL: allowed host */
+enum name_rule inject_name_rule(const struct name_table *table, struct span name);
+
+/* inject_token.c: does a session token stand anywhere in `text`? In a field's value one in Basic counts, in a parameter
+ * one with escapes. */
+bool inject_holds_token(const struct strip *strip, struct span text);
+bool inject_field_holds_token(const struct strip *strip, struct span value);
+bool inject_parameter_holds_token(const struct strip *strip, struct span text);
+
+/* inject_parameters.c. The query and a Cookie line, without what goes. Both return what is left; it may be `text`. */
+struct span inject_strip_query(const struct strip *strip, struct span text);
+struct span inject_strip_cookie(const struct strip *strip, struct span text);
+struct span inject_strip_protocols(const struct strip *strip, struct span text);
+
+/* inject_fields.c: appends the agent's fields that stay, the secret's cookie among them. */
+void inject_fields(const struct strip *strip, struct fields *out);
+
+#endif

@@ -1,0 +1,297 @@
+/* What each credential sends, rendered once for a set of secrets, into guarded memory. */
+#include <stdlib.h>
+
+#include "base64.h"
+#include "inject_internal.h"
+#include "memory.h"
+#include "path.h"
+#include "percent.h"
+
+/* One credential while it is rendered. */
+struct render {
+	const struct config_credential *credential;
+	const struct secrets *secrets;
+	struct inject_table *table;
+	struct rendering *out;
+};
+
+/* Writes `value` to `out` and returns the number of bytes, at most WIDEST times as many. */
+typedef size_t encode_function(struct span value, char *out);
+#define WIDEST 3
+
+static size_t encode_plain(struct span value, char *out)
+{
+	if (value.length)
+		memcpy(out, value.data, value.length);
+	return value.length;
+}
+
+static size_t encode_query(struct span value, char *out)
+{
+	return percent_encode(value, "", out);
+}
+
+/* ":" is written plain in a path, as the services that want a key there show it. */
+static size_t encode_path(struct span value, char *out)
+{
+	return percent_encode(value, ":", out);
+}
+
+static struct span secret_by_id(const struct render *render, struct span id)
+{
+	const struct config_credential *credential = render->credential;
+	for (size_t i = 0; i < credential->secret_count; i++)
+		if (span_equal(span_of(credential->secrets[i].id), id))
+			return secrets_get(render->secrets, credential, i)->bytes;
+	return (struct span){"", 0};
+}
+
+/* Takes the literal up to the next {ID} off `*rest`, and the ID; false where that was the last literal. Templates are
+ * judged with the configuration: a brace is always part of an {ID}. */
+static bool take_piece(struct span *rest, struct span *literal, struct span *id)
+{
+	*literal = span_split(rest, '{');
+	if (!rest->data)
+		return false;
+	*id = span_split(rest, '}');
+	if (!rest->data)
+		*rest = (struct span){"", 0};
+	return true;
+}
+
+static size_t template_room(const struct render *render, struct span template)
+{
+	struct span literal, id;
+	size_t room = template.length;
+	while (take_piece(&template, &literal, &id))
+		room += secret_by_id(render, id).length * WIDEST;
+	return room;
+}
+
+static struct span render_template(const struct render *render, struct span template, encode_function *encode)
+{
+	struct span literal, id;
+	char *text = secret_arena_room(render->table->secrets, template_room(render, template)), *end = text;
+	bool more;
+	do {
+		more = take_piece(&template, &literal, &id);
+		end = mempcpy(end, literal.data, literal.length);
+		if (more)
+			end += encode(secret_by_id(render, id), end);
+	} while (more);
+	return (struct span){text, (size_t)(end - text)};
+}
+
+static bool unfit(const struct render *render, const char *kind, const char *name, const char *why)
+{
+	render->out->unfit = arena_format(&render->table->arena, "a secret of credential %s cannot go into the %s%s%s: %s",
+	                                  render->credential->name, kind, *name ? " " : "", name, why);
+	return false;
+}
+
+static bool has_control(struct span text)
+{
+	for (size_t i = 0; i < text.length; i++)
+		if (((unsigned char)text.data[i] < ' ' && text.data[i] != '\t') || text.data[i] == 0x7f)
+			return true;
+	return false;
+}
+
+static void add_header(const struct render *render, struct span name, struct span value)
+{
+	fields_add(&render->out->headers, &render->table->arena, arena_span(&render->table->arena, name), value);
+}
+
+static bool render_header(const struct render *render, const struct injection *injection)
+{
+	struct span value = render_template(render, span_of(injection->value), encode_plain);
+	if (has_control(value))
+		return unfit(render, "header", injection->name, "it has a control character");
+	add_header(render, span_of(injection->name), value);
+	return true;
+}
+
+static bool render_basic(const struct render *render, const struct injection *injection)
+{
+	static const struct span scheme = {"Basic ", 6};
+	struct span user = span_of(injection->name), secret = secret_by_id(render, SPAN("secret"));
+	struct span plain = {.length = user.length + 1 + secret.length};
+	char *text = secret_arena_room(render->table->secrets, plain.length);
+	memcpy(mempcpy(mempcpy(text, user.data, user.length), ":", 1), secret.data, secret.length);
+	plain.data = text;
+	char *value = secret_arena_room(render->table->secrets, scheme.length + BASE64_BYTES(plain.length));
+	memcpy(value, scheme.data, scheme.length);
+	base64_encode(plain, value + scheme.length);
+	add_header(render, SPAN("Authorization"), span_of(value));
+	return true;
+}
+
+/* Appends "NAME=VALUE" to what is there. */
+static void append_pair(const struct render *render, struct span *pairs, struct span between, struct span name,
+                        struct span value)
+{
+	size_t length = pairs->length + between.length + name.length + 1 + value.length;
+	char *text = secret_arena_room(render->table->secrets, length), *end = text;
+	if (pairs->length > 0) {
+		end = mempcpy(end, pairs->data, pairs->length);
+		end = mempcpy(end, between.data, between.length);
+	}
+	end = mempcpy(mempcpy(end, name.data, name.length), "=", 1);
+	end = mempcpy(end, value.data, value.length);
+	*pairs = (struct span){text, (size_t)(end - text)};
+}
+
+static void add_name(const struct render *render, struct name_list *names, const char *name)
+{
+	if (!names->list)
+		names->list = arena_zero(&render->table->arena, render->credential->injection_count * sizeof *names->list);
+	names->list[names->count++] = arena_span(&render->table->arena, span_of(name));
+}
+
+static bool render_query(const struct render *render, const struct injection *injection)
+{
+	size_t length = strlen(injection->name);
+	struct span value = render_template(render, SPAN("{secret}"), encode_query);
+	char *name = arena_alloc(&render->table->arena, WIDEST * length);
+	struct span coded = {name, percent_encode(span_of(injection->name), "", name)};
+	append_pair(render, &render->out->query, SPAN("&"), coded, value);
+	add_name(render, &render->out->query_names, injection->name);
+	return true;
+}
+
+/* cookie-octet (RFC 6265 §4.1.1). */
+static bool fits_cookie(struct span value)
+{
+	for (size_t i = 0; i < value.length; i++) {
+		char c = value.data[i];
+		if (c <= ' ' || c == 0x7f || c == '"' || c == ',' || c == ';' || c == '\\')
+			return false;
+	}
+	return true;
+}
+
+static bool render_cookie(const struct render *render, const struct injection *injection)
+{
+	struct span value = secret_by_id(render, SPAN("secret"));
+	if (!fits_cookie(value))
+		return unfit(render, "cookie", injection->name,
+		             "it has a blank, a quote, a comma, a semicolon, a backslash, or a character outside of ASCII");
+	append_pair(render, &render->out->cookie, SPAN("; "), span_of(injection->name), value);
+	add_name(render, &render->out->cookie_names, injection->name);
+	return true;
+}
+
+/* A secret such as ".." would lead to another path than the one that was judged. */
+static bool fits_path(const struct render *render, struct span template)
+{
+	struct span path = render_template(render, template, encode_path);
+	size_t length;
+	char *canonical = secret_arena_room(render->table->secrets, path.length * WIDEST + 1);
+	enum path_result result = path_canonical(path, (struct path_options){.encoded_slash = true}, canonical, &length);
+	return result == PATH_OK || unfit(render, "path", "", path_result_text(result));
+}
+
+static void add_path_pieces(const struct render *render, struct path_template *path, struct span template)
+{
+	struct span id;
+	bool more;
+	do {
+		struct path_piece *piece = &path->pieces[path->count++];
+		more = take_piece(&template, &piece->literal, &piece->id);
+		piece->literal = arena_span(&render->table->arena, piece->literal);
+		if (!more)
+			break;
+		id = piece->id;
+		piece->id = arena_span(&render->table->arena, id);
+		char *whole = arena_format(&render->table->arena, "{%.*s}", SPAN_ARGS(id));
+		piece->value = render_template(render, span_of(whole), encode_path);
+		path->added += piece->value.length;
+	} while (more);
+}
+
+static bool render_path(const struct render *render, const struct injection *injection)
+{
+	struct arena *arena = &render->table->arena;
+	render->out->path_count = injection->paths.count;
+	render->out->paths = arena_zero(arena, injection->paths.count * sizeof *render->out->paths);
+	for (size_t i = 0; i < injection->paths.count; i++) {
+		struct span template = span_of(injection->paths.list[i]);
+		size_t most = 1;
+		for (size_t k = 0; k < template.length; k++)
+			most += template.data[k] == '{';
+		if (!fits_path(render, template))
+			return false;
+		render->out->paths[i].pieces = arena_zero(arena, most * sizeof *render->out->paths[i].pieces);
+		add_path_pieces(render, &render->out->paths[i], template);
+	}
+	return true;
+}
+
+static bool (*const kinds[])(const struct render *render, const struct injection *injection) = {
+	[INJECT_HEADER] = render_header,
+	[INJECT_BASIC] = render_basic,
+	[INJECT_QUERY] = render_query,
+	[INJECT_PATH] = render_path,
+	[INJECT_COOKIE] = render_cookie,
+};
+
+static bool render_one(const struct render *render, const struct injection *injection)
+{
+	if ((size_t)injection->kind < sizeof kinds / sizeof *kinds)
+		return kinds[injection->kind](render, injection);
+	return unfit(render, "request", "", "this kind of injection is not built yet");
+}
+
+static void render_credential(const struct render *render)
+{
+	const struct config_credential *credential = render->credential;
+	const char *why;
+	render->out->names = inject_names(credential, &render->table->arena);
+	render->out->ready = secrets_ready(render->secrets, credential, &why);
+	for (size_t i = 0; render->out->ready && i < credential->injection_count; i++)
+		render->out->ready = render_one(render, &credential->injections[i]);
+}
+
+static void add_prefix(struct name_list *prefixes, struct arena *arena, struct span prefix)
+{
+	for (size_t i = 0; i < prefixes->count; i++)
+		if (span_equal(prefixes->list[i], prefix))
+			return;
+	prefixes->list[prefixes->count++] = arena_span(arena, prefix);
+}
+
+static void list_prefixes(struct inject_table *table, const struct config *config)
+{
+	table->prefixes.list = arena_zero(&table->arena, (config->credential_count + 1) * sizeof *table->prefixes.list);
+	add_prefix(&table->prefixes, &table->arena, SPAN(""));
+	for (size_t i = 0; i < config->credential_count; i++) {
+		const char *prefix = config->credentials[i].env.token_prefix;
+		add_prefix(&table->prefixes, &table->arena, span_of(prefix ? prefix : ""));
+	}
+}
+
+#define FIRST_SECRETS 4096
+
+struct inject_table *inject_table_new(const struct config *config, const struct secrets *secrets)
+{
+	struct inject_table *table = memory_alloc(sizeof *table);
+	table->secrets = secret_arena_new(FIRST_SECRETS);
+	table->renderings = arena_zero(&table->arena, config->credential_count * sizeof *table->renderings);
+	table->open = inject_names(NULL, &table->arena);
+	list_prefixes(table, config);
+	for (size_t i = 0; i < config->credential_count; i++) {
+		struct render render = {&config->credentials[i], secrets, table, &table->renderings[i]};
+		render_credential(&render);
+	}
+	secret_arena_seal(table->secrets);
+	return table;
+}
+
+void inject_table_free(struct inject_table *table)
+{
+	if (!table)
+		return;
+	secret_arena_free(table->secrets);
+	arena_free(&table->arena);
+	free(table);
+}
