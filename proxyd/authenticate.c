@@ -1,7 +1,7 @@
 #include "authenticate.h"
 
 #include "base64.h"
-#include "form.h"
+#include "percent.h"
 #include "template.h"
 
 #define BASIC_LIMIT 2048 /* base64 characters; a token has less than a hundred */
@@ -92,12 +92,19 @@ static void show_header(struct search *search, const struct injection *injection
 	}
 }
 
+/* Is the name of a parameter, however it is encoded, this one? */
+static bool is_named(const struct search *search, struct span name, const char *wanted)
+{
+	char *plain = arena_alloc(search->arena, name.length + 1);
+	return span_equal((struct span){plain, percent_decode(name, true, plain)}, span_of(wanted));
+}
+
 static void show_parameter(struct search *search, const struct injection *injection, struct span query)
 {
 	while (query.data) {
 		struct span value = span_split(&query, '&');
 		struct span name = span_split(&value, '=');
-		if (value.data && form_equal(name, span_of(injection->name)))
+		if (value.data && is_named(search, name, injection->name))
 			show(search, value);
 	}
 }

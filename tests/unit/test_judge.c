@@ -370,6 +370,7 @@ static void test_forward_to_credentials(void **state)
 		/* a credential host is never an allowed host: not for a profile without that credential */
 		{"GET http://other.example/z" PROXY, "403 host_not_allowed"},
 		{"GET http://localhost:81/z" PROXY, "503 secret_not_ready"},
+		{"GET https://api.example.com/{ruled}/x" PROXY, "400 token_in_path"},
 	};
 	(void)state;
 	HOLD(&sessions, rows);
