@@ -61,7 +61,7 @@ static bool expect_stays(const struct strip *strip, struct span value)
 	return waits || !span_equal_nocase(value, SPAN("100-continue"));
 }
 
-/* The first line that stays takes the secret's cookie along: many servers read one Cookie line only. */
+/* The first line that stays, which is not blank, takes the secret's cookie along: many servers read one Cookie line only. */
 static struct span join_cookie(const struct strip *strip, struct span left)
 {
 	struct span added = strip->rendering->cookie;
@@ -73,19 +73,21 @@ static struct span join_cookie(const struct strip *strip, struct span left)
 	return (struct span){text, (size_t)(end - text)};
 }
 
-static bool is_blank_list(struct span text)
+/* What is left of a list; data NULL where that is nothing but separators. */
+static struct span unless_blank(struct span text)
 {
 	for (size_t i = 0; i < text.length; i++)
 		if (!memchr(" \t;,", text.data[i], 4))
-			return false;
-	return true;
+			return text;
+	return (struct span){NULL, 0};
 }
 
 /* What is left of a field's value; data NULL: the field goes. */
 static struct span strip_value(const struct strip *strip, enum name_rule rule, struct span value)
 {
 	static const struct span gone = {NULL, 0};
-	struct span left = value;
+	struct span left;
+	bool joined;
 	switch (rule) {
 	case NAME_DROPPED:
 		return gone;
@@ -95,12 +97,13 @@ static struct span strip_value(const struct strip *strip, enum name_rule rule, s
 		return strip->request->h2 && fields_list_has(&strip->request->fields, SPAN("te"), SPAN("trailers"))
 		               ? SPAN("trailers")
 		               : gone;
-	case NAME_COOKIE:
+	case NAME_COOKIE: /* a blank line that the agent sent stays as it is, unless the secret would join it */
 		left = inject_strip_cookie(strip, value);
-		return left.data != value.data && is_blank_list(left) ? gone : left;
+		joined = strip->rendering && strip->rendering->cookie.length > 0;
+		return joined || left.data != value.data ? unless_blank(left) : left;
 	case NAME_PROTOCOLS:
 		left = inject_strip_protocols(strip, value);
-		return left.data != value.data && is_blank_list(left) ? gone : left;
+		return left.data != value.data ? unless_blank(left) : left;
 	case NAME_KEPT:
 		break;
 	}
