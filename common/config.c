@@ -42,7 +42,7 @@ static const struct config_key vault_keys[] = {
 	{"file", config_read_path, offsetof(struct config, vault_file), "the path of the vault"},
 	{"key", read_key, offsetof(struct config, vault_key), NULL},
 };
-static const struct config_keys vault_mapping = KEYS(vault_keys, "vault");
+static const struct config_keys vault_mapping = KEYS(vault_keys, "vault: { file: secrets.vault, key: \"file:vault.key\" }");
 
 static void read_vault(struct reading *reading, const struct node *node, void *field, const void *unused)
 {
@@ -89,7 +89,7 @@ static const struct config_key tls_keys[] = {
 	/* As clients see it, so not resolved here. */
 	{"advertise_ca", config_read_text, TLS(advertise_ca), "the folder in which clients see the CA"},
 };
-static const struct config_keys tls_mapping = KEYS(tls_keys, "tls");
+static const struct config_keys tls_mapping = KEYS(tls_keys, "tls: { ca_cert: PATH, ca_key: PATH }");
 
 static void read_tls(struct reading *reading, const struct node *node, void *field, const void *unused)
 {
@@ -141,7 +141,7 @@ static const struct config_key parent_keys[] = {
 	{"auth", config_read_secret, offsetof(struct config_parent, auth), NULL},
 	{"except", read_except, 0, NULL},
 };
-static const struct config_keys parent_mapping = KEYS(parent_keys, "parent");
+static const struct config_keys parent_mapping = KEYS(parent_keys, "parent: { proxy: http://HOST:PORT }");
 
 static void read_parent(struct reading *reading, const struct node *node, void *field, const void *unused)
 {
@@ -165,7 +165,7 @@ static const struct config_key audit_keys[] = {
 	{"file", read_audit_file, offsetof(struct config_audit, file), NULL},
 	{"required", config_read_bool, offsetof(struct config_audit, required), NULL},
 };
-static const struct config_keys audit_mapping = KEYS(audit_keys, "audit");
+static const struct config_keys audit_mapping = KEYS(audit_keys, "audit: { file: PATH }");
 
 static void read_audit(struct reading *reading, const struct node *node, void *field, const void *unused)
 {
@@ -199,6 +199,7 @@ static void read_root(struct reading *reading, const struct node *root)
 	struct config *config = reading->config;
 	if (!config_read_mapping(reading, root, &top_mapping, config))
 		return;
+	config_note_unbuilt(reading, root, PART_TOP);
 	config_require(reading, root, "version", "version: 1");
 	if (!node_find(root, "session"))
 		source_parse_key(SPAN("file:session.key"), config->folder, &config->session.key, NULL);
@@ -295,6 +296,7 @@ void config_free(struct config *config)
 	table_free(&config->private->credentials);
 	table_free(&config->private->profiles);
 	arena_free(&config->private->arena);
+	free(config->private->unbuilt.list);
 	free(config->private);
 	free(config->file);
 	free(config->folder);

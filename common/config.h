@@ -15,7 +15,7 @@
 #include "rules.h"
 #include "source.h"
 
-/* A place in a file, both from 1, columns in characters. A preset's place names the preset's own file. */
+/* A place in the file, both from 1, columns in characters. What a preset says has the place of the entry that names it. */
 struct mark {
 	const char *file; /* owned by the configuration */
 	unsigned line, column;
@@ -121,7 +121,7 @@ struct config_credential {
 	bool scrub;
 	bool encoded_slash;
 	uint64_t response_idle; /* ms; 0: limits.response_idle */
-	uint64_t body;          /* bytes; 0: limits.body */
+	uint64_t body;          /* bytes; 0: limits.body; UINT64_MAX: none, whatever that says */
 };
 
 /* One entry of `hosts:` of a profile. */

@@ -1,4 +1,4 @@
-/* What is no error but has no effect, or not the one that was meant. */
+/* Hosts: what has no effect, or not the one that was meant. */
 #include "config_internal.h"
 
 /* An exact host that a credential serves: SPEC §2 has it refused, whatever the entry says. */
@@ -14,11 +14,15 @@ static void check_profile(struct reading *reading, const struct pattern_index *i
 	for (size_t i = 0; i < own->host_count; i++) {
 		const struct config_host *host = &own->hosts[i];
 		const struct config_credential *credential = served_by(index, &host->pattern);
-		if (credential)
+		if (credential && host->http2 == HTTP2_TUNNEL)
+			config_error_at(reading, host->mark,
+			                "%s is the host of credential \"%s\", and http2: tunnel would carry requests past it",
+			                host->text, credential->name);
+		else if (credential)
 			config_warning_at(reading, host->mark,
 			                  "%s is the host of credential \"%s\", so this entry has no effect: only a profile with that "
 			                  "credential reaches it", host->text, credential->name);
-		else if (host->rules.count && !host->intercept && !host->pattern.port)
+		else if (host->rules.count && !host->intercept && (!host->pattern.port || host->pattern.port == 443))
 			config_warning_at(reading, host->mark,
 			                  "rules for %s cannot be judged inside https without intercept: true", host->text);
 	}

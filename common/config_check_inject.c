@@ -161,16 +161,16 @@ static void check_used(struct fit *fit)
 			                  credential->secrets[i].id);
 }
 
-void config_check_injections(struct reading *reading, const struct node *entry, struct config_credential *credential)
+void config_check_injections(struct reading *reading, const struct node *entry, struct config_credential *credential,
+                             size_t errors)
 {
 	struct fit fit = {.reading = reading, .credential = credential};
-	size_t before = reading->errors.count;
 	for (size_t i = 0; i < credential->injection_count; i++) {
 		fit.injection = &credential->injections[i];
 		fits[fit.injection->kind](&fit);
 	}
 	check_places(reading, credential);
 	check_pass(reading, entry, credential);
-	if (credential->injection_count && credential->secret_count && reading->errors.count == before)
+	if (credential->injection_count && credential->secret_count && reading->errors.count == errors)
 		check_used(&fit);
 }

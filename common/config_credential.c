@@ -5,6 +5,7 @@
 #include "memory.h"
 
 #define MOST_SECRETS 16
+#define MOST_BODY (1ull << 50)
 
 static void read_preset(struct reading *reading, const struct node *node, void *field, const void *unused)
 {
@@ -81,7 +82,7 @@ static const struct config_key client_keys[] = {
 	{"cert", config_read_path, offsetof(struct config_credential, client_cert), "the path of a certificate"},
 	{"key", config_read_secret, offsetof(struct config_credential, client_key), NULL},
 };
-static const struct config_keys client_mapping = KEYS(client_keys, "client");
+static const struct config_keys client_mapping = KEYS(client_keys, "client: { cert: PATH, key: SOURCE }");
 
 static void read_client(struct reading *reading, const struct node *node, void *field, const void *unused)
 {
@@ -100,12 +101,15 @@ static void read_body(struct reading *reading, const struct node *node, void *fi
 	uint64_t *body = field;
 	if (!config_expect(reading, node, NODE_TEXT, "a size such as 10MiB, or none"))
 		return;
+	uint64_t bytes;
 	if (!strcmp(node->text, "none"))
 		*body = UINT64_MAX;
-	else if (!quantity_bytes(node_text(node), body, &fault))
+	else if (!quantity_bytes(node_text(node), &bytes, &fault))
 		config_error(reading, node, "%s", fault.text);
-	else if (*body == 0)
-		config_error(reading, node, "expected a size above 0, or none");
+	else if (bytes == 0 || bytes > MOST_BODY)
+		config_error(reading, node, "expected a size above 0 and not above 1048576GiB, or none");
+	else
+		*body = bytes;
 }
 
 static void read_scrub(struct reading *reading, const struct node *node, void *field, const void *unused)
@@ -156,23 +160,27 @@ static const struct node *preset_nodes(struct reading *reading, const struct pre
 	return *kept;
 }
 
-static void fill_in(struct reading *reading, const struct node *entry, struct config_credential *credential)
+/* What the entry leaves out may come from its preset. False where that cannot be told, since the preset is none. */
+static bool fill_in(struct reading *reading, const struct node *entry, struct config_credential *credential)
 {
 	const struct node *node = node_find(entry, "preset");
-	if (!node || !config_expect(reading, node, NODE_TEXT, "the name of a preset"))
-		return;
+	if (!node)
+		return true;
+	if (!config_expect(reading, node, NODE_TEXT, "the name of a preset"))
+		return false;
 	credential->preset = config_keep(reading, node);
 	const struct preset *preset = preset_find(node_text(node));
 	if (!preset) {
 		config_error(reading, node, "no preset has the name \"%.100s\"%s (proxyd --presets lists them)", node->text,
 		             config_guess_name(reading, node_text(node), preset_list, preset_count, sizeof *preset_list));
-		return;
+		return false;
 	}
-	const struct node *nodes = preset_nodes(reading, preset);
 	reading->entry = node;
-	if (nodes)
-		config_read_mapping(reading, nodes, &credential_mapping, credential);
+	const struct node *nodes = preset_nodes(reading, preset);
+	if (nodes && config_read_mapping(reading, nodes, &credential_mapping, credential))
+		config_note_unbuilt(reading, nodes, PART_CREDENTIAL);
 	reading->entry = NULL;
+	return nodes;
 }
 
 static bool has_kind(const struct config_credential *credential, enum source_kind kind)
@@ -191,18 +199,18 @@ static bool injects(const struct config_credential *credential, enum injection_k
 	return false;
 }
 
-static void check_whole(struct reading *reading, const struct node *entry, struct config_credential *credential)
+static void check_whole(struct reading *reading, const struct node *entry, struct config_credential *credential,
+                        bool filled)
 {
 	const struct node *secret = node_find(entry, "secret"), *secrets = node_find(entry, "secrets");
-	bool preset = node_find(entry, "preset");
-	if (!preset)
+	if (filled && !credential->upstream.host.length)
 		config_require(reading, entry, "upstream", "upstream: https://api.example.com, or preset: NAME");
 	if (!secret && !secrets && !credential->secret_count)
 		config_error(reading, entry, "\"secret\" is missing here; write secret: vault:NAME, or file:PATH, env:NAME, "
 		                             "systemd:NAME, exec:COMMAND");
 	if (secret && secrets)
 		config_error(reading, secrets, "\"secret\" and \"secrets\" do not go together; name all of them in \"secrets\"");
-	if (!preset)
+	if (filled && !credential->injection_count)
 		config_require(reading, entry, "inject",
 		               "inject: { header: Authorization, value: \"Bearer {secret}\" }, or preset: NAME");
 }
@@ -250,17 +258,19 @@ bool config_name(struct reading *reading, const struct node *key, const char *wh
 static void read_credential(struct reading *reading, const struct node *key, const struct node *entry,
                             struct config_credential *credential)
 {
+	size_t errors = reading->errors.count;
 	credential->name = config_keep(reading, key);
 	credential->mark = config_mark(reading, key);
 	credential->scrub = true;
 	config_name(reading, key, "a credential");
-	if (!config_expect(reading, entry, NODE_MAPPING, "a credential"))
+	if (!config_expect_entry(reading, key, entry, &credential_mapping))
 		return;
-	fill_in(reading, entry, credential);
+	bool filled = fill_in(reading, entry, credential);
 	config_read_mapping(reading, entry, &credential_mapping, credential);
-	check_whole(reading, entry, credential);
+	config_note_unbuilt(reading, entry, PART_CREDENTIAL);
+	check_whole(reading, entry, credential, filled);
 	check_options(reading, entry, credential);
-	config_check_injections(reading, entry, credential);
+	config_check_injections(reading, entry, credential, errors);
 	config_check_env(reading, entry, credential);
 	warn_plain(reading, entry, credential);
 }

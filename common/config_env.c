@@ -8,7 +8,8 @@
 /* What envgen writes for every profile. In any case of letters, since clients differ. */
 static const char *const reserved[] = {
 	"http_proxy", "https_proxy", "all_proxy", "no_proxy", "node_use_env_proxy", "java_tool_options", "git_config_count",
-	NULL,
+	"global_agent_http_proxy", "global_agent_https_proxy", "global_agent_no_proxy", "npm_config_proxy",
+	"npm_config_https_proxy", "npm_config_noproxy", "grpc_proxy", "no_grpc_proxy", NULL,
 };
 
 static const char *wrong_variable(struct span text)
@@ -37,6 +38,10 @@ static void read_env_path(struct reading *reading, const struct node *node, void
 	(void)unused;
 	if (!config_expect(reading, node, NODE_TEXT, "a path such as /v1"))
 		return;
+	if (strpbrk(node->text, "?#")) {
+		config_error(reading, node, "expected a path such as /v1, without \"?\" and \"#\"");
+		return;
+	}
 	char *out = arena_alloc(reading->arena, node->count * 3 + 1);
 	size_t length;
 	enum path_result result = path_canonical(node_text(node), (struct path_options){.whole_segments = true}, out, &length);
@@ -121,7 +126,7 @@ static const struct config_key env_keys[] = {
 	{"set", read_set, 0, NULL},
 	{"git", config_read_names, offsetof(struct config_env, git), &prefixes},
 };
-static const struct config_keys env_mapping = KEYS(env_keys, "env");
+static const struct config_keys env_mapping = KEYS(env_keys, "env: { base_url: NAME, token: NAME }");
 
 void config_read_env(struct reading *reading, const struct node *node, void *field, const void *unused)
 {
@@ -145,7 +150,7 @@ static bool same_setting(const struct setting *a, const struct setting *b)
 struct settings {
 	struct reading *reading;
 	struct mark mark;
-	const char *where; /* "in profile \"coder\" " */
+	const struct config_profile *profile; /* NULL: one credential alone */
 	struct table names;
 };
 
@@ -156,10 +161,13 @@ static void add_setting(struct settings *settings, const char *name, struct sett
 	struct setting *before = table_put(&settings->names, span_of(name), kept);
 	if (!before || same_setting(before, kept))
 		return;
-	config_error_at(settings->reading, settings->mark, "%s%s would get two values: from credential \"%s\" (line %u) and "
-	                                                   "from \"%s\" (line %u)",
-	                settings->where, name, before->owner->name, before->owner->mark.line, setting.owner->name,
-	                setting.owner->mark.line);
+	if (!settings->profile)
+		config_error_at(settings->reading, settings->mark, "%s would get two values from this credential", name);
+	else if (before->owner != setting.owner)
+		config_error_at(settings->reading, settings->mark,
+		                "profile \"%s\": %s would get two values, from credential \"%s\" (line %u) and from \"%s\" (line %u)",
+		                settings->profile->name, name, before->owner->name, before->owner->mark.line,
+		                setting.owner->name, setting.owner->mark.line);
 }
 
 static void add_credential(struct settings *settings, const struct config_credential *credential)
@@ -182,7 +190,7 @@ void config_check_env(struct reading *reading, const struct node *entry, struct 
 {
 	const struct config_env *env = &credential->env;
 	const struct node *node = node_find(entry, "env");
-	struct settings settings = {.reading = reading, .mark = config_mark(reading, node ? node : entry), .where = ""};
+	struct settings settings = {.reading = reading, .mark = config_mark(reading, node ? node : entry)};
 	add_credential(&settings, credential);
 	table_free(&settings.names);
 	if (!credential->upstream.wildcard)
@@ -200,8 +208,7 @@ void config_check_environments(struct reading *reading)
 	const struct config *config = reading->config;
 	for (size_t i = 0; i < config->profile_count; i++) {
 		const struct config_profile *profile = &config->profiles[i];
-		struct settings settings = {.reading = reading, .mark = profile->mark,
-		                            .where = arena_format(reading->nodes, "profile \"%s\": ", profile->name)};
+		struct settings settings = {.reading = reading, .mark = profile->mark, .profile = profile};
 		for (size_t k = 0; k < profile->credential_count; k++)
 			add_credential(&settings, profile->credentials[k]);
 		table_free(&settings.names);

@@ -148,7 +148,7 @@ static const struct config_key inject_keys[] = {
 	{"oauth2", config_read_signer, 0, &config_oauth2},
 	{"jwt", config_read_signer, 0, &config_jwt},
 };
-static const struct config_keys inject_mapping = KEYS(inject_keys, "an injection");
+static const struct config_keys inject_mapping = KEYS(inject_keys, "an injection such as { header: x-api-key, value: \"{secret}\" }");
 
 static void read_one(struct reading *reading, const struct node *node, struct config_credential *credential)
 {
@@ -159,6 +159,7 @@ static void read_one(struct reading *reading, const struct node *node, struct co
 		for (size_t k = 0; k < LENGTH(config_signers); k++)
 			if (!strcmp(node->pairs[i].key->text, config_signers[k]->name))
 				set_kind(&draft, config_signers[k]->kind);
+	config_note_unbuilt(reading, node, PART_INJECTION);
 	struct injection *injection = &draft.injection;
 	if (draft.kinds != 1) {
 		config_error(reading, node, "expected one of header, basic, query, path, cookie, aws_sigv4, oauth2 and jwt, found "

@@ -16,10 +16,10 @@
 struct report_line {
 	unsigned line, column;
 	size_t order;
-	char *text; /* in the arena */
+	const char *text; /* in an arena */
 };
 
-/* Errors or warnings while they are collected. */
+/* Lines while they are collected. */
 struct report {
 	struct report_line *list;
 	size_t count, capacity;
@@ -42,6 +42,7 @@ struct config_private {
 	struct arena arena;
 	struct table credentials, profiles; /* name → struct */
 	struct own_profile *own;            /* one for each profile */
+	struct report unbuilt;              /* what config_unbuilt() tells; texts in the arena */
 };
 
 struct reading {
@@ -52,6 +53,8 @@ struct reading {
 	struct report errors, warnings;
 	const struct node **presets; /* parsed ones, by their place in preset_list; NULL: not used yet */
 	bool found_here;
+	const struct config_keys *listed; /* whose keys were told last, */
+	const char *listing;              /* and how they are told */
 	size_t guesses; /* how much work for "did you mean" is left, so that a file of mistakes costs no more than a good one */
 };
 
@@ -78,9 +81,14 @@ void config_error_at(struct reading *reading, struct mark mark, const char *form
 void config_warning_at(struct reading *reading, struct mark mark, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 void config_report_add(struct reading *reading, struct report *report, unsigned line, unsigned column, const char *text);
+void config_report_line(struct report *report, unsigned line, unsigned column, const char *text); /* `text` stays */
 void config_message_add(struct config_messages *messages, char *line); /* takes `line` */
 document_report config_document_error; /* its context is the reading */
 void config_report_write(struct report *report, const char *file, struct config_messages *messages); /* sorted */
+
+/* Notes what the keys of a mapping ask for that this build does not do. */
+enum config_part { PART_TOP, PART_LISTENER, PART_CREDENTIAL, PART_INJECTION, PART_PROFILE, PART_HOST };
+void config_note_unbuilt(struct reading *reading, const struct node *mapping, enum config_part part);
 
 /* `; did you mean "hosts"?`, or "" where nothing is near. In the arena. */
 const char *config_guess_key(struct reading *reading, struct span text, const struct config_keys *keys);
@@ -90,6 +98,8 @@ const char *config_guess_name(struct reading *reading, struct span text, const v
 /* Mappings. False where the node is none (told). */
 bool config_read_mapping(struct reading *reading, const struct node *node, const struct config_keys *keys, void *target);
 bool config_expect(struct reading *reading, const struct node *node, enum node_kind kind, const char *what);
+bool config_expect_entry(struct reading *reading, const struct node *name, const struct node *entry,
+                         const struct config_keys *keys); /* what a name stands for; a slip of indentation is told so */
 bool config_require(struct reading *reading, const struct node *mapping, const char *key, const char *example);
 
 /* Readers of one value each, for the tables; what they read is in the comment. */
@@ -133,7 +143,8 @@ void config_read_inject(struct reading *reading, const struct node *node, void *
 void config_read_signer(struct reading *reading, const struct node *node, void *field, const void *signer);
 void config_read_env(struct reading *reading, const struct node *node, void *field, const void *unused);
 void config_check_listeners(struct reading *reading, const struct node *root);
-void config_check_injections(struct reading *reading, const struct node *entry, struct config_credential *credential);
+void config_check_injections(struct reading *reading, const struct node *entry, struct config_credential *credential,
+                             size_t errors); /* how many there were before this entry */
 void config_check_env(struct reading *reading, const struct node *entry, struct config_credential *credential);
 void config_check_sources(struct reading *reading);      /* vault: needs a vault */
 void config_check_environments(struct reading *reading); /* one name, two values */

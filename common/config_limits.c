@@ -96,7 +96,7 @@ static const struct config_key limit_keys[] = {
 	LIMIT(body, body),
 	LIMIT(signed_body, signed_body),
 };
-static const struct config_keys limit_mapping = KEYS(limit_keys, "limits");
+static const struct config_keys limit_mapping = KEYS(limit_keys, "limits such as { connections: 100, idle: 60s }");
 
 void config_read_limits(struct reading *reading, const struct node *node, void *field, const void *unused)
 {

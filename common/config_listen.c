@@ -7,6 +7,7 @@
 #include "file.h"
 #include "memory.h"
 
+#define MOST_LISTENERS 256u
 #define LISTEN_SHAPE "ADDRESS:PORT such as 127.0.0.1:8180, [ADDRESS]:PORT, or unix:PATH"
 
 static bool is_wildcard(const struct host *host)
@@ -20,12 +21,21 @@ static bool is_loopback(const struct host *host)
 	return host->kind == HOST_IPV4 ? host->address[0] == 127 : !strcmp(host->name, "::1");
 }
 
+static bool is_url(const struct node *node)
+{
+	return strstr(node->text, "://") != NULL;
+}
+
 /* An address literal with a port. */
 static bool read_address(struct reading *reading, const struct node *node, struct authority *address)
 {
 	struct fault fault = FAULT_INIT;
 	if (!config_expect(reading, node, NODE_TEXT, LISTEN_SHAPE))
 		return false;
+	if (is_url(node)) {
+		config_error(reading, node, "expected " LISTEN_SHAPE ", without a scheme or path");
+		return false;
+	}
 	if (!authority_parse(node_text(node), address, &fault)) {
 		config_error(reading, node, "expected " LISTEN_SHAPE ": %s", fault.text);
 		return false;
@@ -45,11 +55,11 @@ static bool read_address(struct reading *reading, const struct node *node, struc
 static bool read_unix(struct reading *reading, const struct node *node, struct config_listener *listener)
 {
 	const char *path = node->text + 5;
-	AUTO_FREE char *whole = file_resolve(reading->config->folder, path);
-	if (!*path || config_has_control(node_text(node))) {
-		config_error(reading, node, "expected unix:PATH");
+	if (!*path || *path == '~' || config_has_control(node_text(node))) {
+		config_error(reading, node, "expected unix:PATH, such as unix:/run/keystile/proxy.sock");
 		return false;
 	}
+	AUTO_FREE char *whole = file_resolve(reading->config->folder, path);
 	if (strlen(whole) >= sizeof((struct sockaddr_un *)NULL)->sun_path) {
 		config_error(reading, node, "the path of a unix socket has at most %zu bytes, this one %zu",
 		             sizeof((struct sockaddr_un *)NULL)->sun_path - 1, strlen(whole));
@@ -103,8 +113,14 @@ void config_read_listen(struct reading *reading, const struct node *node, void *
 	config->listeners = arena_zero(reading->arena, (count + 1) * sizeof *config->listeners);
 	if (count == 0)
 		config_error(reading, node, "expected " LISTEN_SHAPE ", found an empty list");
+	if (count > MOST_LISTENERS) {
+		config_error(reading, node, "expected at most %u listeners, found %zu", MOST_LISTENERS, count);
+		return;
+	}
 	for (size_t i = 0; (item = config_items(node, i, &count)); i++) {
 		struct config_listener *listener = &config->listeners[config->listener_count];
+		if (item->kind == NODE_MAPPING)
+			config_note_unbuilt(reading, item, PART_LISTENER);
 		if (item->kind == NODE_MAPPING ? read_transparent(reading, item, listener)
 		                               : read_listener(reading, item, listener))
 			config->listener_count++;
@@ -120,7 +136,9 @@ void config_read_advertise(struct reading *reading, const struct node *node, voi
 	reading->config->advertise_said = true;
 	if (!config_expect(reading, node, NODE_TEXT, "HOST:PORT as agents reach the proxy"))
 		return;
-	if (!authority_parse(node_text(node), advertise, &fault))
+	if (is_url(node))
+		config_error(reading, node, "expected HOST:PORT, without a scheme or path");
+	else if (!authority_parse(node_text(node), advertise, &fault))
 		config_error(reading, node, "expected HOST:PORT: %s", fault.text);
 	else if (!advertise->port)
 		config_error(reading, node, "a port is missing; write HOST:PORT");

@@ -5,7 +5,8 @@
 #include "memory.h"
 
 #define MOST_LEVELS 64
-#define MOST_HOSTS 1000000u /* of all profiles together, what is inherited counted each time */
+#define MOST_ENTRIES 1000000u /* hosts of all profiles together, and credentials; what is inherited counts each time */
+#define TOO_DEEP "profile \"%s\" is extended over too many levels"
 
 static void keep_node(struct reading *reading, const struct node *node, void *field, const void *unused)
 {
@@ -57,6 +58,7 @@ static bool read_host(struct reading *reading, const struct node *node, struct c
 		read_pattern(reading, node, host, NULL);
 	} else {
 		config_read_mapping(reading, node, &host_mapping, host);
+		config_note_unbuilt(reading, node, PART_HOST);
 		config_require(reading, node, "host", "host: NAME");
 		check_host(reading, node, host);
 	}
@@ -130,7 +132,10 @@ void config_read_profiles(struct reading *reading, const struct node *node, void
 		profile->number = (unsigned)i;
 		own->token_version = 1;
 		config_name(reading, key, "a profile");
-		config_read_mapping(reading, node->pairs[i].value, &profile_mapping, own);
+		if (config_expect_entry(reading, key, node->pairs[i].value, &profile_mapping)) {
+			config_read_mapping(reading, node->pairs[i].value, &profile_mapping, own);
+			config_note_unbuilt(reading, node->pairs[i].value, PART_PROFILE);
+		}
 		table_put(&config->private->profiles, span_of(profile->name), profile);
 	}
 }
@@ -162,6 +167,27 @@ static void add_host(struct merge *merge, const struct config_host *host)
 	table_put(&merge->host_places, key, (void *)merge->host_count);
 }
 
+static bool has_options(const struct config_host *host)
+{
+	return host->rules.count || host->intercept || host->http2 != HTTP2_ON || host->encoded_slash;
+}
+
+/* Of two entries for one host in one list the second would silently undo what the first says. */
+static void check_twice(struct reading *reading, const struct own_profile *own)
+{
+	struct table seen = {0};
+	for (size_t i = 0; i < own->host_count; i++) {
+		char text[PATTERN_TEXT];
+		size_t length = pattern_format(&own->hosts[i].pattern, text);
+		struct config_host *host = &own->hosts[i];
+		const struct config_host *before = table_put(&seen, arena_span(reading->nodes, (struct span){text, length}), host);
+		if (before && (has_options(before) || has_options(host)))
+			config_error_at(reading, host->mark, "%s stands at line %u already; one entry says all about a host",
+			                host->text, before->mark.line);
+	}
+	table_free(&seen);
+}
+
 static void add_credential(struct merge *merge, const struct config_credential *credential)
 {
 	if (table_get(&merge->credential_places, span_of(credential->name)))
@@ -183,10 +209,21 @@ static void drop_credential(struct merge *merge, const struct node *node, const 
 		                  "\"!%s\" drops a credential that no parent has", credential->name);
 }
 
+static const struct config_credential *find_credential(struct reading *reading, const struct node *item, struct span name)
+{
+	const struct config *config = reading->config;
+	const struct config_credential *credential = config_credential(config, name);
+	if (!credential)
+		config_error(reading, item, "no credential has the name \"%.100s\"%s", name.data,
+		             config_guess_name(reading, name, config->credentials, config->credential_count,
+		                               sizeof *config->credentials));
+	return credential;
+}
+
 static void merge_own_credentials(struct merge *merge, const struct node *list)
 {
 	struct reading *reading = merge->reading;
-	const struct config *config = reading->config;
+	struct table said = {0}; /* name → the item that has it, with or without "!" */
 	if (!config_expect(reading, list, NODE_LIST, "names of credentials such as [openai, \"!github\"]"))
 		return;
 	for (size_t i = 0; i < list->count; i++) {
@@ -195,16 +232,16 @@ static void merge_own_credentials(struct merge *merge, const struct node *list)
 			continue;
 		bool drop = item->text[0] == '!';
 		struct span name = span_from(node_text(item), drop);
-		const struct config_credential *credential = config_credential(config, name);
-		if (!credential)
-			config_error(reading, item, "no credential has the name \"%.100s\"%s", item->text + drop,
-			             config_guess_name(reading, name, config->credentials, config->credential_count,
-			                               sizeof *config->credentials));
-		else if (drop)
+		const struct config_credential *credential = find_credential(reading, item, name);
+		const struct node *before = credential ? table_put(&said, name, (void *)(uintptr_t)item) : NULL;
+		if (before && (before->text[0] == '!') != drop)
+			config_error(reading, item, "\"%s\" is both named and dropped in this list", credential->name);
+		else if (credential && drop)
 			drop_credential(merge, item, credential);
-		else
+		else if (credential)
 			add_credential(merge, credential);
 	}
+	table_free(&said);
 }
 
 static void merge_parent(struct merge *merge, const struct config_profile *parent, const struct own_profile *child)
@@ -264,7 +301,10 @@ static void merge_parents(struct merge *merge, struct own_profile *own, unsigned
 		unsigned level = merge->reading->config->private->own[parent->number].level + 1;
 		if (level > own->level)
 			own->level = level;
-		merge_parent(merge, parent, own);
+		if (level == MOST_LEVELS + 1)
+			config_error(merge->reading, item, TOO_DEEP, parent->name);
+		else
+			merge_parent(merge, parent, own);
 	}
 }
 
@@ -274,16 +314,18 @@ static bool inherit(struct reading *reading, struct config_profile *profile, con
 	struct own_profile *own = &reading->config->private->own[profile->number];
 	if (own->done)
 		return true;
-	if (own->open || depth > MOST_LEVELS) {
-		config_error(reading, place, own->open ? "a cycle: profile \"%s\" extends itself, by itself or through others"
-		                                       : "profile \"%s\" is extended over too many levels", profile->name);
+	if (own->open)
+		config_error(reading, place, "a cycle: profile \"%s\" extends itself, by itself or through others", profile->name);
+	else if (depth > MOST_LEVELS)
+		config_error(reading, place, TOO_DEEP, profile->name);
+	if (own->open || depth > MOST_LEVELS)
 		return false;
-	}
 	own->open = true;
 	own->level = 1;
 	profile->direct = true;
 	struct merge merge = {.reading = reading, .profile = profile};
 	merge_parents(&merge, own, depth);
+	check_twice(reading, own);
 	for (size_t i = 0; i < own->host_count; i++)
 		add_host(&merge, &own->hosts[i]);
 	if (own->credentials)
@@ -302,14 +344,16 @@ static bool inherit(struct reading *reading, struct config_profile *profile, con
 void config_inherit(struct reading *reading)
 {
 	struct config *config = reading->config;
-	size_t hosts = 0;
+	size_t hosts = 0, credentials = 0;
 	for (size_t i = 0; i < config->profile_count; i++) {
+		const struct config_profile *profile = &config->profiles[i];
 		inherit(reading, &config->profiles[i], NULL, 1);
-		hosts += config->profiles[i].host_count;
-		if (hosts > MOST_HOSTS) {
-			config_error_at(reading, config->profiles[i].mark, "the profiles have more than %u hosts, inherited ones "
-			                                                   "counted each time", MOST_HOSTS);
-			return;
-		}
+		hosts += profile->host_count;
+		credentials += profile->credential_count;
+		if (hosts <= MOST_ENTRIES && credentials <= MOST_ENTRIES)
+			continue;
+		config_error_at(reading, profile->mark, "the profiles have more than %u %s, inherited ones counted each time",
+		                MOST_ENTRIES, hosts > MOST_ENTRIES ? "hosts" : "credentials");
+		return;
 	}
 }

@@ -5,6 +5,8 @@
 #include "memory.h"
 #include "path.h"
 
+#define MOST_TIME (3650ull * 86400 * 1000) /* ms */
+
 static const char *const kind_names[] = {
 	[NODE_TEXT] = "text", [NODE_LIST] = "a list", [NODE_MAPPING] = "a mapping"};
 
@@ -13,21 +15,36 @@ static const char *found(const struct node *node)
 	return node_nothing(node) ? "nothing" : kind_names[node->kind];
 }
 
+static const char *expect_hint(const struct node *node, enum node_kind wanted)
+{
+	if (node_nothing(node))
+		return wanted == NODE_TEXT ? "" : "; what belongs to a key stands below it, indented deeper";
+	if (wanted == NODE_TEXT && node->kind == NODE_MAPPING)
+		return "; text that starts with \"{\" goes in quotes";
+	if (wanted == NODE_LIST && node->kind == NODE_TEXT)
+		return "; a list stands in [ ], or each item in a line of its own after \"- \"";
+	return "";
+}
+
 bool config_expect(struct reading *reading, const struct node *node, enum node_kind kind, const char *what)
 {
 	if (node->kind == kind && !node_nothing(node))
 		return true;
-	bool braces = kind == NODE_TEXT && node->kind == NODE_MAPPING;
 	config_error(reading, node, "expected %s (%s), found %s%s", what, kind_names[kind], found(node),
-	             braces ? "; text that starts with \"{\" goes in quotes" : "");
+	             expect_hint(node, kind));
 	return false;
 }
 
+/* Made once for a run of mistakes in mappings of one kind. */
 static const char *known_keys(struct reading *reading, const struct config_keys *keys)
 {
+	if (reading->listed == keys)
+		return reading->listing;
 	const char *text = "";
 	for (size_t i = 0; i < keys->count; i++)
 		text = arena_format(reading->nodes, "%s%s%s", text, i ? ", " : "", keys->list[i].name);
+	reading->listed = keys;
+	reading->listing = text;
 	return text;
 }
 
@@ -53,6 +70,17 @@ bool config_read_mapping(struct reading *reading, const struct node *node, const
 			             config_guess_key(reading, node_text(name), keys), known_keys(reading, keys));
 	}
 	return true;
+}
+
+/* A key of an entry in the place of a name is most likely indented too little. */
+bool config_expect_entry(struct reading *reading, const struct node *name, const struct node *entry,
+                         const struct config_keys *keys)
+{
+	if (entry->kind == NODE_MAPPING || !find_key(keys, node_text(name)))
+		return config_expect(reading, entry, NODE_MAPPING, keys->what);
+	config_error(reading, name, "\"%s\" is a key of %s, not the name of one; indent its line deeper", name->text,
+	             keys->what);
+	return false;
 }
 
 bool config_require(struct reading *reading, const struct node *mapping, const char *key, const char *example)
@@ -99,6 +127,10 @@ void config_read_path(struct reading *reading, const struct node *node, void *fi
 		return;
 	if (node->count == 0) {
 		config_error(reading, node, "expected %s, found empty text", (const char *)what);
+		return;
+	}
+	if (node->text[0] == '~') {
+		config_error(reading, node, "\"~\" means nothing in a path here; write the folder out");
 		return;
 	}
 	AUTO_FREE char *path = file_resolve(reading->config->folder, node->text);
@@ -150,8 +182,8 @@ void config_read_duration(struct reading *reading, const struct node *node, void
 		return;
 	if (!quantity_duration(node_text(node), &time, &fault))
 		config_error(reading, node, "%s", fault.text);
-	else if (time == 0)
-		config_error(reading, node, "expected a time above 0");
+	else if (time == 0 || time > MOST_TIME)
+		config_error(reading, node, "expected a time above 0, and not above 3650d");
 	else
 		*(uint64_t *)field = time;
 }
@@ -282,7 +314,9 @@ bool config_template(struct span text, bool (*visit)(struct span name, void *con
 		if (text.data[i] != '{')
 			continue;
 		const char *end = memchr(text.data + i, '}', text.length - i);
-		struct span name = end ? (struct span){text.data + i + 1, (size_t)(end - text.data) - i - 1} : (struct span){0};
+		struct span name = {0};
+		if (end)
+			name = (struct span){text.data + i + 1, (size_t)(end - text.data) - i - 1};
 		if (!name.length || memchr(name.data, '{', name.length))
 			return false;
 		good = visit(name, context) && good;
@@ -333,7 +367,7 @@ bool config_origin(struct reading *reading, const struct node *node, bool wildca
 	struct span text = node_text(node), http = SPAN("http://"), https = SPAN("https://");
 	*origin = (struct origin){.tls = span_equal_nocase(span_head(text, https.length), https)};
 	if (!origin->tls && !span_equal_nocase(span_head(text, http.length), http)) {
-		config_error(reading, node, "expected a URL that starts with https:// or http://");
+		config_error(reading, node, "expected a URL that starts with https:// or http://, such as https://api.example.com");
 		return false;
 	}
 	text = span_from(text, origin->tls ? https.length : http.length);

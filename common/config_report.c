@@ -9,7 +9,10 @@
 
 static char *escaped(struct arena *arena, const char *text)
 {
-	char *out = arena_alloc(arena, strlen(text) * 4 + 1), *end = out;
+	struct span whole = span_of(text);
+	if (!config_has_control(whole))
+		return arena_copy(arena, text, whole.length);
+	char *out = arena_alloc(arena, whole.length * 4 + 1), *end = out;
 	for (; *text; text++) {
 		unsigned char c = (unsigned char)*text;
 		if (c < 0x20 || c == 0x7f)
@@ -21,18 +24,23 @@ static char *escaped(struct arena *arena, const char *text)
 	return out;
 }
 
-void config_report_add(struct reading *reading, struct report *report, unsigned line, unsigned column, const char *text)
+void config_report_line(struct report *report, unsigned line, unsigned column, const char *text)
 {
 	report->list = memory_grow(report->list, report->count, &report->capacity, sizeof *report->list);
-	report->list[report->count] =
-		(struct report_line){line, column, report->count, escaped(reading->nodes, text)};
+	report->list[report->count] = (struct report_line){line, column, report->count, text};
 	report->count++;
+}
+
+void config_report_add(struct reading *reading, struct report *report, unsigned line, unsigned column, const char *text)
+{
+	config_report_line(report, line, column, escaped(reading->nodes, text));
 }
 
 void config_document_error(void *context, unsigned line, unsigned column, const char *text)
 {
 	struct reading *reading = context;
-	config_report_add(reading, &reading->errors, line, column, text);
+	const struct node *entry = reading->entry;
+	config_report_add(reading, &reading->errors, entry ? entry->line : line, entry ? entry->column : column, text);
 }
 
 /* A place in a preset means nothing to the user: the entry that named it does. */

@@ -10,6 +10,7 @@
 
 struct parser {
 	yaml_parser_t yaml;
+	struct span text;
 	struct arena *arena;
 	document_report *report;
 	void *context;
@@ -34,56 +35,92 @@ static void complain(struct parser *parser, unsigned line, unsigned column, cons
 }
 
 /* What libyaml says, and what the user most likely did. */
-static const struct {
+struct syntax_hint {
 	const char *problem, *context; /* NULL: any */
 	char at;                       /* the byte at the place; 0: any */
+	bool at_start;                 /* told of where the text, list or mapping begins, not of where reading stopped */
 	const char *meaning;
-} syntax_hints[] = {
-	{"did not find expected alphabetic or numeric character", "while scanning an alias", 0,
-	 "text that starts with \"*\" goes in quotes, such as \"*.example.com\""},
-	{"did not find expected alphabetic or numeric character", "while scanning an anchor", 0,
-	 "text that starts with \"&\" goes in quotes"},
-	{"found character that cannot start any token", NULL, '\t', "a tab; YAML is indented with spaces"},
-	{"found a tab character that violates indentation", NULL, 0, "a tab; YAML is indented with spaces"},
-	{"found character that cannot start any token", NULL, 0,
-	 "text that starts with this character goes in quotes"},
-	{"mapping values are not allowed in this context", NULL, 0,
-	 "a \":\" that is not expected here; the line is indented wrongly, or text with \": \" in it lacks its quotes"},
-	{"could not find expected ':'", NULL, 0,
-	 "a \":\" is missing, or this line or the one before is indented wrongly"},
-	{"did not find expected key", NULL, 0, "no key where one is expected; is this line indented like its neighbours?"},
-	{"did not find expected '-' indicator", NULL, 0,
-	 "no \"-\" where one is expected; is this line indented like its neighbours?"},
-	{"did not find expected ',' or ']'", NULL, 0, "a list that began with \"[\" lacks its \",\" or \"]\""},
-	{"did not find expected ',' or '}'", NULL, 0, "a mapping that began with \"{\" lacks its \",\" or \"}\""},
-	{"found unexpected end of stream", "while scanning a quoted scalar", 0, "the quote is never closed"},
-	{"did not find expected <document start>", NULL, 0, "no YAML is expected here"},
 };
 
-static bool hint_fits(size_t i, const yaml_parser_t *yaml, char at)
+#define QUOTE_BRACES "text with \"{\" or \"[\" in it goes in quotes where it stands in a list or mapping"
+
+static const struct syntax_hint syntax_hints[] = {
+	{"did not find expected alphabetic or numeric character", "while scanning an alias", 0, true,
+	 "text that starts with \"*\" goes in quotes, such as \"*.example.com\""},
+	{"did not find expected alphabetic or numeric character", "while scanning an anchor", 0, true,
+	 "text that starts with \"&\" goes in quotes"},
+	{NULL, "while scanning a tag", 0, true, "text that starts with \"!\" goes in quotes, such as \"!name\""},
+	{NULL, "while parsing a tag", 0, true, "text that starts with \"!\" goes in quotes, such as \"!name\""},
+	{"found undefined tag handle", NULL, 0, true, "text that starts with \"!\" goes in quotes, such as \"!name\""},
+	{"found character that cannot start any token", NULL, '\t', false, "a tab; YAML is indented with spaces"},
+	{"found a tab character that violates indentation", NULL, 0, false, "a tab; YAML is indented with spaces"},
+	{"found a tab character where an indentation space is expected", NULL, 0, false,
+	 "a tab; YAML is indented with spaces"},
+	{"found character that cannot start any token", NULL, 0, false,
+	 "text that starts with this character goes in quotes"},
+	{"mapping values are not allowed in this context", NULL, 0, false,
+	 "a \":\" that is not expected here; the line is indented wrongly, or text with \": \" in it lacks its quotes"},
+	{"could not find expected ':'", NULL, 0, true,
+	 "a \":\" with a blank behind it is missing here, or this line is indented wrongly"},
+	{"did not find expected key", NULL, ':', false,
+	 "text that goes on behind a quote or bracket goes in quotes as a whole"},
+	{"did not find expected key", NULL, 0, false, "no key where one is expected; is this line indented like its neighbours?"},
+	{"did not find expected '-' indicator", NULL, 0, false,
+	 "no \"-\" where one is expected; is this line indented like its neighbours?"},
+	{"did not find expected node content", "while parsing a flow node", ':', false,
+	 "text that starts with \"[\" goes in quotes, such as \"[::1]:8180\""},
+	{"did not find expected ',' or ']'", NULL, '{', false, QUOTE_BRACES},
+	{"did not find expected ',' or '}'", NULL, '{', false, QUOTE_BRACES},
+	{"did not find expected ',' or ']'", NULL, '[', false, QUOTE_BRACES},
+	{"did not find expected ',' or '}'", NULL, '[', false, QUOTE_BRACES},
+	{"did not find expected ',' or ']'", NULL, 0, true, "the list that begins here lacks a \",\" or its \"]\""},
+	{"did not find expected ',' or '}'", NULL, 0, true, "the mapping that begins here lacks a \",\" or its \"}\""},
+	{"found unexpected end of stream", "while scanning a quoted scalar", 0, true, "the quote is never closed"},
+	{"found unexpected document indicator", "while scanning a quoted scalar", 0, true, "the quote is never closed"},
+	{"found unknown escape character", NULL, 0, false,
+	 "an unknown escape; a \"\\\" in double quotes is written twice, or the text stands in single quotes"},
+	{"did not find expected <document start>", NULL, 0, false,
+	 "no YAML is expected here; text that goes on behind a quote or bracket stands in quotes as a whole"},
+};
+
+/* The byte of a character that libyaml counts to; 0 at the end. */
+static char byte_at(struct span text, size_t index)
+{
+	while (text.length > 0 && index-- > 0)
+		text = span_from(text, utf8_length(text));
+	return text.length ? text.data[0] : 0;
+}
+
+static bool hint_fits(const struct syntax_hint *hint, const yaml_parser_t *yaml, char at)
 {
 	const char *context = yaml->context ? yaml->context : "";
-	return !strcmp(syntax_hints[i].problem, yaml->problem) &&
-	       (!syntax_hints[i].context || !strcmp(syntax_hints[i].context, context)) &&
-	       (!syntax_hints[i].at || syntax_hints[i].at == at);
+	return (!hint->problem || !strcmp(hint->problem, yaml->problem)) &&
+	       (!hint->context || !strcmp(hint->context, context)) && (!hint->at || hint->at == at);
+}
+
+static void complain_at(struct parser *parser, yaml_mark_t mark, const char *text)
+{
+	complain(parser, (unsigned)mark.line + 1, (unsigned)mark.column + 1, "%s", text);
 }
 
 static void syntax_error(struct parser *parser)
 {
 	const yaml_parser_t *yaml = &parser->yaml;
-	unsigned line = (unsigned)yaml->problem_mark.line + 1, column = (unsigned)yaml->problem_mark.column + 1;
-	char at = yaml->buffer.pointer && yaml->buffer.pointer < yaml->buffer.last ? (char)*yaml->buffer.pointer : 0;
 	if (!yaml->problem) {
-		complain(parser, line, column, "this is no YAML");
+		complain_at(parser, yaml->mark, "this is no YAML");
 		return;
 	}
+	char at = byte_at(parser->text, yaml->problem_mark.index);
 	for (size_t i = 0; i < sizeof syntax_hints / sizeof *syntax_hints; i++) {
-		if (hint_fits(i, yaml, at)) {
-			complain(parser, line, column, "%s", syntax_hints[i].meaning);
-			return;
-		}
+		const struct syntax_hint *hint = &syntax_hints[i];
+		if (!hint_fits(hint, yaml, at))
+			continue;
+		bool start = hint->at_start && yaml->context;
+		complain_at(parser, start ? yaml->context_mark : yaml->problem_mark, hint->meaning);
+		return;
 	}
-	complain(parser, line, column, "this is no YAML: %s", yaml->problem);
+	complain(parser, (unsigned)yaml->problem_mark.line + 1, (unsigned)yaml->problem_mark.column + 1,
+	         "this is no YAML: %s", yaml->problem);
 }
 
 static struct node *new_node(struct parser *parser, enum node_kind kind, yaml_mark_t mark)
@@ -117,24 +154,34 @@ static void set_anchor(struct parser *parser, const yaml_char_t *anchor, struct 
 static void refuse_tag(struct parser *parser, const yaml_char_t *tag, yaml_mark_t mark)
 {
 	if (tag)
-		complain(parser, (unsigned)mark.line + 1, (unsigned)mark.column + 1,
-		         "a YAML tag, which means nothing here; text that starts with \"!\" goes in quotes, such as \"!name\"");
+		complain_at(parser, mark, "a YAML tag, which means nothing here; text that starts with \"!\" goes in quotes, such "
+		                          "as \"!name\"");
+}
+
+static struct node *new_text(struct parser *parser, yaml_mark_t mark, struct span text)
+{
+	struct node *node = new_node(parser, NODE_TEXT, mark);
+	if (!node)
+		return NULL;
+	node->count = text.length;
+	if (text.length && memchr(text.data, 0, text.length)) {
+		complain(parser, node->line, node->column, "a NUL character in text");
+		node->count = strlen(text.data);
+	}
+	node->text = arena_copy(parser->arena, text.data, node->count);
+	return node;
 }
 
 static struct node *parse_text(struct parser *parser, const yaml_event_t *event)
 {
+	const char *tag = (const char *)event->data.scalar.tag;
+	struct span text = {(const char *)event->data.scalar.value, event->data.scalar.length};
 	refuse_tag(parser, event->data.scalar.tag, event->start_mark);
-	struct node *node = new_node(parser, NODE_TEXT, event->start_mark);
+	/* What was meant goes on being judged. */
+	struct node *node = new_text(parser, event->start_mark, tag && !text.length ? span_of(tag) : text);
 	if (!node)
 		return NULL;
-	const char *bytes = (const char *)event->data.scalar.value;
-	node->count = event->data.scalar.length;
 	node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-	if (memchr(bytes, 0, node->count)) {
-		complain(parser, node->line, node->column, "a NUL character in text");
-		node->count = strlen(bytes);
-	}
-	node->text = arena_copy(parser->arena, bytes, node->count);
 	set_anchor(parser, event->data.scalar.anchor, node);
 	return node;
 }
@@ -147,7 +194,7 @@ static struct node *parse_alias(struct parser *parser, const yaml_event_t *event
 	if (!node) {
 		complain(parser, line, column,
 		         "alias *%s has no anchor &%s before it; text that starts with \"*\" goes in quotes", name, name);
-		return NULL;
+		return new_text(parser, event->start_mark, span_of(arena_format(parser->arena, "*%s", name)));
 	}
 	parser->alias_nodes += node->weight;
 	if (parser->alias_nodes <= DOCUMENT_ALIAS_NODES)
@@ -332,6 +379,7 @@ struct node *document_parse(struct span text, struct arena *arena, document_repo
 		text = span_from(text, 3);
 	if (!check_characters(&parser, text))
 		return NULL;
+	parser.text = text;
 	if (!yaml_parser_initialize(&parser.yaml)) {
 		complain(&parser, 1, 1, "out of memory");
 		return NULL;
