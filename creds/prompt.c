@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <termios.h>
@@ -19,25 +20,40 @@ static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
 static volatile sig_atomic_t caught;
 
+/* What the signals were before. */
+struct before {
+	struct sigaction actions[SIGNALS];
+	sigset_t mask;
+};
+
 static void note(int number)
 {
 	caught = number;
 }
 
-static void catch_signals(struct sigaction old[SIGNALS])
+/* Blocked too, but for the moments in which wait_for_byte() waits: one that came between its look and its wait would be
+ * noted and never seen. */
+static void catch_signals(struct before *before)
 {
-	struct sigaction action = {.sa_handler = note}; /* without SA_RESTART: read() comes back */
-	caught = 0;
+	struct sigaction action = {.sa_handler = note};
+	sigset_t all;
+	sigemptyset(&all);
 	for (size_t i = 0; i < SIGNALS; i++)
-		sigaction(signals[i], &action, &old[i]);
+		sigaddset(&all, signals[i]);
+	caught = 0;
+	sigprocmask(SIG_BLOCK, &all, &before->mask);
+	for (size_t i = 0; i < SIGNALS; i++)
+		sigaction(signals[i], &action, &before->actions[i]);
 }
 
-static void release_signals(const struct sigaction old[SIGNALS])
+static void release_signals(const struct before *before)
 {
+	int number = caught;
 	for (size_t i = 0; i < SIGNALS; i++)
-		sigaction(signals[i], &old[i], NULL);
-	if (caught)
-		raise(caught);
+		sigaction(signals[i], &before->actions[i], NULL);
+	if (number)
+		raise(number);
+	sigprocmask(SIG_SETMASK, &before->mask, NULL);
 }
 
 static bool cancelled(struct fault *fault)
@@ -55,18 +71,23 @@ static void erase(struct buffer *answer, size_t start)
 	}
 }
 
+/* False where a signal came instead. */
+static bool wait_for_byte(int terminal, const struct before *before)
+{
+	struct pollfd wanted = {.fd = terminal, .events = POLLIN};
+	while (!caught)
+		if (ppoll(&wanted, 1, NULL, &before->mask) >= 0 || errno != EINTR)
+			return !caught;
+	return false;
+}
+
 /* Line editing of our own, since the terminal's own has a limit: erase, kill, end, cancel. */
-static bool read_line(int terminal, struct buffer *answer, struct fault *fault)
+static bool read_line(int terminal, const struct before *before, struct buffer *answer, struct fault *fault)
 {
 	size_t start = answer->length;
 	for (;;) {
 		char c;
-		ssize_t count = read(terminal, &c, 1);
-		if (caught || (count < 0 && errno != EINTR))
-			return cancelled(fault);
-		if (count < 0)
-			continue;
-		if (count == 0 || c == CTRL('C') || c == CTRL('\\'))
+		if (!wait_for_byte(terminal, before) || read(terminal, &c, 1) != 1 || c == CTRL('C') || c == CTRL('\\'))
 			return cancelled(fault);
 		if (c == '\n' || c == '\r')
 			return true;
@@ -99,16 +120,16 @@ static bool ask_on(int terminal, const char *prompt, struct buffer *answer, stru
 	silent.c_lflag &= ~(tcflag_t)(ICANON | ECHO | ECHONL | ISIG);
 	silent.c_cc[VMIN] = 1;
 	silent.c_cc[VTIME] = 0;
-	struct sigaction actions[SIGNALS];
-	catch_signals(actions);
+	struct before before;
+	catch_signals(&before);
 	tcsetattr(terminal, TCSAFLUSH, &silent);
 	say(terminal, prompt);
 	say(terminal, ": ");
-	bool done = read_line(terminal, answer, fault);
+	bool done = read_line(terminal, &before, answer, fault);
 	say(terminal, "\n");
 	/* What is left of a paste must not reach the shell: flushed with the switch. */
 	tcsetattr(terminal, TCSAFLUSH, &old);
-	release_signals(actions);
+	release_signals(&before);
 	return done;
 }
 

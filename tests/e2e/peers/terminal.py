@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import termios
 import time
 
@@ -51,10 +52,16 @@ class Terminal:
 
     def end(self):
         """Waits for its end; returns the exit status and all that was shown."""
-        _, status = os.waitpid(self.pid, 0)
+        deadline = time.monotonic() + PATIENCE
+        while not (ended := os.waitpid(self.pid, os.WNOHANG))[0]:
+            if time.monotonic() > deadline:
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+                raise AssertionError(f"it did not end within {PATIENCE} s; shown was {self.shown!r}")
+            self.read_some(0.01)
         while self.read_some(0):
             pass
         self.echo_at_end = self.echoes()
         os.close(self.slave)
         os.close(self.master)
-        return os.waitstatus_to_exitcode(status), self.shown.decode()
+        return os.waitstatus_to_exitcode(ended[1]), self.shown.decode()
