@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from peers import evidence
+from peers.evidence import EVIDENCE
 from peers.keystile import PROGRAMS, clean_environment, free_port
 from peers.wire import note
 
@@ -41,7 +42,6 @@ def example(folder, tmp_path):
 def run(*command, **more):
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60, **more)
     note(" ".join(map(str, command)), "said", done.stdout + done.stderr)
-    EVIDENCE = evidence.EVIDENCE
     EVIDENCE.add("example output", (done.stdout + done.stderr).encode())
     return done
 
