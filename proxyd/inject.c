@@ -9,37 +9,18 @@ static char *put(char *out, struct span text)
 	return text.length ? mempcpy(out, text.data, text.length) : out;
 }
 
-/* Takes what the judge wrote in a secret's place off `*rest`: {secret}, or the {ID} of the template. */
-static bool take_placeholder(struct span *rest, struct span id)
+/* The path template that applies, or NULL where the path is not the template's; `*behind` is what follows it. */
+static const struct path_template *find_template(const struct rendering *rendering, const struct judgement *judgement,
+                                                 struct span *behind)
 {
-	if (rest->length == 0 || rest->data[0] != '{')
-		return false;
-	struct span inner = span_from(*rest, 1);
-	struct span name = span_split(&inner, '}');
-	if (!inner.data || (!span_equal(name, SPAN("secret")) && !span_equal(name, id)))
-		return false;
-	*rest = inner;
-	return true;
-}
-
-/* The path with the secrets in the places that the template has for them, and nowhere else. NULL: it is not the
- * template's. `out` has room for all of it. */
-static char *put_secret_path(char *out, const struct path_template *template, struct span upstream, struct span path)
-{
-	if (!span_starts(path, upstream))
+	struct span upstream = span_of(judgement->credential->upstream.path);
+	if (judgement->prefix >= rendering->path_count || !span_starts(judgement->path, upstream))
 		return NULL;
-	out = put(out, upstream);
-	path = span_from(path, upstream.length);
-	for (size_t i = 0; i < template->count; i++) {
-		const struct path_piece *piece = &template->pieces[i];
-		if (!span_starts(path, piece->literal))
-			return NULL;
-		out = put(put(out, piece->literal), piece->value);
-		path = span_from(path, piece->literal.length);
-		if (piece->id.data && !take_placeholder(&path, piece->id))
-			return NULL;
-	}
-	return path.length == 0 || path.data[0] == '/' ? put(out, path) : NULL;
+	const struct path_template *template = &rendering->paths[judgement->prefix];
+	struct span path = span_from(judgement->path, upstream.length);
+	*behind = span_from(path, template->text.length);
+	bool whole = behind->length == 0 || behind->data[0] == '/';
+	return whole && span_starts(path, template->text) ? template : NULL;
 }
 
 static char *put_query(char *out, const struct strip *strip, struct span query)
@@ -57,22 +38,18 @@ static char *put_query(char *out, const struct strip *strip, struct span query)
 static bool build_target(const struct strip *strip, const struct judgement *judgement, struct span *target)
 {
 	const struct rendering *rendering = strip->rendering;
-	const struct path_template *template = NULL;
-	size_t size = judgement->path.length + judgement->query.length + sizeof "?&";
+	struct span before = judgement->path, secret = {"", 0}, behind = {"", 0};
 	if (rendering && rendering->path_count > 0) {
-		if (judgement->prefix >= rendering->path_count)
+		const struct path_template *template = find_template(rendering, judgement, &behind);
+		if (!template)
 			return false;
-		template = &rendering->paths[judgement->prefix];
-		size += template->added;
+		before.length -= template->text.length + behind.length;
+		secret = template->value;
 	}
-	size += rendering ? rendering->query.length : 0;
+	size_t added = secret.length + (rendering ? rendering->query.length : 0);
+	size_t size = judgement->path.length + judgement->query.length + added + sizeof "?&";
 	char *start = arena_alloc(strip->arena, size);
-	char *end = template ? put_secret_path(start, template, span_of(judgement->credential->upstream.path), judgement->path)
-	                     : put(start, judgement->path);
-	if (!end) { /* nothing is injected then, and nobody wipes the arena */
-		explicit_bzero(start, size);
-		return false;
-	}
+	char *end = put(put(put(start, before), secret), behind);
 	end = put_query(end, strip, judgement->query);
 	*target = (struct span){start, (size_t)(end - start)};
 	return true;
@@ -108,9 +85,8 @@ static bool refuse_unready(const struct snapshot *snapshot, const struct judgeme
 	} else {
 		if (secrets_ready(snapshot->secrets, judgement->credential, &why))
 			why = "it was not there when proxyd looked";
-		problem_set(problem, 503, "secret_not_ready",
-		            arena_format(arena, "a secret of credential %s is not ready: %s", judgement->credential->name, why),
-		            NULL);
+		why = arena_format(arena, "a secret of credential %s is not ready: %s", judgement->credential->name, why);
+		problem_set(problem, 503, "secret_not_ready", why, NULL);
 	}
 	problem->error = "proxy_configuration_error";
 	problem->retry_after = NOT_READY_RETRY;
@@ -125,23 +101,48 @@ static bool refuse_path(const struct judgement *judgement, struct arena *arena, 
 	                   "begin it with one of the `path` templates of the credential, the token in the secret's place");
 }
 
-bool inject_request(const struct snapshot *snapshot, const struct judgement *judgement, const struct request *request,
-                    struct arena *arena, struct request *out, bool *injected, struct problem *problem)
+static struct strip strip_of(const struct snapshot *snapshot, const struct judgement *judgement,
+                             const struct request *request, struct arena *arena)
 {
 	const struct inject_table *table = snapshot->injections;
 	const struct config_credential *credential = judgement->credential;
-	const struct rendering *rendering = credential ? &table->renderings[credential->number] : NULL;
-	struct strip strip = {table, rendering, snapshot->shared->tokens, request, arena};
+	return (struct strip){
+		.table = table,
+		.rendering = credential ? &table->renderings[credential->number] : NULL,
+		.tokens = snapshot->shared->tokens,
+		.request = request,
+		.arena = arena,
+	};
+}
+
+bool inject_request(const struct snapshot *snapshot, const struct judgement *judgement, const struct request *request,
+                    struct arena *arena, struct request *out, bool *injected, struct problem *problem)
+{
+	struct strip strip = strip_of(snapshot, judgement, request, arena);
+	const struct rendering *rendering = strip.rendering;
 	*injected = false;
 	if (rendering && !rendering->ready)
 		return refuse_unready(snapshot, judgement, rendering, arena, problem);
-	*out = (struct request){.method = request->method, .minor = request->minor, .h2 = request->h2, .body = request->body};
+	*out = *request;
 	if (!build_target(&strip, judgement, &out->target))
 		return refuse_path(judgement, arena, problem);
-	size_t most = request->fields.count + 2 + (rendering ? rendering->headers.count : 0);
+	size_t most = request->fields.count + 2; /* Host and Cookie */
+	most += rendering ? rendering->headers.count : 0;
 	out->fields = (struct fields){arena_alloc(arena, most * sizeof *out->fields.list), 0, most};
 	fields_add(&out->fields, arena, SPAN("Host"), host_value(judgement, arena));
 	inject_fields(&strip, &out->fields);
 	*injected = rendering != NULL;
 	return true;
+}
+
+void inject_trailers(const struct snapshot *snapshot, const struct judgement *judgement, const struct request *request,
+                     const struct fields *trailers, struct arena *arena, struct fields *out)
+{
+	struct strip strip = strip_of(snapshot, judgement, request, arena);
+	inject_trailing_fields(&strip, trailers, out);
+}
+
+const char *inject_unfit(const struct inject_table *table, const struct config_credential *credential)
+{
+	return table->renderings[credential->number].unfit;
 }

@@ -23,4 +23,12 @@ void inject_table_free(struct inject_table *table);
 bool inject_request(const struct snapshot *snapshot, const struct judgement *judgement, const struct request *request,
                     struct arena *arena, struct request *out, bool *injected, struct problem *problem);
 
+/* The agent's trailers, without what goes out of its fields too: a server may take the two together. Neither a name that
+ * is no token nor a value with a control character goes on. `*out` is filled with spans of `trailers` and of `arena`. */
+void inject_trailers(const struct snapshot *snapshot, const struct judgement *judgement, const struct request *request,
+                     const struct fields *trailers, struct arena *arena, struct fields *out);
+
+/* Why a secret that is ready cannot be sent by this credential, for a warning at start and for /readyz; NULL: it can. */
+const char *inject_unfit(const struct inject_table *table, const struct config_credential *credential);
+
 #endif

@@ -1,4 +1,5 @@
 /* The agent's fields on their way up: which stay, and what is left of them. */
+#include "codec_h1_line.h"
 #include "inject_internal.h"
 
 #define LENGTHS 64
@@ -61,10 +62,16 @@ static bool expect_stays(const struct strip *strip, struct span value)
 	return waits || !span_equal_nocase(value, SPAN("100-continue"));
 }
 
-/* The first line that stays, which is not blank, takes the secret's cookie along: many servers read one Cookie line only. */
-static struct span join_cookie(const struct strip *strip, struct span left)
+/* In HTTP/2 it is no field of the hop; gRPC asks for it. */
+static bool te_stays(const struct strip *strip)
 {
-	struct span added = strip->rendering->cookie;
+	const struct request *request = strip->request;
+	return request->h2 && fields_list_has(&request->fields, SPAN("te"), SPAN("trailers"));
+}
+
+/* The first line that is not blank takes the secret's cookie along: many servers read one Cookie line only. */
+static struct span join_cookie(const struct strip *strip, struct span left, struct span added)
+{
 	struct span between = left.data[left.length - 1] == ';' ? SPAN(" ") : SPAN("; ");
 	char *text = arena_alloc(strip->arena, left.length + between.length + added.length), *end = text;
 	end = mempcpy(end, left.data, left.length);
@@ -94,9 +101,7 @@ static struct span strip_value(const struct strip *strip, enum name_rule rule, s
 	case NAME_EXPECT:
 		return expect_stays(strip, value) ? value : gone;
 	case NAME_TE:
-		return strip->request->h2 && fields_list_has(&strip->request->fields, SPAN("te"), SPAN("trailers"))
-		               ? SPAN("trailers")
-		               : gone;
+		return te_stays(strip) ? SPAN("trailers") : gone;
 	case NAME_COOKIE: /* a blank line that the agent sent stays as it is, unless the secret would join it */
 		left = inject_strip_cookie(strip, value);
 		joined = strip->rendering && strip->rendering->cookie.length > 0;
@@ -110,30 +115,61 @@ static struct span strip_value(const struct strip *strip, enum name_rule rule, s
 	return inject_field_holds_token(strip, value) ? gone : value;
 }
 
-void inject_fields(const struct strip *strip, struct fields *out)
+/* What the agent's fields are held against. */
+struct sieve {
+	const struct strip *strip;
+	const struct name_table *names;
+	struct nominated nominated;
+	struct span cookie; /* what the first Cookie line takes along; empty: nothing, or it is taken */
+};
+
+static void sieve_start(struct sieve *sieve, const struct strip *strip)
 {
 	const struct rendering *rendering = strip->rendering;
-	const struct name_table *names = rendering ? &rendering->names : &strip->table->open;
-	const struct fields *fields = &strip->request->fields;
-	struct span cookie = rendering ? rendering->cookie : (struct span){NULL, 0};
-	struct nominated nominated = {0};
-	read_connection(&nominated, strip, fields);
-	for (size_t i = 0; i < fields->count; i++) {
-		const struct field *field = &fields->list[i];
-		enum name_rule rule = inject_name_rule(names, field->name);
-		if (rule != NAME_EXPECT && is_nominated(&nominated, field->name))
-			continue;
-		struct span value = strip_value(strip, rule, field->value);
-		if (!value.data)
-			continue;
-		if (rule == NAME_COOKIE && cookie.length > 0) {
-			value = join_cookie(strip, value);
-			cookie.length = 0;
-		}
-		fields_add(out, strip->arena, field->name, value);
+	*sieve = (struct sieve){.strip = strip, .names = rendering ? &rendering->names : &strip->table->open};
+	read_connection(&sieve->nominated, strip, &strip->request->fields);
+}
+
+static void sieve_field(struct sieve *sieve, const struct field *field, struct fields *out)
+{
+	const struct strip *strip = sieve->strip;
+	enum name_rule rule = inject_name_rule(sieve->names, field->name);
+	if (rule != NAME_EXPECT && is_nominated(&sieve->nominated, field->name))
+		return;
+	struct span value = strip_value(strip, rule, field->value);
+	if (!value.data)
+		return;
+	if (rule == NAME_COOKIE && sieve->cookie.length > 0) {
+		value = join_cookie(strip, value, sieve->cookie);
+		sieve->cookie.length = 0;
 	}
-	for (size_t i = 0; rendering && i < rendering->headers.count; i++)
-		fields_add(out, strip->arena, rendering->headers.list[i].name, rendering->headers.list[i].value);
-	if (cookie.length > 0)
-		fields_add(out, strip->arena, SPAN("Cookie"), cookie);
+	fields_add(out, strip->arena, field->name, value);
+}
+
+void inject_fields(const struct strip *strip, struct fields *out)
+{
+	const struct fields *fields = &strip->request->fields;
+	struct sieve sieve;
+	sieve_start(&sieve, strip);
+	if (strip->rendering)
+		sieve.cookie = strip->rendering->cookie;
+	for (size_t i = 0; i < fields->count; i++)
+		sieve_field(&sieve, &fields->list[i], out);
+	for (size_t i = 0; strip->rendering && i < strip->rendering->headers.count; i++) {
+		const struct field *header = &strip->rendering->headers.list[i];
+		fields_add(out, strip->arena, header->name, header->value);
+	}
+	if (sieve.cookie.length > 0)
+		fields_add(out, strip->arena, SPAN("Cookie"), sieve.cookie);
+}
+
+void inject_trailing_fields(const struct strip *strip, const struct fields *trailers, struct fields *out)
+{
+	struct sieve sieve;
+	sieve_start(&sieve, strip);
+	for (size_t i = 0; i < trailers->count; i++) {
+		const struct field *field = &trailers->list[i];
+		if (text_is_token(field->name) && !codec_line_fault(field->value))
+			sieve_field(&sieve, field, out);
+	}
 }

@@ -33,15 +33,9 @@ struct name_list {
 	size_t count;
 };
 
-/* A path template: a literal, then what stands for the {ID} behind it. The last piece has no id. */
-struct path_piece {
-	struct span literal, id, value;
-};
-
+/* A path template as the judge writes it into a path, and what is sent in its place. */
 struct path_template {
-	struct path_piece *pieces;
-	size_t count;
-	size_t added; /* bytes of all values */
+	struct span text, value;
 };
 
 /* What one credential sends. All values are in guarded memory. */
@@ -84,12 +78,13 @@ bool inject_holds_token(const struct strip *strip, struct span text);
 bool inject_field_holds_token(const struct strip *strip, struct span value);
 bool inject_parameter_holds_token(const struct strip *strip, struct span text);
 
-/* inject_parameters.c. The query and a Cookie line, without what goes. Both return what is left; it may be `text`. */
+/* inject_parameters.c: a query, a Cookie line, a list of protocols, without what goes. Where nothing goes: `text`. */
 struct span inject_strip_query(const struct strip *strip, struct span text);
 struct span inject_strip_cookie(const struct strip *strip, struct span text);
 struct span inject_strip_protocols(const struct strip *strip, struct span text);
 
-/* inject_fields.c: appends the agent's fields that stay, the secret's cookie among them. */
+/* inject_fields.c: appends the agent's fields that stay, then what is injected; or the trailers that stay. */
 void inject_fields(const struct strip *strip, struct fields *out);
+void inject_trailing_fields(const struct strip *strip, const struct fields *trailers, struct fields *out);
 
 #endif

@@ -16,8 +16,8 @@ struct render {
 };
 
 /* Writes `value` to `out` and returns the number of bytes, at most WIDEST times as many. */
-typedef size_t encode_function(struct span value, char *out);
 #define WIDEST 3
+typedef size_t encode_function(struct span value, char *out);
 
 static size_t encode_plain(struct span value, char *out)
 {
@@ -84,8 +84,9 @@ static struct span render_template(const struct render *render, struct span temp
 
 static bool unfit(const struct render *render, const char *kind, const char *name, const char *why)
 {
-	render->out->unfit = arena_format(&render->table->arena, "a secret of credential %s cannot go into the %s%s%s: %s",
-	                                  render->credential->name, kind, *name ? " " : "", name, why);
+	render->out->unfit =
+		arena_format(&render->table->arena, "a secret of credential %s cannot go into the %s%s%s: %s",
+	                     render->credential->name, kind, *name ? " " : "", name, why);
 	return false;
 }
 
@@ -175,54 +176,34 @@ static bool render_cookie(const struct render *render, const struct injection *i
 	struct span value = secret_by_id(render, SPAN("secret"));
 	if (!fits_cookie(value))
 		return unfit(render, "cookie", injection->name,
-		             "it has a blank, a quote, a comma, a semicolon, a backslash, or a character outside of ASCII");
+		             "it has a blank, a quote, a comma, a semicolon, a backslash or a character outside of ASCII");
 	append_pair(render, &render->out->cookie, SPAN("; "), span_of(injection->name), value);
 	add_name(render, &render->out->cookie_names, injection->name);
 	return true;
 }
 
 /* A secret such as ".." would lead to another path than the one that was judged. */
-static bool fits_path(const struct render *render, struct span template)
+static const char *wrong_path(const struct render *render, struct span path)
 {
-	struct span path = render_template(render, template, encode_path);
 	size_t length;
 	char *canonical = secret_arena_room(render->table->secrets, path.length * WIDEST + 1);
-	enum path_result result = path_canonical(path, (struct path_options){.encoded_slash = true}, canonical, &length);
-	return result == PATH_OK || unfit(render, "path", "", path_result_text(result));
-}
-
-static void add_path_pieces(const struct render *render, struct path_template *path, struct span template)
-{
-	struct span id;
-	bool more;
-	do {
-		struct path_piece *piece = &path->pieces[path->count++];
-		more = take_piece(&template, &piece->literal, &piece->id);
-		piece->literal = arena_span(&render->table->arena, piece->literal);
-		if (!more)
-			break;
-		id = piece->id;
-		piece->id = arena_span(&render->table->arena, id);
-		char *whole = arena_format(&render->table->arena, "{%.*s}", SPAN_ARGS(id));
-		piece->value = render_template(render, span_of(whole), encode_path);
-		path->added += piece->value.length;
-	} while (more);
+	struct path_options options = {.encoded_slash = true};
+	enum path_result result = path_canonical(path, options, canonical, &length);
+	return result == PATH_OK ? NULL : path_result_text(result);
 }
 
 static bool render_path(const struct render *render, const struct injection *injection)
 {
 	struct arena *arena = &render->table->arena;
-	render->out->path_count = injection->paths.count;
-	render->out->paths = arena_zero(arena, injection->paths.count * sizeof *render->out->paths);
-	for (size_t i = 0; i < injection->paths.count; i++) {
-		struct span template = span_of(injection->paths.list[i]);
-		size_t most = 1;
-		for (size_t k = 0; k < template.length; k++)
-			most += template.data[k] == '{';
-		if (!fits_path(render, template))
-			return false;
-		render->out->paths[i].pieces = arena_zero(arena, most * sizeof *render->out->paths[i].pieces);
-		add_path_pieces(render, &render->out->paths[i], template);
+	struct rendering *out = render->out;
+	out->paths = arena_alloc(arena, injection->paths.count * sizeof *out->paths);
+	for (; out->path_count < injection->paths.count; out->path_count++) {
+		struct span template = span_of(injection->paths.list[out->path_count]);
+		struct span value = render_template(render, template, encode_path);
+		const char *why = wrong_path(render, value);
+		if (why)
+			return unfit(render, "path", "", arena_format(arena, "with it the path %s", why));
+		out->paths[out->path_count] = (struct path_template){arena_span(arena, template), value};
 	}
 	return true;
 }

@@ -8,8 +8,8 @@
  * are, all others as escapes. Returns how many bytes were written. */
 size_t percent_encode(struct span text, const char *kept, char *out);
 
-/* Writes what a form's reader makes of `text` to `out`, which has room for text.length bytes: escapes decoded, with `plus`
- * each "+" as a blank. A "%" without two hex digits stands for itself. Returns how many bytes were written. */
+/* Writes what a form's reader makes of `text` to `out`, which has room for text.length bytes: escapes decoded, with
+ * `plus` each "+" as a blank. A "%" without two hex digits stands for itself. Returns how many bytes were written. */
 size_t percent_decode(struct span text, bool plus, char *out);
 
 #endif

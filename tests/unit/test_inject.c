@@ -37,7 +37,7 @@ static const char yaml[] =
 	"    upstream: https://api.example.com\n"
 	"    secret: env:TEST_PLAIN\n"
 	"    inject: { header: X-Api-Key, value: \"{secret}\" }\n"
-	"    pass: [authorization, X-Other]\n"
+	"    pass: [AUTHORIZATION, X-Other]\n"
 	"  basic:\n"
 	"    upstream: https://[2001:db8::1]:8443\n"
 	"    secret: env:TEST_PLAIN\n"
@@ -295,6 +295,8 @@ static const struct row header_rows[] = {
 	{"header", GET "|Authorization: mine|User-Agent: u", KEY "|User-Agent: u" SENT_KEY, 0},
 	{"basic", GET "|Authorization: Basic <basic>",
 	 "GET /v1/x HTTP/1.1|Host: [2001:db8::1]:8443|Authorization: Basic eC1hY2Nlc3MtdG9rZW46czNjcmV0LnZhbHVl", 0},
+	{"basic", GET "|Authorization: Digest mine",
+	 "GET /v1/x HTTP/1.1|Host: [2001:db8::1]:8443|Authorization: Basic eC1hY2Nlc3MtdG9rZW46czNjcmV0LnZhbHVl", 0},
 	{"two", GET "|x-pair: a|X-VERSION: 8",
 	 "GET /v1/x HTTP/1.1|Host: t.example|X-Pair: me:" PLAIN "!me|X-Version: 7", 0},
 	{"crumbs", GET "|Cookie: a=b", "GET /v1/x HTTP/1.1|Host: t.example|Cookie: sid=" PLAIN, 0},
@@ -367,7 +369,7 @@ static void test_expect(void **state)
 }
 
 static const struct row token_rows[] = {
-	{"", GET "|A: <token>|B: Bearer <sk>|C: <proxy>|D: <admin>|E: x <colon> y|F: 1", OPEN "|F: 1", 0},
+	{"", GET "|A: <token>|B: Bearer <sk>|C: <proxy>|D: <admin>|E: x <colon> y|G: x<token>|F: 1", OPEN "|F: 1", 0},
 	{"", GET "|Authorization: Bearer <sk>", OPEN, 0},
 	{"", GET "|Authorization: basic <basic>|X-Auth: Basic  <user>", OPEN, 0},
 	{"", GET "|Authorization: Digest username=\"<token>\", realm=x", OPEN, 0},
@@ -485,7 +487,8 @@ static const struct path_row path_rows[] = {
 	{"path", 0, "/say/bot{other}/x", NULL},
 	{"path", 0, "/say/bot{secret", NULL},
 	{"path", 0, "/say/bot", NULL},
-	{"paths", 0, "/a{secret}/b{secret}/c", "/ame/b" PLAIN "/c"},
+	{"path", 0, "/yas/bot{secret}/x", NULL},
+	{"path", 0, "/say/bit{secret}/x", NULL},
 	{"paths", 0, "/a{id}/b{key}/c", "/ame/b" PLAIN "/c"},
 	{"paths", 0, "/a{key}/b{id}/c", NULL},
 };
@@ -542,7 +545,7 @@ struct refusal_row {
 static const struct refusal_row refusal_rows[] = {
 	{"missing", "/", "secret_not_ready", "credential missing is not ready: env:TEST_MISSING: not set"},
 	{"bad_cookie", "/", "secret_unfit", "credential bad_cookie cannot go into the cookie sid: it has a blank"},
-	{"bad_path", "/{secret}", "secret_unfit", "credential bad_path cannot go into the path: has a dot segment"},
+	{"bad_path", "/{secret}", "secret_unfit", "credential bad_path cannot go into the path: with it the path has a dot segment"},
 };
 
 static void test_refusals(void **state)
@@ -559,6 +562,8 @@ static void test_refusals(void **state)
 			fail_msg("%s: not refused with 503 %s", row->credential, row->reason);
 		if (!strstr(trial.problem.detail, row->detail))
 			fail_msg("%s: told `%s`, should tell `%s`", row->credential, trial.problem.detail, row->detail);
+		const char *unfit = inject_unfit(snapshot.injections, trial.judgement.credential);
+		assert_int_equal(unfit != NULL, strcmp(row->reason, "secret_unfit") == 0);
 		assert_null(strstr(trial.problem.detail, ODD));
 		assert_null(strstr(trial.problem.detail, "a/../b"));
 		end(&trial);
@@ -578,6 +583,33 @@ static void test_te(void **state)
 		const struct field *te = fields_find(&trial.out.fields, SPAN("te"));
 		assert_true(h2 ? te && span_equal(te->value, SPAN("trailers")) : !te);
 		assert_int_equal(trial.out.h2, h2);
+		end(&trial);
+	}
+}
+
+static void test_trailers(void **state)
+{
+	static const char *const rows[][2] = {
+		{"cookie", "A: 1|x_api_key: a|Cookie: b|X-Sum: 2"},
+		{"header", "A: 1|Cookie: sid=1; b|X-Sum: 2"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct trial trial = {0};
+		struct fields out = {0}, trailers;
+		struct buffer text = {0};
+		parse(&trial, GET "|A: 1|x_api_key: a|Content-Length: 5|B: <token>|Authorization: x|Proxy-A: 1|Connection: c|"
+		                  "C: 1|Cookie: sid=1; b|X-Sum: 2");
+		trailers = trial.request.fields;
+		fields_add(&trailers, &trial.arena, SPAN("D"), SPAN("a\rb"));
+		fields_add(&trailers, &trial.arena, SPAN("E:"), SPAN("a"));
+		judge(&trial, rows[i][0], 0);
+		inject_trailers(&snapshot, &trial.judgement, &trial.request, &trailers, &trial.arena, &out);
+		for (size_t k = 0; k < out.count; k++)
+			buffer_format(&text, "%s%.*s: %.*s", k ? "|" : "", SPAN_ARGS(out.list[k].name), SPAN_ARGS(out.list[k].value));
+		if (strcmp(text.data, rows[i][1]) != 0)
+			fail_msg("%s: came `%s`, should be `%s`", rows[i][0], text.data, rows[i][1]);
+		buffer_wipe(&text);
 		end(&trial);
 	}
 }
@@ -623,7 +655,7 @@ int main(void)
 		cmocka_unit_test(test_hop_by_hop),    cmocka_unit_test(test_expect),    cmocka_unit_test(test_tokens),
 		cmocka_unit_test(test_escaped_prefix), cmocka_unit_test(test_no_tokens), cmocka_unit_test(test_queries),
 		cmocka_unit_test(test_paths),         cmocka_unit_test(test_cookies),   cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_te),            cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_te),            cmocka_unit_test(test_trailers),  cmocka_unit_test(test_ports),
 	};
 	return cmocka_run_group_tests_name("inject", tests, set_up, tear_down);
 }
