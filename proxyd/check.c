@@ -1,0 +1,165 @@
+#include "check.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "keysource.h"
+#include "log.h"
+#include "memory.h"
+#include "secrets.h"
+#include "tls.h"
+
+/* What was told so far. What would keep proxyd from starting is an error, all else a warning. */
+struct findings {
+	size_t errors, warnings;
+};
+
+static void tell(struct config_messages *messages, void (*log)(const char *format, ...), size_t *count)
+{
+	for (size_t i = 0; i < messages->count; i++)
+		log("%s", messages->list[i]);
+	*count += messages->count;
+	config_messages_free(messages);
+}
+
+/* NULL where the file has an error, or asks for what is not built. */
+static struct config *load(const char *given, struct findings *findings)
+{
+	struct fault fault = FAULT_INIT;
+	struct config_messages errors = {0}, warnings = {0};
+	bool found_here;
+	AUTO_FREE char *path = config_find(given, &found_here, &fault);
+	if (!path) {
+		log_error("%s", fault.text);
+		findings->errors++;
+		return NULL;
+	}
+	struct config *config = config_load(path, found_here, &errors, &warnings);
+	if (config)
+		config_unbuilt(config, &errors);
+	tell(&warnings, log_warning, &findings->warnings);
+	tell(&errors, log_error, &findings->errors);
+	if (!findings->errors)
+		return config;
+	config_free(config);
+	return NULL;
+}
+
+static void __attribute__((format(printf, 3, 4)))
+warn_at(struct findings *findings, struct mark mark, const char *format, ...)
+{
+	char text[1500];
+	va_list arguments;
+	va_start(arguments, format);
+	vsnprintf(text, sizeof text, format, arguments);
+	va_end(arguments);
+	log_warning("%s:%u:%u: %s", mark.file, mark.line, mark.column, text);
+	findings->warnings++;
+}
+
+static void tell_error(struct findings *findings, const char *what, const struct fault *fault)
+{
+	log_error("%s: %s", what, fault->text);
+	findings->errors++;
+}
+
+static void tell_line(void *context, const char *line)
+{
+	struct findings *findings = context;
+	log_warning("%s", line);
+	findings->warnings++;
+}
+
+/* Absent, a key file is made at start, and a credential of systemd's is there in its unit alone; here nothing is made. */
+static void check_session_key(const struct config *config, struct findings *findings)
+{
+	unsigned char bytes[KEYSOURCE_BYTES];
+	const struct config_session *session = &config->session;
+	AUTO_FREE char *warning = NULL;
+	struct fault fault = FAULT_INIT;
+	if (session->none)
+		return;
+	if (!keysource_bytes(&session->key, bytes, &warning, &fault)) {
+		bool absent = fault.code == FAULT_MISSING;
+		if (!absent)
+			tell_error(findings, "session key", &fault);
+		else if (session->key.kind != SOURCE_FILE)
+			warn_at(findings, session->mark, "session key: %s", fault.text);
+	}
+	explicit_bzero(bytes, sizeof bytes);
+	if (warning)
+		tell_line(findings, warning);
+}
+
+/* The machine's own roots: without them no upstream over https could be verified that has no `ca:`. */
+static void check_roots(const struct config *config, struct findings *findings)
+{
+	struct fault fault = FAULT_INIT;
+	struct tls_trust *roots = tls_trust_load(NULL, &fault);
+	bool needed = false;
+	for (size_t i = 0; i < config->credential_count; i++)
+		needed |= config->credentials[i].upstream.tls && !config->credentials[i].ca;
+	if (roots)
+		tls_trust_free(roots);
+	else if (needed)
+		tell_error(findings, "https upstreams", &fault);
+	else
+		tell_line(findings, fault.text);
+}
+
+static void check_trust(const struct config *config, struct findings *findings)
+{
+	check_roots(config, findings);
+	for (size_t i = 0; i < config->credential_count; i++) {
+		const struct config_credential *credential = &config->credentials[i];
+		struct fault fault = FAULT_INIT;
+		struct tls_trust *trust = credential->ca ? tls_trust_load(credential->ca, &fault) : NULL;
+		if (trust)
+			tls_trust_free(trust);
+		else if (credential->ca)
+			warn_at(findings, credential->mark, "the ca: of credential %s does not load, so its upstream is not "
+			                                    "verified and not reached: %s", credential->name, fault.text);
+	}
+}
+
+static void check_secrets(const struct config *config, struct findings *findings)
+{
+	struct secrets *secrets = secrets_load(config, NULL);
+	for (size_t i = 0; i < config->credential_count; i++) {
+		const struct config_credential *credential = &config->credentials[i];
+		for (size_t k = 0; k < credential->secret_count; k++) {
+			const struct secret_value *value = secrets_get(secrets, credential, k);
+			if (!value->ready)
+				warn_at(findings, credential->secrets[k].mark, "credential %s is not ready and answers 503: %s",
+				        credential->name, value->why);
+		}
+	}
+	secrets_warnings(config, secrets, tell_line, findings);
+	secrets_free(secrets);
+}
+
+static const char *plural(size_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
+int check_run(const char *given)
+{
+	struct findings findings = {0};
+	struct config *config = load(given, &findings);
+	if (!config)
+		return EXIT_FAILURE;
+	check_session_key(config, &findings);
+	check_trust(config, &findings);
+	check_secrets(config, &findings);
+	if (!findings.errors) {
+		printf("%s: good: %zu credential%s, %zu profile%s", config->file, config->credential_count,
+		       plural(config->credential_count), config->profile_count, plural(config->profile_count));
+		if (findings.warnings)
+			printf(", %zu warning%s", findings.warnings, plural(findings.warnings));
+		putchar('\n');
+	}
+	config_free(config);
+	return findings.errors || fflush(stdout) != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
