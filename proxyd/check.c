@@ -71,7 +71,7 @@ static void tell_line(void *context, const char *line)
 	findings->warnings++;
 }
 
-/* Absent, a key file is made at start, and a credential of systemd's is there in its unit alone; here nothing is made. */
+/* Absent, a key file is made at start, and a credential of systemd is there in its unit alone; nothing is made here. */
 static void check_session_key(const struct config *config, struct findings *findings)
 {
 	unsigned char bytes[KEYSOURCE_BYTES];

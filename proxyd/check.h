@@ -2,10 +2,10 @@
 #ifndef KEYSTILE_CHECK_H
 #define KEYSTILE_CHECK_H
 
-/* Judges the configuration (`given` as in config_find) and what it names. EXIT_SUCCESS: proxyd would start with it, as far
- * as it can be told from here; what it would start without, such as a secret that is not there yet, is a warning. Errors and warnings go to standard error, as they do at start; one line on standard output says
- * that it is good. Runs exec: sources and opens the vault, as a start does; makes no key, opens no listener, touches no
- * audit file. */
+/* Judges the configuration (`given` as in config_find) and what it names. EXIT_SUCCESS: proxyd would start with it, as
+ * far as can be told from here; what it would start without, such as a secret that is not there yet, is a warning. Both
+ * go to standard error, as at start; one line on standard output says that the file is good. Runs exec: sources and
+ * opens the vault, as a start does; makes no key, opens no listener, touches no audit file. */
 int check_run(const char *given);
 
 /* Lists the presets on standard output, each with what it sets. */
