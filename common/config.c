@@ -197,6 +197,7 @@ static const struct config_keys top_mapping = KEYS(top_keys, "the configuration"
 static void read_root(struct reading *reading, const struct node *root)
 {
 	struct config *config = reading->config;
+	reading->has_vault = root->kind == NODE_MAPPING && node_find(root, "vault");
 	if (!config_read_mapping(reading, root, &top_mapping, config))
 		return;
 	config_note_unbuilt(reading, root, PART_TOP);
@@ -206,7 +207,6 @@ static void read_root(struct reading *reading, const struct node *root)
 	if (!node_find(root, "profiles"))
 		config_warning_at(reading, config_mark(reading, root), "there are no \"profiles\", so nobody reaches anything");
 	config_inherit(reading);
-	config_check_sources(reading);
 	config_check_listeners(reading, root);
 	config_check_environments(reading);
 	config_check_hosts(reading);

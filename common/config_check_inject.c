@@ -111,6 +111,11 @@ static struct span place(const struct injection *injection)
 	return named ? span_of(injection->name ? injection->name : "") : SPAN("Authorization");
 }
 
+static bool is_cookie_field(const struct injection *injection)
+{
+	return injection->kind == INJECT_HEADER && span_equal_nocase(place(injection), SPAN("Cookie"));
+}
+
 static bool same_place(const struct injection *a, const struct injection *b)
 {
 	static const enum injection_kind sorts[] = {
@@ -119,7 +124,7 @@ static bool same_place(const struct injection *a, const struct injection *b)
 		[INJECT_OAUTH2] = INJECT_HEADER,       [INJECT_JWT] = INJECT_HEADER,
 	};
 	if (sorts[a->kind] != sorts[b->kind])
-		return false;
+		return is_cookie_field(a) ? b->kind == INJECT_COOKIE : is_cookie_field(b) && a->kind == INJECT_COOKIE;
 	return sorts[a->kind] == INJECT_HEADER ? span_equal_nocase(place(a), place(b)) : span_equal(place(a), place(b));
 }
 

@@ -291,22 +291,3 @@ void config_read_credentials(struct reading *reading, const struct node *node, v
 		table_put(&config->private->credentials, span_of(credential->name), credential);
 	}
 }
-
-static void check_source(struct reading *reading, const struct source *source, struct mark mark)
-{
-	if (source->kind == SOURCE_VAULT && !reading->config->vault_file)
-		config_error_at(reading, mark, "there is no vault in this file; add vault: { file: secrets.vault, key: "
-		                               "\"file:vault.key\" }");
-}
-
-void config_check_sources(struct reading *reading)
-{
-	const struct config *config = reading->config;
-	for (size_t i = 0; i < config->credential_count; i++) {
-		const struct config_credential *credential = &config->credentials[i];
-		for (size_t k = 0; k < credential->secret_count; k++)
-			check_source(reading, &credential->secrets[k].source, credential->secrets[k].mark);
-		check_source(reading, &credential->client_key, credential->mark);
-	}
-	check_source(reading, &config->parent.auth, config->parent.mark);
-}

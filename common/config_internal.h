@@ -52,7 +52,8 @@ struct reading {
 	const struct node *entry; /* while a preset is read: the entry that named it, where errors are told; else NULL */
 	struct report errors, warnings;
 	const struct node **presets; /* parsed ones, by their place in preset_list; NULL: not used yet */
-	bool found_here;
+	bool found_here, has_vault;
+	size_t inherited; /* hosts and credentials that profiles took over so far */
 	const struct config_keys *listed; /* whose keys were told last, */
 	const char *listing;              /* and how they are told */
 	size_t guesses; /* how much work for "did you mean" is left, so that a file of mistakes costs no more than a good one */
@@ -146,7 +147,6 @@ void config_check_listeners(struct reading *reading, const struct node *root);
 void config_check_injections(struct reading *reading, const struct node *entry, struct config_credential *credential,
                              size_t errors); /* how many there were before this entry */
 void config_check_env(struct reading *reading, const struct node *entry, struct config_credential *credential);
-void config_check_sources(struct reading *reading);      /* vault: needs a vault */
 void config_check_environments(struct reading *reading); /* one name, two values */
 void config_check_hosts(struct reading *reading);        /* entries without effect */
 void config_inherit(struct reading *reading); /* fills config->profiles from what each says itself */

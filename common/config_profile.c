@@ -5,8 +5,8 @@
 #include "memory.h"
 
 #define MOST_LEVELS 64
-#define MOST_ENTRIES 1000000u /* hosts of all profiles together, and credentials; what is inherited counts each time */
-#define TOO_DEEP "profile \"%s\" is extended over too many levels"
+#define MOST_INHERITED 1000000u /* hosts and credentials that profiles take over, counted each time */
+#define TOO_DEEP "profile \"%s\" is extended over more than 64 levels"
 
 static void keep_node(struct reading *reading, const struct node *node, void *field, const void *unused)
 {
@@ -244,6 +244,18 @@ static void merge_own_credentials(struct merge *merge, const struct node *list)
 	table_free(&said);
 }
 
+/* Is there room for what a parent has? Told once where it ends. */
+static bool has_room(struct merge *merge, const struct config_profile *parent, const struct node *item)
+{
+	struct reading *reading = merge->reading;
+	size_t before = reading->inherited;
+	reading->inherited += parent->host_count + parent->credential_count;
+	if (reading->inherited > MOST_INHERITED && before <= MOST_INHERITED)
+		config_error(reading, item, "profiles take over more than %u hosts and credentials, counted each time",
+		             MOST_INHERITED);
+	return reading->inherited <= MOST_INHERITED;
+}
+
 static void merge_parent(struct merge *merge, const struct config_profile *parent, const struct own_profile *child)
 {
 	for (size_t i = 0; i < parent->host_count; i++)
@@ -303,7 +315,7 @@ static void merge_parents(struct merge *merge, struct own_profile *own, unsigned
 			own->level = level;
 		if (level == MOST_LEVELS + 1)
 			config_error(merge->reading, item, TOO_DEEP, parent->name);
-		else
+		else if (has_room(merge, parent, item))
 			merge_parent(merge, parent, own);
 	}
 }
@@ -343,17 +355,6 @@ static bool inherit(struct reading *reading, struct config_profile *profile, con
 
 void config_inherit(struct reading *reading)
 {
-	struct config *config = reading->config;
-	size_t hosts = 0, credentials = 0;
-	for (size_t i = 0; i < config->profile_count; i++) {
-		const struct config_profile *profile = &config->profiles[i];
-		inherit(reading, &config->profiles[i], NULL, 1);
-		hosts += profile->host_count;
-		credentials += profile->credential_count;
-		if (hosts <= MOST_ENTRIES && credentials <= MOST_ENTRIES)
-			continue;
-		config_error_at(reading, profile->mark, "the profiles have more than %u %s, inherited ones counted each time",
-		                MOST_ENTRIES, hosts > MOST_ENTRIES ? "hosts" : "credentials");
-		return;
-	}
+	for (size_t i = 0; i < reading->config->profile_count; i++)
+		inherit(reading, &reading->config->profiles[i], NULL, 1);
 }

@@ -241,6 +241,9 @@ void config_read_secret(struct reading *reading, const struct node *node, void *
 	if (!source_parse(node_text(node), reading->config->folder, source, &fault)) {
 		*source = (struct source){0};
 		config_error(reading, node, "%s", fault.text);
+	} else if (source->kind == SOURCE_VAULT && !reading->has_vault) {
+		config_error(reading, node, "there is no vault in this file; add vault: { file: secrets.vault, key: "
+		                            "\"file:vault.key\" }");
 	} else if (source->kind == SOURCE_EXEC && reading->found_here) {
 		config_error(reading, node,
 		             "exec: is refused in a file that was only found as ./keystile.yaml, since any folder may hold "

@@ -97,13 +97,17 @@ static const struct row rows[] = {
 	{"a: @x\n", NULL, "1:4: text that starts with this character goes in quotes"},
 	{"a: `x`\n", NULL, "1:4: text that starts with this character goes in quotes"},
 	{"a: b: c\n", NULL,
-	 "1:5: a \":\" that is not expected here; the line is indented wrongly, or text with \": \" in it lacks its quotes"},
+	 "1:5: a \":\" that is not expected here: this line or the one before is indented wrongly, the one before lacks its \":\", or "
+	 "text with \": \" in it lacks its quotes"},
 	{"a: 1\n  b: 2\n", NULL,
-	 "2:4: a \":\" that is not expected here; the line is indented wrongly, or text with \": \" in it lacks its quotes"},
+	 "2:4: a \":\" that is not expected here: this line or the one before is indented wrongly, the one before lacks its \":\", or "
+	 "text with \": \" in it lacks its quotes"},
 	{"x:\n  a: 1\n b: 2\n", NULL, "3:2: no key where one is expected; is this line indented like its neighbours?"},
 	{"x:\n  - a\n - b\n", NULL, "3:2: no key where one is expected; is this line indented like its neighbours?"},
 	{"x:\n  - a\n  b: 1\n", NULL, "3:3: no \"-\" where one is expected; is this line indented like its neighbours?"},
-	{"a 1\nb: 2\n", NULL, "1:1: a \":\" with a blank behind it is missing here, or this line is indented wrongly"},
+	{"a 1\nb: 2\n", NULL,
+	 "2:2: a \":\" that is not expected here: this line or the one before is indented wrongly, the one before lacks its \":\", or "
+	 "text with \": \" in it lacks its quotes"},
 	{"a: 1\nb:2\nc: 3\n", NULL,
 	 "2:1: a \":\" with a blank behind it is missing here, or this line is indented wrongly"},
 	{"a: [::1]:8180\n", NULL, "1:5: text that starts with \"[\" goes in quotes, such as \"[::1]:8180\""},
