@@ -7,64 +7,15 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <unistd.h>
 
+#include "dial_internal.h"
 #include "dial_own.h"
 #include "memory.h"
 
 #define LOOKUPS 32
 #define LOOKUPS_PER_PROFILE 8
-#define PROFILE_TEXT 64
-
-enum dial_state {
-	DIAL_WAITING,    /* for a look-up slot */
-	DIAL_LOOKING,    /* libcurl resolves; holds a slot */
-	DIAL_CONNECTING, /* an address is known */
-};
-
-struct dial {
-	struct dialer *dialer;
-	struct dial *next, **link; /* in dialer->waiting or dialer->running; `next` alone in dialer->spare */
-	CURL *easy;
-	enum dial_state state;
-	bool holds_slot;
-	struct host host;
-	uint16_t port;
-	struct dial_policy policy;
-	char profile[PROFILE_TEXT];
-	void (*done)(void *context, const struct dial_result *result); /* NULL once nobody waits for it */
-	void *context;
-	struct loop_timer limit;
-	unsigned opened;   /* sockets made */
-	bool out_of_files; /* a socket could not be made */
-	struct dial_result result;
-};
-
-/* One socket that libcurl wants watched. */
-struct dial_socket {
-	struct loop_watch watch;
-	struct dialer *dialer;
-	struct dial_socket *next; /* in dialer->spare_sockets */
-};
-
-struct dialer {
-	struct loop *loop;
-	CURLM *multi;
-	const struct sockaddr_storage *own;
-	size_t own_count;
-	uint64_t connect_limit;
-	struct loop_timer timer; /* libcurl's */
-	struct loop_task kick;   /* libcurl wants to run now, or a look-up slot came free */
-	bool run_now;
-	unsigned lookups;
-	struct dial *waiting, **waiting_end;
-	struct dial *running, *spare;
-	struct dial_socket *spare_sockets;
-};
-
-#define OWNER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /* libcurl's memory is zeroed before it is given back: parts of it could be secrets (SPEC §10). */
 static void wiping_free(void *memory)
@@ -252,7 +203,7 @@ static void settle_connected(struct dial *dial)
 	settle(dial);
 }
 
-static void settle_finished(struct dial *dial, CURLcode code)
+void dial_finished(struct dial *dial, int code)
 {
 	long error = 0;
 	if (code == CURLE_OK) {
@@ -270,93 +221,12 @@ static void settle_finished(struct dial *dial, CURLcode code)
 		settle_failed(dial, DIAL_RESOURCES, "no socket could be made for %.100s", dial->host.name);
 	else
 		settle_failed(dial, DIAL_CONNECT, "cannot connect to %.100s port %u: %s", dial->host.name, dial->port,
-		              error ? strerror((int)error) : curl_easy_strerror(code));
+		              error ? strerror((int)error) : curl_easy_strerror((CURLcode)code));
 }
 
 static void limit_reached(struct loop_timer *timer)
 {
 	settle_timeout(OWNER(timer, struct dial, limit));
-}
-
-/* ---- libcurl on the loop ---- */
-
-static void reap(struct dialer *dialer)
-{
-	CURLMsg *message;
-	int left;
-	while ((message = curl_multi_info_read(dialer->multi, &left))) {
-		struct dial *dial = NULL;
-		if (message->msg != CURLMSG_DONE)
-			continue;
-		CURLcode code = message->data.result;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&dial);
-		settle_finished(dial, code);
-	}
-}
-
-static void act(struct dialer *dialer, curl_socket_t fd, int events)
-{
-	int running;
-	curl_multi_socket_action(dialer->multi, fd, events, &running);
-	reap(dialer);
-}
-
-static void socket_ready(struct loop_watch *watch, uint32_t events)
-{
-	int what = (events & EPOLLIN ? CURL_CSELECT_IN : 0) | (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
-	           (events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
-	act(OWNER(watch, struct dial_socket, watch)->dialer, watch->fd, what);
-}
-
-static struct dial_socket *take_socket(struct dialer *dialer)
-{
-	struct dial_socket *taken = dialer->spare_sockets;
-	if (taken)
-		dialer->spare_sockets = taken->next;
-	else
-		taken = memory_alloc(sizeof *taken);
-	*taken = (struct dial_socket){.watch = {.fd = -1, .ready = socket_ready}, .dialer = dialer};
-	return taken;
-}
-
-static int want_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *mine)
-{
-	struct dialer *dialer = context;
-	struct dial_socket *watched = mine;
-	uint32_t events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0) | (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0);
-	(void)easy;
-	if (what == CURL_POLL_REMOVE) {
-		if (watched) {
-			loop_watch_remove(dialer->loop, &watched->watch);
-			watched->next = dialer->spare_sockets;
-			dialer->spare_sockets = watched;
-		}
-	} else if (watched) {
-		loop_watch_change(dialer->loop, &watched->watch, events);
-	} else {
-		watched = take_socket(dialer);
-		loop_watch_add(dialer->loop, &watched->watch, fd, events);
-		curl_multi_assign(dialer->multi, fd, watched);
-	}
-	return 0;
-}
-
-static int want_timer(CURLM *multi, long milliseconds, void *context)
-{
-	struct dialer *dialer = context;
-	(void)multi;
-	loop_timer_stop(dialer->loop, &dialer->timer);
-	dialer->run_now = milliseconds == 0;
-	if (dialer->run_now)
-		loop_later(dialer->loop, &dialer->kick);
-	else if (milliseconds > 0)
-		loop_timer_set(dialer->loop, &dialer->timer, (uint64_t)milliseconds);
-	return 0;
-}
-
-static void timer_fired(struct loop_timer *timer)
-{
-	act(OWNER(timer, struct dialer, timer), CURL_SOCKET_TIMEOUT, 0);
 }
 
 /* ---- starting ---- */
@@ -411,10 +281,7 @@ static void kicked(struct loop_task *task)
 {
 	struct dialer *dialer = OWNER(task, struct dialer, kick);
 	begin_waiting(dialer);
-	if (!dialer->run_now)
-		return;
-	dialer->run_now = false;
-	act(dialer, CURL_SOCKET_TIMEOUT, 0);
+	dial_loop_run(dialer);
 }
 
 static struct dial *take_dial(struct dialer *dialer)
@@ -471,24 +338,17 @@ struct dialer *dialer_new(struct loop *loop, const struct sockaddr_storage *own,
 	struct dialer *dialer = memory_alloc(sizeof *dialer);
 	*dialer = (struct dialer){
 		.loop = loop,
-		.multi = curl_multi_init(),
 		.own = own,
 		.own_count = own_count,
 		.connect_limit = connect_limit,
-		.timer.fire = timer_fired,
 		.kick.run = kicked,
 		.waiting_end = &dialer->waiting,
 	};
-	if (!dialer->multi) {
-		fault_set(fault, FAULT_IO, "libcurl does not start");
-		free(dialer);
-		return NULL;
-	}
-	curl_multi_setopt(dialer->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
-	curl_multi_setopt(dialer->multi, CURLMOPT_SOCKETDATA, dialer);
-	curl_multi_setopt(dialer->multi, CURLMOPT_TIMERFUNCTION, want_timer);
-	curl_multi_setopt(dialer->multi, CURLMOPT_TIMERDATA, dialer);
-	return dialer;
+	if (dial_loop_start(dialer))
+		return dialer;
+	fault_set(fault, FAULT_IO, "libcurl does not start");
+	free(dialer);
+	return NULL;
 }
 
 void dialer_free(struct dialer *dialer)
@@ -505,13 +365,7 @@ void dialer_free(struct dialer *dialer)
 		curl_easy_cleanup(dial->easy);
 		free(dial);
 	}
-	curl_multi_cleanup(dialer->multi);
-	loop_timer_stop(dialer->loop, &dialer->timer);
+	dial_loop_stop(dialer);
 	loop_later_cancel(dialer->loop, &dialer->kick);
-	while (dialer->spare_sockets) {
-		struct dial_socket *spare = dialer->spare_sockets;
-		dialer->spare_sockets = spare->next;
-		free(spare);
-	}
 	free(dialer);
 }

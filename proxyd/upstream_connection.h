@@ -1,5 +1,6 @@
 /* One connection to an upstream and the request that it carries; shared by upstream_pool.c, which makes, keeps and ends
- * connections, and upstream_h1.c, which speaks HTTP/1.1 on them. For no other room. */
+ * connections, and upstream_h1.c, upstream_h1_read.c and upstream_h1_fail.c, which speak HTTP/1.1 on them. For no other
+ * room. */
 #ifndef KEYSTILE_UPSTREAM_CONNECTION_H
 #define KEYSTILE_UPSTREAM_CONNECTION_H
 
@@ -101,8 +102,30 @@ void connection_close(struct connection *connection); /* socket, TLS and dial; t
 void h1_established(struct connection *connection);
 void h1_advance(struct connection *connection); /* an edge, in CONNECTION_HEAD or CONNECTION_BODY */
 void h1_run_task(struct loop_task *task);
+
+/* ---- upstream_h1_read.c ---- */
+
+void h1_read_head(struct connection *connection); /* in CONNECTION_HEAD; may call back, and end this use */
+ssize_t h1_read(struct upstream *upstream, void *bytes, size_t size);
+size_t h1_ready(struct upstream *upstream, bool *whole);
+/* Reads over what is left in the buffer: often the end of the body is there, and nobody asked for it. */
+void h1_drain_buffer(struct connection *connection);
+
+/* ---- upstream_h1_fail.c: the socket is closed, the state CONNECTION_FAILED ---- */
+
+/* Tells the exchange, which may release within. */
 void h1_failed(struct connection *connection, enum upstream_failure failure, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+void h1_fail_closed(struct connection *connection, bool reset);
+void h1_fail_head(struct connection *connection, enum codec_result result, const char *why);
+/* Tells nobody: whoever reads finds out. */
+void h1_fail_quietly(struct connection *connection, enum upstream_failure failure, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static inline struct connection *connection_of(struct upstream *upstream)
+{
+	return (struct connection *)upstream;
+}
 
 static inline const char *connection_host(const struct connection *connection)
 {

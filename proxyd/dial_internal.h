@@ -1,0 +1,71 @@
+/* What the files of the dialer share: dial.c (slots, addresses, start and end of one dial) and dial_loop.c (libcurl's
+ * sockets and timer on the loop). For no other room. */
+#ifndef KEYSTILE_DIAL_INTERNAL_H
+#define KEYSTILE_DIAL_INTERNAL_H
+
+#include <stddef.h>
+
+#include "dial.h"
+
+#define PROFILE_TEXT 64
+
+enum dial_state {
+	DIAL_WAITING,    /* for a look-up slot */
+	DIAL_LOOKING,    /* libcurl resolves; holds a slot */
+	DIAL_CONNECTING, /* an address is known */
+};
+
+struct dial {
+	struct dialer *dialer;
+	struct dial *next, **link; /* in dialer->waiting or dialer->running; `next` alone in dialer->spare */
+	void *easy; /* CURL */
+	enum dial_state state;
+	bool holds_slot;
+	struct host host;
+	uint16_t port;
+	struct dial_policy policy;
+	char profile[PROFILE_TEXT];
+	void (*done)(void *context, const struct dial_result *result); /* NULL once nobody waits for it */
+	void *context;
+	struct loop_timer limit;
+	unsigned opened;   /* sockets made */
+	bool out_of_files; /* a socket could not be made */
+	struct dial_result result;
+};
+
+/* One socket that libcurl wants watched. */
+struct dial_socket {
+	struct loop_watch watch;
+	struct dialer *dialer;
+	struct dial_socket *next; /* in dialer->spare_sockets */
+};
+
+struct dialer {
+	struct loop *loop;
+	void *multi; /* CURLM */
+	const struct sockaddr_storage *own;
+	size_t own_count;
+	uint64_t connect_limit;
+	struct loop_timer timer; /* libcurl's */
+	struct loop_task kick;   /* libcurl wants to run now, or a look-up slot came free */
+	bool run_now;
+	unsigned lookups;
+	struct dial *waiting, **waiting_end;
+	struct dial *running, *spare;
+	struct dial_socket *spare_sockets;
+};
+
+#define OWNER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
+/* ---- dial.c ---- */
+
+void dial_finished(struct dial *dial, int code); /* CURLcode; `dial` is over then */
+
+/* ---- dial_loop.c ---- */
+
+/* False where libcurl does not start. */
+bool dial_loop_start(struct dialer *dialer);
+void dial_loop_run(struct dialer *dialer); /* if libcurl wants to run now */
+void dial_loop_stop(struct dialer *dialer);
+
+#endif
