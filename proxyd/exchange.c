@@ -40,6 +40,11 @@ const struct response *exchange_response(const struct exchange *exchange)
 	return &exchange->response;
 }
 
+bool exchange_closes(const struct exchange *exchange)
+{
+	return exchange->problem.close;
+}
+
 uint64_t exchange_clock(void)
 {
 	struct timespec time;
@@ -93,11 +98,11 @@ static void begin(struct exchange *exchange, const struct way *way, const struct
 	audit_id(exchange->worker->audit, exchange->id);
 }
 
-void exchange_refuse(struct exchange *exchange, const struct way *way, unsigned status, const char *reason,
-                     const char *detail, const struct front_table *table, void *front)
+void exchange_refuse(struct exchange *exchange, const struct way *way, const struct problem *problem,
+                     const struct front_table *table, void *front)
 {
 	begin(exchange, way, table, front);
-	problem_set(&exchange->problem, status, reason, detail, NULL);
+	exchange->problem = *problem;
 	exchange_answer(exchange);
 }
 

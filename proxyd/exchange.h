@@ -33,9 +33,9 @@ struct request *exchange_request(struct exchange *exchange);
 /* Judges the request and sends it on its way. `way` must outlive the exchange. The request was checked by
  * codec_request_check(); if that failed, exchange_refuse() instead. */
 void exchange_start(struct exchange *exchange, const struct way *way, const struct front_table *table, void *front);
-/* Answers with a problem and nothing else: for what the front found wrong. `detail` static or in the arena. */
-void exchange_refuse(struct exchange *exchange, const struct way *way, unsigned status, const char *reason,
-                     const char *detail, const struct front_table *table, void *front);
+/* Answers with a problem and nothing else: for what the front found wrong. Its texts are static or in the arena. */
+void exchange_refuse(struct exchange *exchange, const struct way *way, const struct problem *problem,
+                     const struct front_table *table, void *front);
 
 /* Request body. Returns how many bytes were taken; fewer than `size`: wait for `writable`. Once the response is decided
  * (a problem, or an upstream that answered early) everything is taken and dropped. */
@@ -45,6 +45,8 @@ void exchange_finish(struct exchange *exchange, const struct fields *trailers);
 
 /* Valid from `respond` until exchange_end(). Hop-by-hop fields, framing fields and Alt-Svc are out, Location rewritten. */
 const struct response *exchange_response(const struct exchange *exchange);
+/* Does the client's connection end behind this response? */
+bool exchange_closes(const struct exchange *exchange);
 /* Response body: the count, 0 at the end, UPSTREAM_READ_AGAIN or UPSTREAM_READ_ERROR (upstream.h). */
 ssize_t exchange_read(struct exchange *exchange, void *bytes, size_t size);
 /* How much exchange_read() would give at once; `*whole` where that is all there is. */

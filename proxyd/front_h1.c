@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "memory.h"
+#include "refusal.h"
 
 #define POOL_BYTES (40 * 1024) /* zeroed per request: no larger than a head of limits.head and a response head need */
 
@@ -98,18 +99,35 @@ static bool has_body(const struct request *request)
 	return request->body.kind == BODY_CHUNKED || (request->body.kind == BODY_LENGTH && request->body.length > 0);
 }
 
+/* What sniff judges of a connection's first head, of the later ones. */
+static enum codec_result judge_head(struct client *client, bool whole, const char **why)
+{
+	const struct config_limits *limits = &client->front->worker->server->limits;
+	struct request *request = exchange_request(client->exchange);
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(client->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	*why = "has a head that can be read in two ways";
+	if (!whole)
+		return CODEC_BAD;
+	*why = "has a head over the limit";
+	if (!info || info->header_size > limits->head)
+		return CODEC_TOO_LARGE;
+	*why = "has more fields than the limit";
+	if (request->fields.count > limits->fields)
+		return CODEC_TOO_MANY;
+	return codec_request_check(request, why);
+}
+
 static enum MHD_Result first_call(struct client *client, const char *method, const char *version)
 {
 	struct request *request = exchange_request(client->exchange);
-	const char *why = "has a head that can be read in two ways";
+	const char *why;
 	loop_timer_stop(client->front->worker->loop, &client->timer);
-	bool whole = read_head(client, method, version);
-	enum codec_result result = whole ? codec_request_check(request, &why) : CODEC_BAD;
+	enum codec_result result = judge_head(client, read_head(client, method, version), &why);
 	if (result != CODEC_DONE) {
-		const char *detail = arena_format(exchange_arena(client->exchange), "the request %s", why);
-		bool coding = result == CODEC_CODING;
-		exchange_refuse(client->exchange, &client->way, coding ? 501 : 400, coding ? "transfer_coding" : "malformed",
-		                detail, &front_h1_table, client);
+		struct problem problem = {0};
+		refusal_of_head(result, why, &client->front->worker->server->limits, exchange_arena(client->exchange), &problem);
+		exchange_refuse(client->exchange, &client->way, &problem, &front_h1_table, client);
 		client->close_behind = true;
 		client->state = CLIENT_BODY;
 		return MHD_YES;
@@ -132,7 +150,9 @@ static void finish_body(struct client *client)
 	struct fields trailers = {0};
 	struct collect collect = {.fields = &trailers, .arena = exchange_arena(client->exchange)};
 	MHD_get_connection_values_n(client->connection, MHD_FOOTER_KIND, collect_field, &collect);
-	client->state = CLIENT_WAIT;
+	client->body_ended = true;
+	if (client->state == CLIENT_BODY)
+		client->state = CLIENT_WAIT;
 	front_h1_suspend(client);
 	exchange_finish(client->exchange, &trailers);
 }
@@ -150,15 +170,17 @@ static enum MHD_Result take_body(struct client *client, const char *bytes, size_
 	return MHD_YES;
 }
 
-/* While the response is written past libmicrohttpd, what still comes of the request is read and dropped. */
-static enum MHD_Result drop_body(struct client *client, size_t *size)
+/* While the response is written past libmicrohttpd, the request body goes on; once the response is out, what still comes
+ * is dropped. */
+static enum MHD_Result take_body_beside(struct client *client, const char *bytes, size_t *size)
 {
-	if (*size > 0) {
+	if (client->raw_done) {
+		bool over = *size == 0;
 		*size = 0;
-		return MHD_YES;
+		return over ? MHD_NO : MHD_YES;
 	}
-	if (client->raw_done)
-		return MHD_NO;
+	if (*size > 0 || !client->body_ended)
+		return take_body(client, bytes, size);
 	front_h1_suspend(client);
 	return MHD_YES;
 }
@@ -179,7 +201,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 	case CLIENT_BODY:
 		return take_body(client, bytes, size);
 	case CLIENT_RAW:
-		return drop_body(client, size);
+		return take_body_beside(client, bytes, size);
 	case CLIENT_WAIT:
 		front_h1_suspend(client);
 		return MHD_YES;
@@ -205,6 +227,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
 	client->prefetched = (struct span){0};
 	client->footers = NULL;
 	client->head_began = false;
+	client->body_ended = false;
 	if (client->state != CLIENT_CLOSE && client->state != CLIENT_RAW)
 		client->state = CLIENT_IDLE;
 	loop_timer_set(client->front->worker->loop, &client->timer, client->front->worker->server->limits.idle);
@@ -257,7 +280,7 @@ static void front_readable(void *front)
 static void front_writable(void *front)
 {
 	struct client *client = front;
-	if (client->state == CLIENT_BODY)
+	if (client->state == CLIENT_BODY || (client->state == CLIENT_RAW && !client->body_ended))
 		front_h1_resume(client);
 }
 

@@ -38,6 +38,7 @@ struct client {
 	enum client_state state;
 	bool suspended;
 	bool head_began;    /* CLIENT_IDLE: bytes of the next head came */
+	bool body_ended;    /* the request body is complete */
 	bool raw_done;      /* CLIENT_RAW: the response is written */
 	bool close_behind;  /* what would follow this request cannot be trusted to be another one */
 	bool reset_on_cut;  /* the end of the response is the end of the connection: a cut must be a reset */

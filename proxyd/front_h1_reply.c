@@ -125,7 +125,7 @@ bool front_h1_reply(struct client *client)
 	if (!response)
 		return false;
 	bool done = add_fields(response, &head->fields, arena);
-	if (done && (client->close_behind || client->front->worker->draining))
+	if (done && (client->close_behind || exchange_closes(client->exchange) || client->front->worker->draining))
 		done = MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close") == MHD_YES;
 	client->footers = response;
 	done = done && MHD_queue_response(client->connection, head->status, response) == MHD_YES;

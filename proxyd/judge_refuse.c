@@ -22,6 +22,7 @@ bool refuse_target(const struct judging *judging, const char *why)
 
 bool refuse_connect(const struct judging *judging)
 {
+	judging->problem->close = true;
 	return problem_set(judging->problem, 501, "connect", "tunnels by CONNECT are not built into this proxyd",
 	                   "use the base URLs that envgen writes, or send http:// and https:// requests in absolute-form");
 }

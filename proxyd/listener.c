@@ -220,25 +220,33 @@ struct accepting {
 	struct listener *listener;
 };
 
+/* One connection, for the worker with the fewest. While draining, each worker keeps what it accepts: another one may have
+ * ended already. False where nobody waits. */
+static bool accept_one(struct worker *worker, struct listener *listener)
+{
+	int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE)
+			log_warning("cannot accept: out of file descriptors; raise LimitNOFILE or lower limits.connections");
+		return errno == ECONNABORTED;
+	}
+	struct worker *target = worker->draining ? worker : least_loaded(worker);
+	atomic_fetch_add(&target->connections, 1);
+	atomic_fetch_add(&target->server->connections, 1);
+	if (target == worker)
+		listener_serve(target, listener, fd);
+	else
+		worker_hand(target, listener, fd);
+	return true;
+}
+
 static void on_acceptable(struct loop_watch *watch, uint32_t events)
 {
 	struct accepting *accepting = (struct accepting *)watch;
 	(void)events;
-	for (unsigned i = 0; i < ACCEPTS_PER_ROUND; i++) {
-		int fd = accept4(accepting->listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (fd < 0) {
-			if (errno == EMFILE || errno == ENFILE)
-				log_warning("cannot accept: out of file descriptors; raise LimitNOFILE or lower limits.connections");
+	for (unsigned i = 0; i < ACCEPTS_PER_ROUND; i++)
+		if (!accept_one(accepting->worker, accepting->listener))
 			return;
-		}
-		struct worker *target = least_loaded(accepting->worker);
-		atomic_fetch_add(&target->connections, 1);
-		atomic_fetch_add(&target->server->connections, 1);
-		if (target == accepting->worker)
-			listener_serve(target, accepting->listener, fd);
-		else
-			worker_hand(target, accepting->listener, fd);
-	}
 }
 
 void listener_accept_start(struct worker *worker)
@@ -261,4 +269,18 @@ void listener_accept_stop(struct worker *worker)
 		loop_watch_remove(worker->loop, &list[i].watch);
 	free(list);
 	worker->accepting = NULL;
+}
+
+void listener_accept_rest(struct worker *worker)
+{
+	struct server *server = worker->server;
+	for (size_t i = 0; i < server->listener_count; i++)
+		while (!server->listeners[i].passed_in && accept_one(worker, &server->listeners[i]))
+			;
+}
+
+void listener_shut(struct listener *listener)
+{
+	if (!listener->passed_in)
+		shutdown(listener->fd, SHUT_RDWR);
 }

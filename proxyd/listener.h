@@ -22,6 +22,12 @@ void listener_close(struct listener *listener);
 /* On a worker's thread: takes part in accepting, and no more. */
 void listener_accept_start(struct worker *worker);
 void listener_accept_stop(struct worker *worker);
+/* Takes in those who have connected already. What a service manager passed in stays with it: who waits there is served by
+ * the next process. */
+void listener_accept_rest(struct worker *worker);
+
+/* From here on nobody can connect. Does nothing to a socket of the service manager. */
+void listener_shut(struct listener *listener);
 
 /* Starts to serve an accepted connection on this worker's thread (fd taken over). */
 void listener_serve(struct worker *worker, struct listener *listener, int fd);

@@ -13,6 +13,7 @@ struct problem {
 	const char *hint;     /* what to do; NULL: nothing helps */
 	const char *rule;     /* text of the rule that denied, for the audit; NULL */
 	unsigned retry_after; /* seconds; 0: no field */
+	bool close;           /* the client's connection ends behind this answer */
 	struct span allow;    /* 405: the Allow field; empty: none */
 };
 

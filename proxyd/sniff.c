@@ -84,29 +84,11 @@ static bool starts_token(unsigned char byte)
 static struct finding of_codec(enum codec_result result, const char *why, struct arena *arena,
                                const struct config_limits *limits)
 {
-	switch (result) {
-	case CODEC_MORE:
-		return (struct finding){.verdict = VERDICT_WAIT};
-	case CODEC_DONE:
-		return (struct finding){.verdict = VERDICT_HTTP};
-	case CODEC_TOO_LARGE:
-		return (struct finding){VERDICT_REFUSE, 431, "head_too_large",
-		                        arena_format(arena, "the request head is longer than %llu bytes",
-		                                     (unsigned long long)limits->head),
-		                        "send fewer or shorter fields, or raise limits.head", 0};
-	case CODEC_TOO_MANY:
-		return (struct finding){VERDICT_REFUSE, 431, "too_many_fields",
-		                        arena_format(arena, "the request has more than %llu fields",
-		                                     (unsigned long long)limits->fields),
-		                        "send fewer fields, or raise limits.fields", 0};
-	case CODEC_CODING:
-		return (struct finding){VERDICT_REFUSE, 501, "transfer_coding", arena_format(arena, "the request %s", why),
-		                        "send the body with Content-Length or Transfer-Encoding: chunked", 0};
-	case CODEC_BAD:
-	case CODEC_VERSION:
-		break;
-	}
-	return (struct finding){VERDICT_REFUSE, 400, "malformed", arena_format(arena, "the request %s", why), NULL, 0};
+	struct problem problem = {0};
+	if (result == CODEC_MORE || result == CODEC_DONE)
+		return (struct finding){.verdict = result == CODEC_MORE ? VERDICT_WAIT : VERDICT_HTTP};
+	refusal_of_head(result, why, limits, arena, &problem);
+	return (struct finding){VERDICT_REFUSE, problem.status, problem.reason, problem.detail, problem.hint, 0};
 }
 
 /* Judges the first bytes. `eof`: nothing will follow them. */

@@ -54,11 +54,16 @@ static void serve_inbox(struct worker *worker)
 
 static void begin_drain(struct worker *worker)
 {
+	struct server *server = worker->server;
 	worker->draining = true;
-	listener_accept_stop(worker);
 	upstream_pool_close_idle(worker->pool);
 	sniff_drain(worker);
 	front_h1_drain(worker->front);
+	listener_accept_rest(worker);
+	listener_accept_stop(worker);
+	if (atomic_fetch_add(&server->drains, 1) + 1 == server->worker_count)
+		for (size_t i = 0; i < server->listener_count; i++)
+			listener_shut(&server->listeners[i]);
 	end_if_drained(worker);
 }
 

@@ -32,6 +32,7 @@ struct server {
 	struct audit *audit;
 	struct worker *workers;
 	unsigned worker_count;
+	atomic_uint drains;                 /* workers that have stopped accepting */
 	atomic_size_t connections;          /* client connections of all workers, sniffed ones included */
 	pthread_mutex_t snapshot_lock;
 	struct snapshot *snapshot;          /* the current one; behind the lock */
