@@ -1,6 +1,8 @@
 #include "location.h"
 
 #include "buffer.h"
+#include "path.h"
+#include "template.h"
 
 #define SECRET_LEAST 8             /* bytes; a shorter one would be found everywhere */
 #define ARENA_ENOUGH (192 * 1024)  /* what an exchange may take; a field of many short references costs a path for each */
@@ -239,6 +241,19 @@ static const struct location_prefix *find_prefix(struct span path, const struct 
 	return NULL;
 }
 
+/* Where the client writes nothing in a template's place, what it does write must not look like a template. */
+static bool is_misread(struct span rest, const struct string_list *templates, struct arena *arena)
+{
+	size_t length, used;
+	char *canonical = templates ? arena_alloc(arena, 3 * rest.length + 1) : NULL;
+	if (!templates || path_canonical(rest, (struct path_options){.encoded_slash = true}, canonical, &length) != PATH_OK)
+		return false;
+	for (size_t i = 0; i < templates->count; i++)
+		if (template_match_path(span_of(templates->list[i]), (struct span){canonical, length}, NULL, &used))
+			return true;
+	return false;
+}
+
 /* ---- rewriting ---- */
 
 static bool rewrite(struct span value, const struct location_base *base, struct arena *arena, struct span *out)
@@ -249,7 +264,7 @@ static bool rewrite(struct span value, const struct location_base *base, struct 
 		return false;
 	struct span path = resolve(&parts, base, arena);
 	const struct location_prefix *prefix = find_prefix(path, base, &length);
-	if (!prefix)
+	if (!prefix || is_misread(span_from(path, length), base->templates, arena))
 		return false;
 	bool same_document = parts.path.length == 0 && !parts.authority.data && !parts.query.data;
 	struct span query = same_document ? base->query : parts.query;

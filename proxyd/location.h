@@ -24,6 +24,7 @@ struct location_base {
 	struct span query; /* as the client sent it, without "?"; data NULL: none */
 	const struct location_prefix *prefixes; /* the first that matches decides */
 	size_t prefix_count;
+	const struct string_list *templates; /* what follows the endpoint must have the form of none of these; or NULL */
 	const struct span *secrets; /* that were put into the URL; those under 8 bytes are not looked for */
 	size_t secret_count;
 };

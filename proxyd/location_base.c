@@ -69,13 +69,26 @@ struct making {
 	size_t count;
 };
 
-static void add_template(struct making *making, struct span template, bool applied)
+/* Is `written`, sent by a client, read by an earlier template of the list? */
+static bool is_taken(const struct string_list *templates, size_t index, struct span written)
+{
+	size_t used;
+	for (size_t i = 0; i < index; i++)
+		if (template_match_path(span_of(templates->list[i]), written, NULL, &used))
+			return true;
+	return false;
+}
+
+static void add_template(struct making *making, const struct string_list *templates, size_t index)
 {
 	struct location_prefix prefix;
 	struct arena *arena = making->arena;
-	if (!split_template(making->request, template, &prefix) || (!applied && !making->token.data))
+	bool applied = index == making->request->prefix;
+	if (!split_template(making->request, span_of(templates->list[index]), &prefix) || (!applied && !making->token.data))
 		return;
 	struct span written = applied ? making->written : concatenate(arena, prefix.before, making->token, prefix.after);
+	if (!applied && is_taken(templates, index, written))
+		return;
 	prefix.endpoint = concatenate(arena, making->endpoint, written, SPAN(""));
 	prefix.before = concatenate(arena, span_of(making->request->credential->upstream.path), prefix.before, SPAN(""));
 	making->prefixes[making->count++] = prefix;
@@ -93,10 +106,8 @@ static void add_templates(struct making *making, const struct string_list *templ
 	if (making->written.length && !template_match_path(applied, making->written, &making->token, &used))
 		making->token = (struct span){NULL, 0};
 	making->prefixes = arena_alloc(making->arena, templates->count * sizeof *making->prefixes);
-	add_template(making, applied, true);
 	for (size_t i = 0; i < templates->count; i++)
-		if (i != request->prefix)
-			add_template(making, span_of(templates->list[i]), false);
+		add_template(making, templates, i);
 }
 
 static void add_upstream(struct making *making)
@@ -136,6 +147,7 @@ void location_base_make(struct location_base *base, const struct location_reques
 		.upstream = &credential->upstream,
 		.prefixes = making.prefixes,
 		.prefix_count = making.count,
+		.templates = path && making.written.length == 0 ? &path->paths : NULL,
 		.secrets = request->values,
 		.secret_count = path || find_injection(credential, INJECT_QUERY) ? credential->secret_count : 0,
 	};

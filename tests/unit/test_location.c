@@ -340,6 +340,11 @@ static const struct row added_rows[] = {
 	{"../..", NULL},
 	{"/say/x", NULL},
 	{"/say/file/bot" SENT_SECRET "/doc", "/say/file/bot[secret]/doc"},
+	/* Asked for at the endpoint, these would be read as a token in its place. */
+	{"/say/bot" SENT_SECRET "/bottle/x", "/say/bot[secret]/bottle/x"},
+	{"/say/bot" SENT_SECRET "/%62ottle/x", "/say/bot[secret]/%62ottle/x"},
+	{"/say/bot" SENT_SECRET "/file/bots", "/say/bot[secret]/file/bots"},
+	{"/say/bot" SENT_SECRET "/bot/x", "/tg/bot/x"},
 };
 
 static void test_secret_added(void **state)
