@@ -51,7 +51,7 @@ static const char *limit_text(struct reading *reading, const struct limit *limit
 		uint64_t factor;
 		const char *unit;
 	} units[] = {{LIMIT_BYTES, 1024 * MIB, "GiB"}, {LIMIT_BYTES, MIB, "MiB"}, {LIMIT_BYTES, KIB, "KiB"},
-	             {LIMIT_TIME, DAY, "d"}, {LIMIT_TIME, SECOND, "s"}, {LIMIT_TIME, 1, "ms"}};
+	             {LIMIT_BYTES, 1, "B"}, {LIMIT_TIME, DAY, "d"}, {LIMIT_TIME, SECOND, "s"}, {LIMIT_TIME, 1, "ms"}};
 	for (size_t i = 0; i < LENGTH(units); i++)
 		if (units[i].kind == limit->kind && value % units[i].factor == 0)
 			return arena_format(reading->nodes, "%llu%s", (unsigned long long)(value / units[i].factor), units[i].unit);

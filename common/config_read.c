@@ -167,7 +167,7 @@ void config_read_choice(struct reading *reading, const struct node *node, void *
 			*(unsigned *)field = i;
 			return;
 		}
-		list = arena_format(reading->nodes, "%s%s%s", list, i ? " or " : "", word[i]);
+		list = arena_format(reading->nodes, "%s%s%s", list, !i ? "" : word[i + 1] ? ", " : " or ", word[i]);
 	}
 	config_error(reading, node, "expected %s%s", list,
 	             node->kind == NODE_TEXT ? config_guess_word(reading, node_text(node), word) : "");

@@ -87,7 +87,7 @@ static inline void compare(const char *text, const char *what, const char *came,
 	if (strcmp(came, should) == 0)
 		return;
 	differences++;
-	print_error("`%s`\n%s came:\n%s\nshould be:\n%s\n", text, what, came, should);
+	fprintf(stderr, "`%s`\n%s came:\n%s\nshould be:\n%s\n", text, what, came, should);
 }
 
 static inline void settle(void)

@@ -265,7 +265,7 @@ static const struct told_row listen_rows[] = {
 	 "2:9: expected " SHAPE ": host `127.0.0.1:0` has no port from 1 to 65535 behind its `:`"},
 	{"version: 1\nlisten: localhost:80\n" A, "2:9: expected an address, found the name \"localhost\"; write 127.0.0.1"},
 	{"version: 1\nlisten: [http://127.0.0.1:80]\n" A, "2:10: expected " SHAPE ", without a scheme or path"},
-	{"version: 1\nlisten: unix:\n" A, "2:9: expected unix:PATH, such as unix:/run/keystile/proxy.sock"},
+	{"version: 1\nlisten: \"unix:\"\n" A, "2:9: expected unix:PATH, such as unix:/run/keystile/proxy.sock"},
 	{"version: 1\nlisten: unix:~/p\n" A, "2:9: expected unix:PATH, such as unix:/run/keystile/proxy.sock"},
 	{"version: 1\nlisten: [127.0.0.1:1, \"[::1]:1\", 127.0.0.1:1]\nadmin: 127.0.0.1:1\n" A,
 	 "2:34: the listener of line 2 already listens there\n3:8: the listener of line 2 already listens there"},
