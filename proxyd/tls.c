@@ -15,7 +15,7 @@
 
 #define TICKETS 256u
 #define RECORD_BYTES (16384 + 512)
-#define WARNINGS 16 /* warning alerts that are read over in one call */
+#define MOST_RECORDS 16 /* tickets and warning alerts that are read over in one call */
 
 /* What resumes a session with one host. */
 struct ticket {
@@ -264,15 +264,26 @@ bool tls_is_h2(const struct tls *tls)
 	       memcmp(chosen.data, "h2", 2) == 0;
 }
 
+/* Is there more to do with what is here? A session ticket makes GnuTLS say "again" although the next record is in its
+ * buffer already, and then no event would come: only the socket's own EAGAIN means that nothing is here. */
+static bool goes_on(ssize_t result)
+{
+	return result == GNUTLS_E_WARNING_ALERT_RECEIVED || result == GNUTLS_E_INTERRUPTED ||
+	       (result == GNUTLS_E_AGAIN && errno != EAGAIN);
+}
+
 enum tls_result tls_read(struct tls *tls, void *bytes, size_t size, size_t *count)
 {
 	ssize_t result = 0;
 	*count = 0;
-	for (int i = 0; i < WARNINGS; i++) {
+	for (int i = 0; i < MOST_RECORDS; i++) {
+		errno = 0;
 		result = gnutls_record_recv(tls->session, bytes, size);
-		if (result != GNUTLS_E_WARNING_ALERT_RECEIVED && result != GNUTLS_E_INTERRUPTED)
+		if (!goes_on(result))
 			break;
 	}
+	if (goes_on(result))
+		return TLS_FAILED;
 	ticket_keep(tls);
 	if (result > 0) {
 		*count = (size_t)result;
@@ -455,7 +466,7 @@ static bool fault_of_handshake(const struct tls *tls, int code, struct fault *fa
 enum tls_result tls_handshake(struct tls *tls, struct fault *fault)
 {
 	int result = GNUTLS_E_INTERNAL_ERROR;
-	for (int i = 0; i < WARNINGS; i++) {
+	for (int i = 0; i < MOST_RECORDS; i++) {
 		result = gnutls_handshake(tls->session);
 		if (result != GNUTLS_E_WARNING_ALERT_RECEIVED && result != GNUTLS_E_INTERRUPTED)
 			break;

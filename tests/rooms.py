@@ -15,7 +15,7 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 # From the top down, by the file's name without its ending; what is not named is a pure room.
 LAYERS = {
     "proxyd": [
-        ("main", r"main"),
+        ("main", r"main|check\w*"),
         ("process", r"server|worker"),
         ("ways in", r"listener|sniff|connect|front_\w+|admin|linger"),
         ("exchange", r"exchange\w*"),
