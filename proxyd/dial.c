@@ -119,8 +119,7 @@ static curl_socket_t open_socket(void *context, curlsocktype purpose, struct cur
 	release_slot(dial);
 	if (!dial->done)
 		return CURL_SOCKET_BAD;
-	if (!dial->opened)
-		dial_address_text(&address->addr, dial->result.address);
+	dial_address_text(&address->addr, dial->result.address);
 	if (dial_is_own(dial->dialer->own, dial->dialer->own_count, &address->addr,
 	                (socklen_t)address->addrlen)) {
 		refuse(dial, DIAL_OWN_LISTENER, "a listener of this proxy");
@@ -132,9 +131,7 @@ static curl_socket_t open_socket(void *context, curlsocktype purpose, struct cur
 		return CURL_SOCKET_BAD;
 	}
 	int fd = socket(address->family, address->socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address->protocol);
-	if (fd >= 0)
-		dial->opened++;
-	else if (errno != EAFNOSUPPORT)
+	if (fd < 0 && errno != EAFNOSUPPORT)
 		dial->out_of_files = true;
 	return fd >= 0 ? fd : CURL_SOCKET_BAD;
 }
@@ -215,7 +212,7 @@ void dial_finished(struct dial *dial, int code)
 		settle_failed(dial, DIAL_DNS, "cannot resolve %.100s", dial->host.name);
 	else if (code == CURLE_OPERATION_TIMEDOUT)
 		settle_timeout(dial);
-	else if (dial->opened == 0 && dial->result.failure != DIAL_OK)
+	else if (dial->result.failure != DIAL_OK) /* one address was refused: that tells more than why the others failed */
 		settle(dial);
 	else if (dial->out_of_files || code == CURLE_OUT_OF_MEMORY)
 		settle_failed(dial, DIAL_RESOURCES, "no socket could be made for %.100s", dial->host.name);

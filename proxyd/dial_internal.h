@@ -28,7 +28,6 @@ struct dial {
 	void (*done)(void *context, const struct dial_result *result); /* NULL once nobody waits for it */
 	void *context;
 	struct loop_timer limit;
-	unsigned opened;   /* sockets made */
 	bool out_of_files; /* a socket could not be made */
 	struct dial_result result;
 };

@@ -45,6 +45,7 @@ static const struct failure_row upstream_rows[] = {
 	                        "if the upstream speaks TLS on this port, write https:// in `upstream:`"},
 	[UPSTREAM_HEAD_TOO_LARGE] = {502, "upstream_head_too_large", "http_response_header_section_size",
 	                             "raise limits.head"},
+	[UPSTREAM_SWITCHED] = {502, "unasked_upgrade", "http_upgrade_failed", NULL},
 	[UPSTREAM_CUT] = {502, "upstream_cut", "http_response_incomplete", NULL},
 };
 
@@ -64,8 +65,9 @@ static void problem_of(struct exchange *exchange, const struct upstream_error *e
 	const struct failure_row *row =
 		error->failure == UPSTREAM_DIAL ? &dial_rows[error->dial] : &upstream_rows[error->failure];
 	problem_set(&exchange->problem, row->status, row->reason,
-	            arena_format(&exchange->arena, "%s: %s", exchange->judgement.host.name, error->text), row->hint);
+	            arena_format(&exchange->arena, "%s", error->text), row->hint);
 	exchange->problem.error = row->error;
+	exchange->problem.close = error->failure == UPSTREAM_SWITCHED;
 	if (row->status == 503)
 		exchange->problem.retry_after = 1;
 }

@@ -29,6 +29,7 @@ enum upstream_failure {
 	UPSTREAM_CLOSED,         /* closed before a whole head came: 502 */
 	UPSTREAM_MALFORMED,      /* the response is not HTTP: 502 */
 	UPSTREAM_HEAD_TOO_LARGE, /* 502 */
+	UPSTREAM_SWITCHED,       /* a 101 that nobody asked for: 502, and the client's connection ends */
 	UPSTREAM_CUT,            /* closed or reset within the body */
 };
 

@@ -39,7 +39,7 @@ static bool take_interim(struct connection *connection, size_t size)
 	connection->interim_count++;
 	connection->interim_bytes += size;
 	if (connection->response.status == 101) {
-		h1_failed(connection, UPSTREAM_MALFORMED, "%.100s switched protocols unasked (101)",
+		h1_failed(connection, UPSTREAM_SWITCHED, "%.100s switched protocols unasked (101)",
 		          connection_host(connection));
 		return false;
 	}
