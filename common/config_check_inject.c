@@ -135,8 +135,8 @@ static void check_places(struct reading *reading, const struct config_credential
 			const struct injection *late = &credential->injections[i];
 			if (!same_place(late, &credential->injections[k]))
 				continue;
-			config_error_at(reading, late->mark, "%.*s is injected twice; a list of paths stands in one \"path\"",
-			                SPAN_ARGS(place(late)));
+			config_error_at(reading, late->mark, "%.*s is injected twice%s", SPAN_ARGS(place(late)),
+			                late->kind == INJECT_PATH ? "; several paths are one \"path\" with a list" : "");
 			break;
 		}
 }

@@ -105,24 +105,24 @@ static const char *wrong_path(struct span text)
 	char plain[512], canonical[3 * sizeof plain + 1];
 	size_t names = 0, used = 0, length = 0;
 	if (text.length >= sizeof plain)
-		return "it is longer than 511 bytes";
+		return "is longer than 511 bytes";
 	if (!config_template(text, count_name, &names) || names == 0)
-		return "no {secret} stands in it";
+		return "has no {secret} in it";
 	for (size_t i = 0; i < text.length; i++) {
 		if (text.data[i] == '{')
 			i = (size_t)((const char *)memchr(text.data + i, '}', text.length - i) - text.data);
 		plain[used++] = text.data[i] == '}' ? 'x' : text.data[i];
 	}
 	if (memchr(plain, '?', used) || memchr(plain, '#', used))
-		return "a path has no \"?\" or \"#\"";
+		return "has a \"?\" or \"#\"";
 	enum path_result result = path_canonical((struct span){plain, used}, (struct path_options){.whole_segments = true},
 	                                         canonical, &length);
 	if (result != PATH_OK)
 		return path_result_text(result);
 	if (canonical[length - 1] == '/')
-		return "it ends in \"/\"";
+		return "ends in \"/\"";
 	return span_equal((struct span){plain, used}, (struct span){canonical, length}) ? NULL
-	                                                                                 : "it has characters that a path escapes";
+	                                                                                 : "has characters that a path escapes";
 }
 
 static const struct text_check path_templates = {"a path such as /bot{secret}", true, wrong_path};
