@@ -75,6 +75,52 @@ static void compare(const struct outcome *a, const struct outcome *b)
 		abort();
 }
 
+/* The line at `*at`, which must end in CRLF and have no other line end. */
+static struct span line_at(struct span bytes, size_t *at)
+{
+	struct span rest = span_from(bytes, *at);
+	const char *end = rest.length ? memmem(rest.data, rest.length, "\r\n", 2) : NULL;
+	if (!end)
+		abort();
+	struct span line = span_head(rest, (size_t)(end - rest.data));
+	if (line.length && (memchr(line.data, '\n', line.length) || memchr(line.data, '\r', line.length)))
+		abort();
+	*at += line.length + 2;
+	return line;
+}
+
+static size_t size_of(struct span line)
+{
+	char digits[17] = "", *end;
+	struct span text = span_split(&line, ';');
+	if (text.length == 0 || text.length > 16)
+		abort();
+	memcpy(digits, text.data, text.length);
+	if (strspn(digits, "0123456789abcdefABCDEF") != text.length)
+		abort();
+	return strtoull(digits, &end, 16);
+}
+
+/* Reads what was accepted once more, the plain way. */
+static void check_plainly(struct span bytes, const struct outcome *outcome)
+{
+	AUTO_BUFFER struct buffer content = {0};
+	size_t at = 0, size, lines = 0;
+	while ((size = size_of(line_at(bytes, &at)))) {
+		if (size > bytes.length - at)
+			abort();
+		buffer_append(&content, bytes.data + at, size);
+		at += size;
+		if (line_at(bytes, &at).length)
+			abort();
+	}
+	while (line_at(bytes, &at).length)
+		lines++;
+	if (at != outcome->used || lines != outcome->fields.count ||
+	    !span_equal(buffer_view(&content), buffer_view(&outcome->content)))
+		abort();
+}
+
 static void check_written(const struct outcome *first)
 {
 	AUTO_BUFFER struct buffer out = {0};
@@ -116,8 +162,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	take(&whole, framing, bytes, NULL, 0);
 	take(&pieces, framing, bytes, cuts, 2);
 	compare(&whole, &pieces);
-	if (framing.kind == BODY_CHUNKED && whole.result == CODEC_DONE)
+	if (framing.kind == BODY_CHUNKED && whole.result == CODEC_DONE) {
+		check_plainly(bytes, &whole);
 		check_written(&whole);
+	}
 	drop(&whole);
 	drop(&pieces);
 	return 0;
