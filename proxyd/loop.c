@@ -289,7 +289,7 @@ static uint64_t first_occupied(const struct loop *loop)
 
 static int wait_limit(struct loop *loop)
 {
-	if (loop->event_count > 0 || loop->portions)
+	if (loop->event_count > 0 || loop->portions || loop->tasks)
 		return 0;
 	if (loop->timers == 0)
 		return -1;
