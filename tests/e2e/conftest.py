@@ -9,6 +9,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from peers import wire  # noqa: E402
 from peers.authority import Authority  # noqa: E402
+from peers.evidence import EVIDENCE  # noqa: E402
 from peers.keystile import Keystile  # noqa: E402
 from peers.nginx import Nginx  # noqa: E402
 from peers.wire import Origin  # noqa: E402
@@ -32,8 +33,9 @@ def pytest_runtest_makereport(item, call):
 
 
 @pytest.fixture(autouse=True)
-def transcript():
+def transcript(request):
     wire.TRANSCRIPT.clear()
+    EVIDENCE.test = request.node.name
     yield wire.TRANSCRIPT
 
 

@@ -51,7 +51,8 @@ def test_configuration_is_good(folder, tmp_path):
     config = example(folder, tmp_path)
     done = run(PROGRAMS / "proxyd/proxyd", "--config", config, "--check", env=clean_environment(), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert not re.search(r"keystile\.yaml:\d+:\d+: ", done.stderr), done.stderr
+    told = [line for line in done.stderr.splitlines() if not re.search("answers 503|CREDENTIALS_DIRECTORY is not set", line)]
+    assert not [line for line in told if re.search(r"keystile\.yaml:\d+:\d+: ", line)], done.stderr
 
 
 def test_container_needs_advertise(tmp_path):

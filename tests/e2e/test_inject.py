@@ -60,10 +60,10 @@ def test_query(keystile, nginx):
 
 def test_path(keystile, nginx):
     secret = evidence.secret("123")
-    proxy = keystile(one_api(f"http://127.0.0.1:{nginx.port}/say", "{ path: '/bot{secret}' }"), {"api": secret})
+    proxy = keystile(one_api(f"http://127.0.0.1:{nginx.port}/quiet", "{ path: '/bot{secret}' }"), {"api": secret})
     response = proxy.ask(get(f"/api/bot{proxy.token()}/getMe", None))
     assert response.status == 200, response
-    assert nginx.seen()[0]["uri"] == f"/say/bot{secret}/getMe"
+    assert nginx.seen()[0]["uri"] == f"/quiet/bot{secret}/getMe"
 
 
 @pytest.mark.parametrize("form", ["bearer", "basic", "protocol"])

@@ -43,7 +43,7 @@ class Api:
             if request.headers.get_all(name) != [value]:
                 self.refused.append((request.command, request.path, name, request.headers.get_all(name)))
                 return reply(request, 401, {"error": {"message": f"bad {name}", "type": "authentication_error"}})
-        path = request.path.split("?")[0]
+        path = request.path.split("?")[0].replace("%2F", "%2f")
         self.asked.append((request.command, request.path, body))
         route = self.routes.get((request.command, path))
         if not route:

@@ -38,6 +38,7 @@ class Evidence:
         self.lock = threading.Lock()
         self.bytes = {}
         self.finds = []
+        self.test = ""  # the one that runs
 
     def add(self, where, data):
         if isinstance(data, str):
@@ -46,7 +47,7 @@ class Evidence:
         with self.lock:
             self.bytes[where] = self.bytes.get(where, 0) + len(data)
             for form in forms:
-                self.finds.append(f"{where}: the canary, {form}")
+                self.finds.append(f"{where}: the canary, {form}, in {self.test}")
 
 
 EVIDENCE = Evidence()

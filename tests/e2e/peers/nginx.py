@@ -39,6 +39,7 @@ http {{
 		location = /made {{ return 201 "made by $request_method\\n"; }}
 		location = /empty {{ return 204; }}
 		location = /moved {{ return 302 http://$http_host/there?a=b; }}
+		location /quiet/ {{ return 200 "ok\n"; }}
 		location /say/ {{ return 200 "$request_method $uri\\n"; }}
 		location /files/ {{ alias {folder}/www/; autoindex on; }}
 		{more}
