@@ -1,6 +1,5 @@
 #include "target.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "commands.h"
@@ -13,25 +12,18 @@
 #define VAULT_KEY_NAME "vault.key"
 #define SESSION_KEY_NAME "session.key"
 
-static void tell(const struct config_messages *messages)
-{
-	for (size_t i = 0; i < messages->count; i++)
-		fprintf(stderr, "%s\n", messages->list[i]);
-}
-
 /* What the configuration warns of (a vault that is not there yet) is what creds is about: not told here. */
 static bool load(const char *path, bool found_here, struct target *target, struct fault *fault)
 {
 	struct config_messages errors = {0}, warnings = {0};
 	target->config = config_load(path, found_here, &errors, &warnings);
-	tell(&errors);
-	size_t count = errors.count;
+	for (size_t i = 0; i < errors.count; i++)
+		log_error("%s", errors.list[i]);
 	config_messages_free(&errors);
 	config_messages_free(&warnings);
 	if (target->config)
 		return true;
-	return fault_set(fault, FAULT_USAGE, "%s has %zu error%s; mend %s, or name the vault: --vault FILE --key SOURCE", path,
-	                 count, count == 1 ? "" : "s", count == 1 ? "it" : "them");
+	return fault_set(fault, FAULT_USAGE, "mend %s, or name the vault: --vault FILE --key SOURCE", path);
 }
 
 /* A command line that names vault and key needs no configuration, unless it names that too. */

@@ -81,7 +81,8 @@ static bool refuse_word(const char *word, struct fault *fault)
 {
 	for (size_t i = 0; i < sizeof unbuilt_commands / sizeof *unbuilt_commands; i++)
 		if (strcmp(word, unbuilt_commands[i]) == 0)
-			return fault_set(fault, FAULT_USAGE, "envgen %s is not built yet", word);
+			return fault_set(fault, FAULT_USAGE, "envgen %s is not built yet; envgen -o FILE writes what to source: . FILE",
+			                 word);
 	return fault_set(fault, FAULT_USAGE, "%s: envgen takes options only; see: envgen --help", word);
 }
 
@@ -95,7 +96,8 @@ static bool read_options(int count, char **words, struct options *options, struc
 	return optind == count || refuse_word(words[optind], fault);
 }
 
-/* Its errors are told here, all of them. Warnings (a secret that is not there yet) are proxyd's and creds' to tell. */
+/* Its errors are told here, all of them: the fault stays without text. Warnings (a secret that is not there yet) are
+ * proxyd's and creds' to tell. */
 static struct config *load_config(const char *given, struct fault *fault)
 {
 	bool found_here = false;
@@ -105,9 +107,9 @@ static struct config *load_config(const char *given, struct fault *fault)
 		return NULL;
 	struct config *config = config_load(path, found_here, &errors, &warnings);
 	for (size_t i = 0; i < errors.count; i++)
-		fprintf(stderr, "%s\n", errors.list[i]);
+		log_error("%s", errors.list[i]);
 	if (!config)
-		fault_set(fault, FAULT_BROKEN, "%s has %zu error%s", path, errors.count, errors.count == 1 ? "" : "s");
+		fault->code = FAULT_BROKEN;
 	config_messages_free(&errors);
 	config_messages_free(&warnings);
 	return config;
@@ -141,6 +143,8 @@ static bool pick_advertise(const struct config *config, const char *given, struc
                            struct fault *fault)
 {
 	*advertise = config->advertise;
+	if (given && strchr(given, '/'))
+		return fault_set(fault, FAULT_USAGE, "--advertise %s: write HOST:PORT, without scheme and path", given);
 	if (given && !authority_parse(span_of(given), advertise, fault))
 		return fault_wrap(fault, "--advertise %s", given);
 	if (given && !advertise->port)
@@ -193,7 +197,7 @@ int main(int count, char **words)
 	struct config *config = NULL;
 	bool done = read_options(count, words, &options, &fault) && secret_start(&fault) &&
 	            (config = load_config(options.config, &fault)) != NULL && run(config, &options, &fault);
-	if (!done)
+	if (!done && fault.text[0])
 		log_error("%s", fault.text);
 	config_free(config);
 	return done ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -28,5 +28,8 @@ bool output_write(const char *path, struct span text, struct fault *fault)
 		return write_to(path, text, fault);
 	/* The file that a link leads to is replaced, not the link: /dev/stdout is one. */
 	AUTO_FREE char *target = realpath(path, NULL);
+	AUTO_FREE char *folder = file_folder(target ? target : path);
+	if (access(folder, F_OK) != 0)
+		return fault_errno(fault, "cannot write %s: its folder %s", path, folder);
 	return file_replace(target ? target : path, text, 0600, fault);
 }
