@@ -24,6 +24,15 @@ def test_readme_begins_with_demo_and_test():
     assert blocks[:2] == ["./setup demo\n", "./setup test\n"]
 
 
+def test_architecture_names_every_file():
+    """By its own name, or by that of its room: config_*.c."""
+    named = [re.compile(name.replace(".", r"\.").replace("*", ".*"))
+             for name in re.findall(r"`([\w*]+\.c)`", (TOP / "ARCHITECTURE.md").read_text())]
+    for folder in ("common", "proxyd", "envgen", "creds"):
+        for path in (TOP / folder).glob("*.c"):
+            assert any(name.fullmatch(path.name) for name in named), path
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
 def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
