@@ -40,11 +40,15 @@ static char *path_of(const struct source *source, struct fault *fault)
 
 static bool read_file(const struct source *source, size_t limit, struct buffer *out, char **warning, struct fault *fault)
 {
+	struct fault why = FAULT_INIT;
 	AUTO_FREE char *path = path_of(source, fault);
 	if (!path)
 		return false;
-	if (!file_read(path, limit, out, fault))
-		return false;
+	if (!file_read(path, limit, out, &why)) {
+		if (why.code == FAULT_DENIED)
+			return fault_set(fault, why.code, "%s; let user %u read it", why.text, (unsigned)geteuid());
+		return fault_set(fault, why.code, "%s", why.text);
+	}
 	*warning = source->kind == SOURCE_SYSTEMD ? NULL : warning_of(path);
 	return true;
 }

@@ -29,10 +29,12 @@ const struct vault_key *vault_place_key(const struct vault_place *place, struct 
 	*own = (struct vault_key){0};
 	if (place->held)
 		return place->held;
+	struct fault why = FAULT_INIT;
 	AUTO_FREE char *prompt = memory_format("passphrase of %s", place->file);
-	if (keysource_read(place->key, place->ask, place->ask_context, prompt, own, fault))
+	if (keysource_read(place->key, place->ask, place->ask_context, prompt, own, &why))
 		return own;
-	fault_wrap(fault, "%s: its key", place->file);
+	fault_set(fault, why.code, "%s: its key: %s%s", place->file, why.text,
+	          why.code == FAULT_MISSING ? "; put it back, or name the key that opens the vault" : "");
 	return NULL;
 }
 

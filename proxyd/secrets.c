@@ -128,7 +128,7 @@ static void read_vault(struct look *look, struct secrets *secrets, const struct 
 	if (!look->vault_tried)
 		open_vault(look, secrets);
 	if (!look->vault) {
-		bool absent = look->vault_fault.code == FAULT_MISSING && look->config->vault_file;
+		bool absent = look->config->vault_file && access(look->config->vault_file, F_OK) != 0;
 		find->why = memory_format("vault:%s: %s%s%s", name, look->vault_fault.text,
 		                          absent ? ", then: creds set " : "", absent ? name : "");
 	} else if (vault_get(look->vault, span_of(name), &value)) {
