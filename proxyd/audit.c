@@ -43,11 +43,14 @@ struct audit_writer {
 
 static int open_file(const char *path, struct fault *fault)
 {
+	struct fault why = FAULT_INIT;
 	bool standard = strcmp(path, "-") == 0;
 	int fd = standard ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
 	                  : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-	if (fd < 0)
-		fault_errno(fault, "audit file %s", standard ? "stdout" : path);
+	if (fd < 0) {
+		fault_errno(&why, "audit file %s", standard ? "stdout" : path);
+		fault_set(fault, why.code, "%s; let proxyd write there, or name another file in `audit:`", why.text);
+	}
 	return fd;
 }
 

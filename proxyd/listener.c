@@ -81,25 +81,43 @@ static bool remove_stale(const struct config_listener *config, const union addre
 	if (lstat(config->path, &status) != 0)
 		return errno == ENOENT || fault_errno(fault, "%s", config->path);
 	if (!S_ISSOCK(status.st_mode))
-		return fault_set(fault, FAULT_BUSY, "%s is there and is no socket; remove it or listen elsewhere", config->path);
+		return fault_set(fault, FAULT_BUSY, "cannot listen on unix:%s: that is there, and no socket; remove it, or "
+		                 "choose another path in `listen:` or `admin:`", config->path);
 	int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	bool answered = probe >= 0 && (connect(probe, &address->any, sizeof address->local) == 0 || errno == EAGAIN);
 	if (probe >= 0)
 		close(probe);
 	if (answered)
-		return fault_set(fault, FAULT_BUSY, "unix:%s is in use by another process", config->path);
+		return fault_set(fault, FAULT_BUSY, "cannot listen on unix:%s: another process accepts there; stop it, or choose "
+		                 "another path in `listen:` or `admin:`", config->path);
 	return unlink(config->path) == 0 || fault_errno(fault, "%s", config->path);
 }
 
+/* What most likely is wrong, and what to do. */
+static const struct {
+	bool local; /* a unix socket */
+	int error;
+	enum fault_code code;
+	const char *advice;
+} advices[] = {
+	{false, EADDRINUSE, FAULT_BUSY, "the address is in use by another process; stop it, or choose another address in "
+	                                "`listen:` or `admin:`"},
+	{false, EADDRNOTAVAIL, FAULT_USAGE, "this machine does not have that address; choose one that it has, or 127.0.0.1"},
+	{false, EACCES, FAULT_DENIED, "Permission denied; a port below 1024 takes root or CAP_NET_BIND_SERVICE: choose a "
+	                              "higher one, or let systemd pass the socket in"},
+	{true, ENOENT, FAULT_MISSING, "its folder is not there; make it, or choose another path in `listen:` or `admin:`"},
+	{true, EACCES, FAULT_DENIED, "Permission denied; let the user who runs proxyd write in its folder"},
+};
+
 static bool bind_failed(const struct config_listener *config, struct fault *fault)
 {
+	int error = errno;
 	char text[AUTHORITY_TEXT + 200];
 	describe(config, text, sizeof text);
-	if (errno == EADDRINUSE)
-		return fault_set(fault, FAULT_BUSY, "cannot listen on %s: the address is in use by another process; stop it, "
-		                 "or choose another address in `listen:` or `admin:`", text);
-	if (errno == EADDRNOTAVAIL)
-		return fault_set(fault, FAULT_USAGE, "cannot listen on %s: this machine does not have that address", text);
+	for (size_t i = 0; i < sizeof advices / sizeof *advices; i++)
+		if (advices[i].error == error && advices[i].local == (config->kind == LISTENER_UNIX))
+			return fault_set(fault, advices[i].code, "cannot listen on %s: %s", text, advices[i].advice);
+	errno = error;
 	return fault_errno(fault, "cannot listen on %s", text);
 }
 
