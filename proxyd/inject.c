@@ -85,8 +85,10 @@ static bool refuse_unready(const struct snapshot *snapshot, const struct judgeme
 	} else {
 		if (secrets_ready(snapshot->secrets, judgement->credential, &why))
 			why = "it was not there when proxyd looked";
-		why = arena_format(arena, "a secret of credential %s is not ready: %s", judgement->credential->name, why);
-		problem_set(problem, 503, "secret_not_ready", why, NULL);
+		why = arena_format(arena, "the secret of credential %s is not ready: %s", judgement->credential->name,
+		                   why);
+		problem_set(problem, 503, "secret_not_ready", why,
+		            "once the secret is there, ask again; /readyz on the admin listener lists what waits");
 	}
 	problem->error = "proxy_configuration_error";
 	problem->retry_after = NOT_READY_RETRY;
@@ -98,7 +100,7 @@ static bool refuse_path(const struct judgement *judgement, struct arena *arena, 
 	return problem_set(problem, 403, "path_prefix",
 	                   arena_format(arena, "the path does not begin as credential %s says where its secret goes",
 	                                judgement->credential->name),
-	                   "begin it with one of the `path` templates of the credential, the token in the secret's place");
+	                   "begin it with a `path` template of the credential, the token in the secret's place");
 }
 
 static struct strip strip_of(const struct snapshot *snapshot, const struct judgement *judgement,

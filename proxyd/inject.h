@@ -14,21 +14,22 @@ struct inject_table *inject_table_new(const struct config *config, const struct 
 void inject_table_free(struct inject_table *table);
 
 /* Builds the outgoing request: method and framing of `request`, target (origin-form, canonical path, query with the
- * agent's parameter removed and the secret's added), Host of the upstream first, then the agent's fields in order without
- * hop-by-hop and nominated ones, Proxy-*, Content-Length (framing writes it), Upgrade and HTTP2-Settings, Expect (the
- * exchange handles it: kept where the client sent 100-continue with a body), Authorization unless passed (towards a
- * credential), every spelling and copy of each injected place, every session token wherever it stands; then what is
- * injected. `*injected` is false where nothing was (an allowed host). Where scrubbing applies Accept-Encoding is
- * reduced (not yet: the scrubber's issue turns it on). `te: trailers` is kept as `TE: trailers` only for h2. */
+ * agent's parameter removed and the secret's added), Host of the upstream, then the agent's fields in order without
+ * - hop-by-hop and nominated ones, Proxy-*, Content-Length (framing writes it), Upgrade and HTTP2-Settings;
+ * - `Expect: 100-continue` where no body follows: else the front waits for the upstream's 100;
+ * - Authorization unless passed (towards a credential);
+ * - every spelling and copy of each injected place, and every session token wherever it stands;
+ * then what is injected. `*injected` is false where nothing was (an allowed host, or a problem). `TE: trailers` is kept
+ * only for h2. Where scrubbing applies Accept-Encoding is reduced (not yet: the scrubber's issue turns it on). */
 bool inject_request(const struct snapshot *snapshot, const struct judgement *judgement, const struct request *request,
                     struct arena *arena, struct request *out, bool *injected, struct problem *problem);
 
-/* The agent's trailers, without what goes out of its fields too: a server may take the two together. Neither a name that
- * is no token nor a value with a control character goes on. `*out` is filled with spans of `trailers` and of `arena`. */
+/* The agent's trailers, without what goes out of its fields too: a server may take the two together. A name that is no
+ * token and a value with a control character do not go on. Appends to `*out` spans of `trailers` and of `arena`. */
 void inject_trailers(const struct snapshot *snapshot, const struct judgement *judgement, const struct request *request,
                      const struct fields *trailers, struct arena *arena, struct fields *out);
 
-/* Why a secret that is ready cannot be sent by this credential, for a warning at start and for /readyz; NULL: it can. */
+/* Why a secret that is ready cannot be sent by this credential, for a warning at start and /readyz; NULL: it can. */
 const char *inject_unfit(const struct inject_table *table, const struct config_credential *credential);
 
 #endif

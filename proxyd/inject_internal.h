@@ -68,8 +68,8 @@ struct strip {
 	struct arena *arena;
 };
 
-/* inject_names.c */
-struct name_table inject_names(const struct config_credential *credential, struct arena *arena); /* NULL: allowed host */
+/* inject_names.c: the table towards a credential, or, NULL, towards an allowed host; and what it says of a name. */
+struct name_table inject_names(const struct config_credential *credential, struct arena *arena);
 enum name_rule inject_name_rule(const struct name_table *table, struct span name);
 
 /* inject_token.c: does a session token stand anywhere in `text`? In a field's value one in Basic counts, in a parameter

@@ -145,7 +145,8 @@ static void append_pair(const struct render *render, struct span *pairs, struct 
 static void add_name(const struct render *render, struct name_list *names, const char *name)
 {
 	if (!names->list)
-		names->list = arena_zero(&render->table->arena, render->credential->injection_count * sizeof *names->list);
+		names->list = arena_alloc(&render->table->arena,
+		                          render->credential->injection_count * sizeof *names->list);
 	names->list[names->count++] = arena_span(&render->table->arena, span_of(name));
 }
 
@@ -176,7 +177,8 @@ static bool render_cookie(const struct render *render, const struct injection *i
 	struct span value = secret_by_id(render, SPAN("secret"));
 	if (!fits_cookie(value))
 		return unfit(render, "cookie", injection->name,
-		             "it has a blank, a quote, a comma, a semicolon, a backslash or a character outside of ASCII");
+		             "it has a blank, a quote, a comma, a semicolon, a backslash or a character outside "
+		             "of ASCII");
 	append_pair(render, &render->out->cookie, SPAN("; "), span_of(injection->name), value);
 	add_name(render, &render->out->cookie_names, injection->name);
 	return true;

@@ -69,7 +69,11 @@ static const char yaml[] =
 	"  several:\n"
 	"    upstream: https://s.example\n"
 	"    secret: env:TEST_PLAIN\n"
-	"    inject: [ { header: Authorization, value: \"Token {secret}\" }, { query: key }, { header: X-Api-Key, value: \"{secret}\" }, { cookie: sid } ]\n"
+	"    inject:\n"
+	"      - { header: Authorization, value: \"Token {secret}\" }\n"
+	"      - { query: key }\n"
+	"      - { header: X-Api-Key, value: \"{secret}\" }\n"
+	"      - { cookie: sid }\n"
 	"  two:\n"
 	"    upstream: https://t.example\n"
 	"    secrets: { id: env:TEST_SHORT, key: env:TEST_PLAIN }\n"
@@ -93,7 +97,8 @@ static const char yaml[] =
 	"profiles:\n"
 	"  agent:\n"
 	"    hosts: [allowed.example]\n"
-	"    credentials: [bearer, header, passing, basic, query, spaced, path, paths, cookie, cookies, several, two, crumbs, missing, bad_cookie, bad_path]\n";
+	"    credentials: [bearer, header, passing, basic, query, spaced, path, paths, cookie, cookies,\n"
+	"                  several, two, crumbs, missing, bad_cookie, bad_path]\n";
 
 #define PLAIN "s3cret.value"
 #define ODD "q&=%+ /:;~"
@@ -227,11 +232,11 @@ static void judge(struct trial *trial, const char *name, size_t prefix)
 
 static void parse(struct trial *trial, const char *lines)
 {
+	struct codec_limits limits = {65536, 200};
 	const char *why = "";
 	size_t used;
 	trial->head = head_of(lines);
-	if (codec_request_head(span_of(trial->head), (struct codec_limits){65536, 200}, &trial->arena, &trial->request, &used,
-	                       &why) != CODEC_DONE)
+	if (codec_request_head(span_of(trial->head), limits, &trial->arena, &trial->request, &used, &why) != CODEC_DONE)
 		fail_msg("`%s`: %s", lines, why);
 }
 
@@ -286,9 +291,11 @@ static void check_row(const struct row *row)
 static const struct row header_rows[] = {
 	{"bearer", GET "|Authorization: Bearer <sk>", API "|Authorization: Bearer " PLAIN, 0},
 	{"bearer", GET, API "|Authorization: Bearer " PLAIN, 0},
-	{"bearer", GET "|authorization: Digest a|AUTHORIZATION: x|A: 1|B: 2", API "|A: 1|B: 2|Authorization: Bearer " PLAIN, 0},
+	{"bearer", GET "|authorization: Digest a|AUTHORIZATION: x|A: 1|B: 2",
+	 API "|A: 1|B: 2|Authorization: Bearer " PLAIN, 0},
 	{"header", GET "|X-Api-Key: <colon>", KEY SENT_KEY, 0},
-	{"header", GET "|X_API_KEY: a|x-api-key: b|X-Other: c|X_API_KEY: d|X-api_KEY: e|X.Api.Key: f", KEY "|X-Other: c" SENT_KEY, 0},
+	{"header", GET "|X_API_KEY: a|x-api-key: b|X-Other: c|X_API_KEY: d|X-api_KEY: e|X.Api.Key: f",
+	 KEY "|X-Other: c" SENT_KEY, 0},
 	{"header", GET "|X-Api-Keys: a|X-Api-Ke: b|XApiKey: c|X-Api-Kez: d",
 	 KEY "|X-Api-Keys: a|X-Api-Ke: b|XApiKey: c|X-Api-Kez: d" SENT_KEY, 0},
 	{"header", GET "|Connection: x-api-key|X-Api-Key: a", KEY SENT_KEY, 0},
@@ -304,7 +311,8 @@ static const struct row header_rows[] = {
 	 "GET /x?a=1&key=" PLAIN " HTTP/1.1|Host: s.example|Cookie: a=b; sid=" PLAIN "|B: 2|Authorization: Token " PLAIN
 	 "|X-Api-Key: " PLAIN, 0},
 	{"several", "GET /x HTTP/1.1|Host: p",
-	 "GET /x?key=" PLAIN " HTTP/1.1|Host: s.example|Authorization: Token " PLAIN "|X-Api-Key: " PLAIN "|Cookie: sid=" PLAIN, 0},
+	 "GET /x?key=" PLAIN " HTTP/1.1|Host: s.example|Authorization: Token " PLAIN "|X-Api-Key: " PLAIN
+	 "|Cookie: sid=" PLAIN, 0},
 };
 
 static void test_headers(void **state)
@@ -314,7 +322,8 @@ static void test_headers(void **state)
 }
 
 static const struct row pass_rows[] = {
-	{"passing", GET "|Authorization: Digest mine|X-Other: 1", API "|Authorization: Digest mine|X-Other: 1" SENT_KEY, 0},
+	{"passing", GET "|Authorization: Digest mine|X-Other: 1",
+	 API "|Authorization: Digest mine|X-Other: 1" SENT_KEY, 0},
 	{"passing", GET "|Authorization: Bearer <sk>|X-Other: <token>", API SENT_KEY, 0},
 	{"passing", GET "|Authorization: Basic <basic>|x_api_key: 1", API SENT_KEY, 0},
 	{"passing", GET "|Authorization: Basic dXNlcjpwYXNz", API "|Authorization: Basic dXNlcjpwYXNz" SENT_KEY, 0},
@@ -331,7 +340,8 @@ static const struct row hop_rows[] = {
 	{"", GET "|A: 1|Connection: keep-alive|Keep-Alive: 5|Proxy-Connection: x|TE: trailers|Upgrade: websocket|"
 	     "HTTP2-Settings: x|Proxy-Authorization: y|Proxy-Anything: z|PROXY_AUTHORIZATION: y|B: 2",
 	 OPEN "|A: 1|B: 2", 0},
-	{"", GET "|Connection: close, X-Gone,, x-gone-too , Y|X-Gone: 1|X-GONE-TOO: 2|Y: 3|X-Stays: 4|Connection: Z|Z: 1",
+	{"", GET "|Connection: close, X-Gone,, x-gone-too , Y|X-Gone: 1|X-GONE-TOO: 2|Y: 3|X-Stays: 4|"
+	     "Connection: Z|Z: 1",
 	 OPEN "|X-Stays: 4", 0},
 	{"", GET "|Connection: host, content-type|Content-Type: a", OPEN, 0},
 	{"", GET "|Trailer: X-Sum|Proxy: 1|Via: 1.1 x|Content_Length: 5|Transfer_Encoding: chunked|Forwarded: for=1",
@@ -354,8 +364,10 @@ static void test_hop_by_hop(void **state)
 
 static const struct row expect_rows[] = {
 	{"", PUT "|Expect: 100-continue|Content-Length: 4", PUT_UP "|Expect: 100-continue|Content-Length: 4", 0},
-	{"", PUT "|Expect: 100-Continue|Transfer-Encoding: chunked", PUT_UP "|Expect: 100-Continue|Transfer-Encoding: chunked", 0},
-	{"", PUT "|Expect: 100-continue|Connection: expect|Content-Length: 4", PUT_UP "|Expect: 100-continue|Content-Length: 4", 0},
+	{"", PUT "|Expect: 100-Continue|Transfer-Encoding: chunked",
+	 PUT_UP "|Expect: 100-Continue|Transfer-Encoding: chunked", 0},
+	{"", PUT "|Expect: 100-continue|Connection: expect|Content-Length: 4",
+	 PUT_UP "|Expect: 100-continue|Content-Length: 4", 0},
 	{"", PUT "|Expect: 100-continue|Content-Length: 0", PUT_UP "|Content-Length: 0", 0},
 	{"", PUT "|Expect: 100-continue", PUT_UP, 0},
 	{"", PUT "|Expect: else", PUT_UP "|Expect: else", 0},
@@ -375,12 +387,15 @@ static const struct row token_rows[] = {
 	{"", GET "|Authorization: Digest username=\"<token>\", realm=x", OPEN, 0},
 	{"", GET "|Authorization: Bearer other|X: 0123456789abcdefghijABCDEFGHIJ0123456789abcdefghij0123456789",
 	 OPEN "|Authorization: Bearer other|X: 0123456789abcdefghijABCDEFGHIJ0123456789abcdefghij0123456789", 0},
-	{"", GET "|Referer: http://x/?k=<token>&b|A: (<token>)|B: 0123456789012345678901234567890123456789012-<token>", OPEN, 0},
+	{"", GET "|Referer: http://x/?k=<token>&b|A: (<token>)|B: 0123456789012345678901234567890123456789012-<token>",
+	 OPEN, 0},
 	{"", GET "|Sec-WebSocket-Protocol: chat, <sk>, b", OPEN "|Sec-WebSocket-Protocol: chat, b", 0},
-	{"", GET "|sec-websocket-protocol: <sk>, a,b|Sec-WebSocket-Protocol: <token>", OPEN "|sec-websocket-protocol: a,b", 0},
+	{"", GET "|sec-websocket-protocol: <sk>, a,b|Sec-WebSocket-Protocol: <token>",
+	 OPEN "|sec-websocket-protocol: a,b", 0},
 	{"", GET "|Sec-WebSocket-Protocol: <token> , <sk>|A: 1", OPEN "|A: 1", 0},
 	{"", GET "|Sec-WebSocket-Protocol: a ,b", OPEN "|Sec-WebSocket-Protocol: a ,b", 0},
-	{"", GET "|Cookie: a=b; t=<token>; c=d|Cookie: <sk>|Cookie: x=\"<sk>\"; y", OPEN "|Cookie: a=b; c=d|Cookie: y", 0},
+	{"", GET "|Cookie: a=b; t=<token>; c=d|Cookie: <sk>|Cookie: x=\"<sk>\"; y",
+	 OPEN "|Cookie: a=b; c=d|Cookie: y", 0},
 	{"", GET "|Cookie: a=%61:b%2D<token>; b=1|Cookie: a=%61%3Ab-c", OPEN "|Cookie: b=1|Cookie: a=%61%3Ab-c", 0},
 	{"", "GET /x?a=1&b=<token>&c=2 HTTP/1.1|Host: p", "GET /x?a=1&c=2 HTTP/1.1|Host: allowed.example", 0},
 	{"", "GET /x?b=<token> HTTP/1.1|Host: p", "GET /x? HTTP/1.1|Host: allowed.example", 0},
@@ -399,8 +414,9 @@ static void test_tokens(void **state)
 static void test_escaped_prefix(void **state)
 {
 	(void)state;
-	AUTO_FREE char *row = memory_format("GET /x?a=%%61%%3Ab%%2d%s&b=%%61 HTTP/1.1|Host: p", colon_token + strlen("a:b-"));
-	check_row(&(struct row){"", row, "GET /x?b=%61 HTTP/1.1|Host: allowed.example", 0});
+	const char *body = colon_token + strlen("a:b-");
+	AUTO_FREE char *lines = memory_format("GET /x?a=%%61%%3Ab%%2d%s&b=%%61 HTTP/1.1|Host: p", body);
+	check_row(&(struct row){"", lines, "GET /x?b=%61 HTTP/1.1|Host: allowed.example", 0});
 }
 
 /* session: none: nothing is a token. */
@@ -408,9 +424,10 @@ static void test_no_tokens(void **state)
 {
 	(void)state;
 	shared.tokens = NULL;
-	check_row(&(struct row){"", "GET /x?a=<token> HTTP/1.1|Host: p|A: Bearer <sk>|Cookie: a=<token>|B: Basic <basic>",
-	                        "GET /x?a=<token> HTTP/1.1|Host: allowed.example|A: Bearer <sk>|Cookie: a=<token>|B: Basic <basic>",
-	                        0});
+	check_row(&(struct row){
+		"", "GET /x?a=<token> HTTP/1.1|Host: p|A: Bearer <sk>|Cookie: a=<token>|B: Basic <basic>",
+		"GET /x?a=<token> HTTP/1.1|Host: allowed.example|A: Bearer <sk>|Cookie: a=<token>|B: Basic <basic>",
+		0});
 	shared.tokens = tokens;
 }
 
@@ -432,7 +449,8 @@ static const struct query_row query_rows[] = {
 	{"query", "?&key=1&b=2", "?&b=2&" Q},
 	{"query", "?&&key=1&", "?&&&" Q},
 	{"query", "?a=1&key=<token>&b=%2F&k%65y=other", "?a=1&b=%2F&" Q},
-	{"query", "?Key=1&KEY=2&keys=3&ke=4&key2&+key=5&k%zzy=6&k%6=7&%6", "?Key=1&KEY=2&keys=3&ke=4&key2&+key=5&k%zzy=6&k%6=7&%6&" Q},
+	{"query", "?Key=1&KEY=2&keys=3&ke=4&key2&+key=5&k%zzy=6&k%6=7&%6",
+	 "?Key=1&KEY=2&keys=3&ke=4&key2&+key=5&k%zzy=6&k%6=7&%6&" Q},
 	{"query", "?a=key&b=key=1&a%26key=1", "?a=key&b=key=1&a%26key=1&" Q},
 	{"query", "?a=1;key=2;b=3", "?a=1;b=3&" Q},
 	{"query", "?a=1;b=3", "?a=1;b=3&" Q},
@@ -459,8 +477,8 @@ static void test_queries(void **state)
 		judge(&trial, row->credential, 0);
 		run(&trial);
 		if (!trial.done || !span_equal(trial.out.target, span_of(expected)))
-			fail_msg("%s: `%s`: came `%.*s`, should be `%s`", row->credential, target, SPAN_ARGS(trial.out.target),
-			         expected);
+			fail_msg("%s: `%s`: came `%.*s`, should be `%s`", row->credential, target,
+			         SPAN_ARGS(trial.out.target), expected);
 		end(&trial);
 	}
 }
@@ -504,8 +522,8 @@ static void test_paths(void **state)
 		run(&trial);
 		if (trial.done != (row->expected != NULL) ||
 		    (trial.done && !span_equal(trial.out.target, span_of(row->expected))))
-			fail_msg("%s: `%s`: came `%.*s`, should be `%s`", row->credential, row->path, SPAN_ARGS(trial.out.target),
-			         row->expected ? row->expected : "refused");
+			fail_msg("%s: `%s`: came `%.*s`, should be `%s`", row->credential, row->path,
+			         SPAN_ARGS(trial.out.target), row->expected ? row->expected : "refused");
 		if (!trial.done && (trial.injected || trial.problem.status != 403))
 			fail_msg("`%s`: refused with %u", row->path, trial.problem.status);
 		end(&trial);
@@ -522,13 +540,16 @@ static const struct row cookie_rows[] = {
 	{"cookie", C_GET "|Cookie: sid=1|A: 1|cookie: a=b;  c", C_UP "|A: 1|cookie: a=b;  c; " SID, 0},
 	{"cookie", C_GET "|Cookie: sid=1; sid=2|Cookie: ;|A: 1", C_UP "|A: 1|Cookie: " SID, 0},
 	{"cookie", C_GET "|Cookie: sid=1;|A: 1", C_UP "|A: 1|Cookie: " SID, 0},
-	{"cookie", C_GET "|Cookie: sid|Cookie: a=1;|Cookie: sid =2;b|Cookie: s%69d=3", C_UP "|Cookie: a=1; " SID "|Cookie: b", 0},
-	{"cookie", C_GET "|Cookie: a=1,sid=2; b=3,4; SID=5; sids=6", C_UP "|Cookie: a=1; b=3,4; SID=5; sids=6; " SID, 0},
+	{"cookie", C_GET "|Cookie: sid|Cookie: a=1;|Cookie: sid =2;b|Cookie: s%69d=3",
+	 C_UP "|Cookie: a=1; " SID "|Cookie: b", 0},
+	{"cookie", C_GET "|Cookie: a=1,sid=2; b=3,4; SID=5; sids=6",
+	 C_UP "|Cookie: a=1; b=3,4; SID=5; sids=6; " SID, 0},
 	{"cookie", C_GET "|Cookie: a=sid; sid=\"1\"; b=\"x\"", C_UP "|Cookie: a=sid; b=\"x\"; " SID, 0},
 	{"cookie", C_GET "|Connection: cookie|Cookie: a=1", C_UP "|Cookie: " SID, 0},
 	{"cookie", C_GET "|Cookie:|A: 1", C_UP "|A: 1|Cookie: " SID, 0},
 	{"cookies", C_GET "|Cookie: tid=1; a=2", C_UP "|Cookie: a=2; " SID "; tid=" PLAIN, 0},
-	{"bearer", C_GET "|Cookie: sid=1; a=2|Cookie:", "GET /x HTTP/1.1|Host: api.example.com|Cookie: sid=1; a=2|Cookie: |"
+	{"bearer", C_GET "|Cookie: sid=1; a=2|Cookie:",
+	 "GET /x HTTP/1.1|Host: api.example.com|Cookie: sid=1; a=2|Cookie: |"
 	 "Authorization: Bearer " PLAIN, 0},
 };
 
@@ -545,7 +566,8 @@ struct refusal_row {
 static const struct refusal_row refusal_rows[] = {
 	{"missing", "/", "secret_not_ready", "credential missing is not ready: env:TEST_MISSING: not set"},
 	{"bad_cookie", "/", "secret_unfit", "credential bad_cookie cannot go into the cookie sid: it has a blank"},
-	{"bad_path", "/{secret}", "secret_unfit", "credential bad_path cannot go into the path: with it the path has a dot segment"},
+	{"bad_path", "/{secret}",
+	 "secret_unfit", "credential bad_path cannot go into the path: with it the path has a dot segment"},
 };
 
 static void test_refusals(void **state)
@@ -598,15 +620,16 @@ static void test_trailers(void **state)
 		struct trial trial = {0};
 		struct fields out = {0}, trailers;
 		struct buffer text = {0};
-		parse(&trial, GET "|A: 1|x_api_key: a|Content-Length: 5|B: <token>|Authorization: x|Proxy-A: 1|Connection: c|"
-		                  "C: 1|Cookie: sid=1; b|X-Sum: 2");
+		parse(&trial, GET "|A: 1|x_api_key: a|Content-Length: 5|B: <token>|Authorization: x|Proxy-A: 1|"
+		                  "Connection: c|C: 1|Cookie: sid=1; b|X-Sum: 2");
 		trailers = trial.request.fields;
 		fields_add(&trailers, &trial.arena, SPAN("D"), SPAN("a\rb"));
 		fields_add(&trailers, &trial.arena, SPAN("E:"), SPAN("a"));
 		judge(&trial, rows[i][0], 0);
 		inject_trailers(&snapshot, &trial.judgement, &trial.request, &trailers, &trial.arena, &out);
 		for (size_t k = 0; k < out.count; k++)
-			buffer_format(&text, "%s%.*s: %.*s", k ? "|" : "", SPAN_ARGS(out.list[k].name), SPAN_ARGS(out.list[k].value));
+			buffer_format(&text, "%s%.*s: %.*s", k ? "|" : "", SPAN_ARGS(out.list[k].name),
+			              SPAN_ARGS(out.list[k].value));
 		if (strcmp(text.data, rows[i][1]) != 0)
 			fail_msg("%s: came `%s`, should be `%s`", rows[i][0], text.data, rows[i][1]);
 		buffer_wipe(&text);
@@ -620,8 +643,11 @@ static void test_ports(void **state)
 		bool tls;
 		uint16_t port;
 		const char *expected;
-	} rows[] = {{true, 443, "allowed.example"},    {true, 80, "allowed.example:80"}, {false, 80, "allowed.example"},
-	            {false, 443, "allowed.example:443"}, {true, 65535, "allowed.example:65535"}, {false, 1, "allowed.example:1"}};
+	} rows[] = {
+		{true, 443, "allowed.example"},      {true, 80, "allowed.example:80"},
+		{false, 80, "allowed.example"},      {false, 443, "allowed.example:443"},
+		{true, 65535, "allowed.example:65535"}, {false, 1, "allowed.example:1"},
+	};
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct trial trial = {0};
@@ -630,8 +656,9 @@ static void test_ports(void **state)
 		trial.judgement.tls = rows[i].tls;
 		trial.judgement.port = rows[i].port;
 		run(&trial);
-		if (!span_equal(trial.out.fields.list[0].value, span_of(rows[i].expected)))
-			fail_msg("came `%.*s`, should be `%s`", SPAN_ARGS(trial.out.fields.list[0].value), rows[i].expected);
+		struct span host = trial.out.fields.list[0].value;
+		if (!span_equal(host, span_of(rows[i].expected)))
+			fail_msg("came `%.*s`, should be `%s`", SPAN_ARGS(host), rows[i].expected);
 		end(&trial);
 	}
 }
