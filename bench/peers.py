@@ -225,7 +225,7 @@ def find(name):
         path = os.path.join(folder, name)
         if os.access(path, os.X_OK):
             return path
-    raise Failure(f'{name} is not installed: `./setup` installs what is missing')
+    raise Failure(f'{name} is not installed: apt-get install nginx-light curl wrk')
 
 
 def program(name, required=True):

@@ -87,7 +87,7 @@ void exchange_answer(struct exchange *exchange)
 	loop_later(exchange->worker->loop, &exchange->task);
 }
 
-static void begin(struct exchange *exchange, const struct way *way, const struct front_table *table, void *front)
+static void begin(struct exchange *exchange, struct way *way, const struct front_table *table, void *front)
 {
 	exchange->way = way;
 	exchange->table = table;
@@ -98,7 +98,7 @@ static void begin(struct exchange *exchange, const struct way *way, const struct
 	audit_id(exchange->worker->audit, exchange->id);
 }
 
-void exchange_refuse(struct exchange *exchange, const struct way *way, const struct problem *problem,
+void exchange_refuse(struct exchange *exchange, struct way *way, const struct problem *problem,
                      const struct front_table *table, void *front)
 {
 	begin(exchange, way, table, front);
@@ -139,6 +139,20 @@ static bool audit_start(struct exchange *exchange)
 	                   "make room for it, or set audit.required to false");
 }
 
+/* limits.profile_connections. */
+static bool profile_has_room(struct exchange *exchange)
+{
+	const struct config_profile *profile = exchange->judgement.profile;
+	if (worker_count_profile(exchange->worker, exchange->way, profile->number))
+		return true;
+	exchange->problem.retry_after = 1;
+	return problem_set(&exchange->problem, 503, "too_many_profile_connections",
+	                   arena_format(&exchange->arena, "all %llu connections of profile %s are in use",
+	                                (unsigned long long)exchange->worker->server->limits.profile_connections,
+	                                profile->name),
+	                   "close connections that are idle, or raise limits.profile_connections");
+}
+
 /* From a judged request to one that is on its way up. */
 static bool prepare(struct exchange *exchange)
 {
@@ -146,7 +160,7 @@ static bool prepare(struct exchange *exchange)
 	if (!judge_request(exchange->snapshot, &worker->server->own, exchange->way, &exchange->request, &exchange->arena,
 	                   &exchange->judgement, &exchange->problem))
 		return false;
-	if (!body_fits(exchange))
+	if (!profile_has_room(exchange) || !body_fits(exchange))
 		return false;
 	if (!inject_request(exchange->snapshot, &exchange->judgement, &exchange->request, &exchange->arena,
 	                    &exchange->outgoing, &exchange->injected, &exchange->problem))
@@ -154,7 +168,7 @@ static bool prepare(struct exchange *exchange)
 	return exchange_find_destination(exchange) && audit_start(exchange);
 }
 
-void exchange_start(struct exchange *exchange, const struct way *way, const struct front_table *table, void *front)
+void exchange_start(struct exchange *exchange, struct way *way, const struct front_table *table, void *front)
 {
 	begin(exchange, way, table, front);
 	if (!prepare(exchange)) {
@@ -219,6 +233,7 @@ void exchange_end(struct exchange *exchange, bool delivered)
 	if (exchange->snapshot) {
 		exchange_fill_record(exchange, &record, "end");
 		audit_write(worker->audit, &record);
+		exchange_log(exchange, &record);
 		snapshot_unref(exchange->snapshot);
 	}
 	exchange_become(exchange, EXCHANGE_OVER);

@@ -32,9 +32,9 @@ struct request *exchange_request(struct exchange *exchange);
 
 /* Judges the request and sends it on its way. `way` must outlive the exchange. The request was checked by
  * codec_request_check(); if that failed, exchange_refuse() instead. */
-void exchange_start(struct exchange *exchange, const struct way *way, const struct front_table *table, void *front);
+void exchange_start(struct exchange *exchange, struct way *way, const struct front_table *table, void *front);
 /* Answers with a problem and nothing else: for what the front found wrong. Its texts are static or in the arena. */
-void exchange_refuse(struct exchange *exchange, const struct way *way, const struct problem *problem,
+void exchange_refuse(struct exchange *exchange, struct way *way, const struct problem *problem,
                      const struct front_table *table, void *front);
 
 /* Request body. Returns how many bytes were taken; fewer than `size`: wait for `writable`. Once the response is decided

@@ -1,5 +1,6 @@
 /* What of an upstream's response head goes on to the client, and what of an exchange goes into the audit. */
 #include "exchange_internal.h"
+#include "log.h"
 #include "location.h"
 
 /* Fields that end at this hop, that framing writes anew, or that would lead around the proxy (SPEC §3). */
@@ -92,6 +93,15 @@ const struct response *exchange_filter(struct exchange *exchange, const struct r
 	}
 	rewrite_locations(exchange, &out->fields);
 	return out;
+}
+
+void exchange_log(const struct exchange *exchange, const struct audit_record *record)
+{
+	log_debug("%s: %s %.*s %s:%u, %u%s%s, %llu bytes up, %llu down, %llu us", record->client, record->way,
+	          SPAN_ARGS(record->method), record->host.data ? exchange->judgement.host.name : "-", record->port,
+	          record->status, record->reason ? ", " : "", record->reason ? record->reason : "",
+	          (unsigned long long)record->bytes_up, (unsigned long long)record->bytes_down,
+	          (unsigned long long)record->total_us);
 }
 
 /* Nothing of the exchange decides twice: the verdict follows from its state and its problem. */

@@ -21,7 +21,7 @@ struct exchange {
 	struct arena arena;
 	struct loop_task task; /* tells the front of an answer that was decided within its own call */
 	struct loop_timer timer;
-	const struct way *way;
+	struct way *way;
 	const struct front_table *table;
 	void *front;
 	struct snapshot *snapshot;
@@ -65,6 +65,8 @@ void exchange_send_upstream(struct exchange *exchange, bool fresh);
 
 /* The upstream's response with the fields that stay, Location rewritten; in the arena. */
 const struct response *exchange_filter(struct exchange *exchange, const struct response *response);
+/* With -v: one line for each exchange, with nothing in it that could hold a secret. */
+void exchange_log(const struct exchange *exchange, const struct audit_record *record);
 void exchange_fill_record(const struct exchange *exchange, struct audit_record *record, const char *event);
 
 #endif

@@ -6,7 +6,7 @@
 #include "memory.h"
 #include "refusal.h"
 
-#define POOL_BYTES (40 * 1024) /* zeroed per request: no larger than a head of limits.head and a response head need */
+#define POOL_BESIDE (16 * 1024) /* beside a request head of limits.head: what a response head takes. Zeroed per request */
 
 static struct client *client_of_timer(struct loop_timer *timer)
 {
@@ -133,7 +133,9 @@ static enum MHD_Result first_call(struct client *client, const char *method, con
 		return MHD_YES;
 	}
 	exchange_start(client->exchange, &client->way, &front_h1_table, client);
-	if (!has_body(request)) {
+	if (client->gone) {
+		front_h1_close(client);
+	} else if (!has_body(request)) {
 		/* Suspended in the next call, which comes at once: an answer that is queued in this one closes the connection. */
 		client->state = CLIENT_WAIT;
 	} else if (request->minor == 1 && fields_list_has(&request->fields, SPAN("expect"), SPAN("100-continue"))) {
@@ -305,7 +307,9 @@ static void on_socket(struct loop_watch *watch, uint32_t events)
 	struct client *client = (struct client *)watch;
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
 		/* While libmicrohttpd is writing, it finds out by itself, and may have written all of it already. */
-		if (client->exchange && client->state != CLIENT_HEAD && (client->state != CLIENT_REPLY || client->suspended))
+		if (!client->exchange || client->state == CLIENT_HEAD)
+			client->gone = true;
+		else if (client->state != CLIENT_REPLY || client->suspended)
 			front_h1_close(client);
 		return;
 	}
@@ -348,6 +352,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 	if (client->exchange)
 		exchange_end(client->exchange, false);
 	buffer_free(&client->raw);
+	worker_uncount_profile(worker, &client->way);
 	free(client);
 	worker_connection_closed(worker);
 }
@@ -409,7 +414,7 @@ struct front_h1 *front_h1_new(struct worker *worker, struct fault *fault)
 		MHD_OPTION_URI_LOG_CALLBACK, on_request_line, front,
 		MHD_OPTION_NOTIFY_COMPLETED, on_completed, front,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, front,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)worker->server->limits.head + POOL_BESIDE,
 		MHD_OPTION_CONNECTION_LIMIT, (unsigned)worker->server->limits.connections + 64,
 #if MHD_VERSION >= 0x01000000
 		MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1,

@@ -37,6 +37,7 @@ struct client {
 	int fd;
 	enum client_state state;
 	bool suspended;
+	bool gone;          /* its end came before its request was read; no event will tell of it again */
 	bool head_began;    /* CLIENT_IDLE: bytes of the next head came */
 	bool body_ended;    /* the request body is complete */
 	bool raw_done;      /* CLIENT_RAW: the response is written */

@@ -274,8 +274,12 @@ bool judge_request(const struct snapshot *snapshot, const struct judge_listener 
 	if (!target_parse(request->method, request->target, &judging.target, &fault))
 		return refuse_target(&judging, fault.text);
 	judgement->query = judging.target.query;
-	if (judging.target.form == TARGET_AUTHORITY)
+	if (judging.target.form == TARGET_AUTHORITY) {
+		judgement->way = WAY_CONNECT;
+		judgement->host = judging.target.authority.host;
+		judgement->port = judging.target.authority.port;
 		return refuse_connect(&judging);
+	}
 	if (judging.target.form == TARGET_ASTERISK)
 		return refuse_target(&judging, "the request target `*` names no credential");
 	if (span_equal(request->method, SPAN("TRACE")))

@@ -123,12 +123,15 @@ static const char *token_detail(const struct judging *judging, const struct show
 bool refuse_token(const struct judging *judging, const struct config_credential *credential, const struct shown *shown)
 {
 	const char *wanted = arena_format(judging->arena, "a token of credential %s", credential->name);
-	const char *place = place_words(judging, &credential->injections[0]);
+	const struct injection *first = &credential->injections[0];
+	const char *place = place_words(judging, first);
+	bool bearer = first->kind == INJECT_HEADER && span_equal_nocase(span_of(first->name), SPAN("Authorization")) &&
+	              span_equal_nocase(span_of(first->value), SPAN("Bearer {secret}"));
 	bool stale = shown->anything && !shown->other;
 	return problem_set(judging->problem, 401, shown->anything || shown->field.length ? "bad_token" : "no_token",
 	                   token_detail(judging, shown, wanted),
-	                   arena_format(judging->arena, "send the token that envgen writes %s, or as `Authorization: Bearer "
-	                                                "{secret}`, with the token for {secret}%s", place,
+	                   arena_format(judging->arena, "send the token that envgen writes %s%s%s", place,
+	                                bearer ? "" : ", or as `Authorization: Bearer {secret}`",
 	                                stale ? "; source envgen's output again: a new session.key or token_version makes old "
 	                                        "tokens void"
 	                                      : ""));

@@ -8,6 +8,7 @@
 #include "listener.h"
 #include "log.h"
 #include "memory.h"
+#include "secret.h"
 #include "service.h"
 
 static void note_own(struct server *server, const struct config_listener *listener)
@@ -137,6 +138,7 @@ bool server_open(struct server *server, struct config *config, struct fault *fau
 	server->snapshot = snapshot_new(config, fault);
 	if (!server->snapshot)
 		return false;
+	server->profile_connections = memory_array(config->profile_count, sizeof *server->profile_connections);
 	raise_file_limit(&config->limits);
 	note_all_own(server, config);
 	int passed[64];
@@ -150,6 +152,8 @@ bool server_open(struct server *server, struct config *config, struct fault *fau
 		return false;
 	if (!start_admin(server, config, passed, passed_count, fault))
 		return false;
+	if (!secret_locked())
+		log_warning("secrets cannot be locked into memory and may be swapped out: raise the limit (LimitMEMLOCK, ulimit -l)");
 	tell_waiting(config, server->snapshot->secrets);
 	secrets_warnings(config, server->snapshot->secrets, tell_warning, NULL);
 	if (!start_workers(server, config->workers, fault))
@@ -201,6 +205,7 @@ void server_close(struct server *server)
 		audit_close(server->audit);
 	snapshot_unref(server->snapshot);
 	free(server->workers);
+	free(server->profile_connections);
 	free(server->listeners);
 	free(server->own_dial);
 	free((void *)(uintptr_t)server->own.addresses);

@@ -111,10 +111,6 @@ static struct finding look(struct worker *worker, struct span bytes, bool eof, s
 	struct finding finding = of_codec(result, why, arena, limits);
 	if (finding.verdict == VERDICT_WAIT && eof)
 		return (struct finding){.verdict = VERDICT_GONE};
-	if (finding.verdict == VERDICT_HTTP && span_equal(request.method, SPAN("CONNECT")))
-		return (struct finding){VERDICT_REFUSE, 501, "connect",
-		                        "tunnels by CONNECT are not built into this proxyd",
-		                        "use the credential's base URL, which envgen writes, or plain http:// through the proxy", 0};
 	return finding;
 }
 

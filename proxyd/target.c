@@ -46,7 +46,9 @@ bool target_parse(struct span method, struct span text, struct target *target, s
 	*target = (struct target){0};
 	if (span_equal(method, SPAN("CONNECT"))) {
 		target->form = TARGET_AUTHORITY;
-		return true;
+		if (!authority_parse(text, &target->authority, fault))
+			return fault_wrap(fault, "the request target");
+		return target->authority.port != 0 || fault_set(fault, FAULT_USAGE, "the request target has no port");
 	}
 	if (memchr(text.data, '#', text.length))
 		return fault_set(fault, FAULT_USAGE, "the request target has a fragment (#)");

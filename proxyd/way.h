@@ -15,6 +15,7 @@ struct way {
 	bool tls;                 /* intercepted: the scheme is https */
 	struct authority target;  /* where CONNECT or SNI fixed it; else host.length 0 */
 	char client[64];          /* the peer's address and port, or "unix" */
+	unsigned counted;         /* number + 1 of the profile that the connection counts for; 0: none so far */
 };
 
 #endif

@@ -192,6 +192,27 @@ void worker_hand(struct worker *worker, struct listener *listener, int fd)
 	loop_wake(worker->loop);
 }
 
+bool worker_count_profile(struct worker *worker, struct way *way, unsigned profile)
+{
+	struct server *server = worker->server;
+	if (way->counted == profile + 1)
+		return true;
+	worker_uncount_profile(worker, way);
+	if (atomic_fetch_add(&server->profile_connections[profile], 1) >= server->limits.profile_connections) {
+		atomic_fetch_sub(&server->profile_connections[profile], 1);
+		return false;
+	}
+	way->counted = profile + 1;
+	return true;
+}
+
+void worker_uncount_profile(struct worker *worker, struct way *way)
+{
+	if (way->counted)
+		atomic_fetch_sub(&worker->server->profile_connections[way->counted - 1], 1);
+	way->counted = 0;
+}
+
 void worker_connection_closed(struct worker *worker)
 {
 	atomic_fetch_sub(&worker->connections, 1);

@@ -33,6 +33,7 @@ struct server {
 	struct worker *workers;
 	unsigned worker_count;
 	atomic_uint drains;                 /* workers that have stopped accepting */
+	atomic_size_t *profile_connections; /* the same by the profile's number */
 	atomic_size_t connections;          /* client connections of all workers, sniffed ones included */
 	pthread_mutex_t snapshot_lock;
 	struct snapshot *snapshot;          /* the current one; behind the lock */
@@ -89,6 +90,11 @@ bool worker_join(struct worker *worker, const struct timespec *deadline);
 
 /* From any thread: gives an accepted connection (fd taken over) to this worker. */
 void worker_hand(struct worker *worker, struct listener *listener, int fd);
+
+/* Counts the connection for that profile from here on, and for no other. False where the profile has as many as
+ * limits.profile_connections; the connection then counts for none. */
+bool worker_count_profile(struct worker *worker, struct way *way, unsigned profile);
+void worker_uncount_profile(struct worker *worker, struct way *way);
 
 /* On the worker's own thread: one client connection less (its fd is closed). Ends a draining worker that has none left. */
 void worker_connection_closed(struct worker *worker);

@@ -7,7 +7,7 @@ import pytest
 
 from peers import evidence
 from peers.config import get, one_api, problem
-from peers.keystile import free_port
+from peers.keystile import free_port, wait_for
 from test_ways import proxied
 
 
@@ -223,6 +223,27 @@ def test_503_too_many_connections(serve):
     deadline = time.monotonic() + 5
     while proxy.ask(get("/api/x", token)).status != 200:
         assert time.monotonic() < deadline, "the place of a closed connection is not given back"
+
+
+def test_503_too_many_connections_of_a_profile(keystile, origin):
+    """One agent's connections take nothing from another's."""
+    server = origin()
+    config = (
+        f"credentials:\n  api: {{ upstream: 'http://127.0.0.1:{server.port}', secret: vault:api, "
+        "inject: { header: X-Key, value: '{secret}' }, env: { token: API_TOKEN } }\n"
+        "profiles:\n  a: { credentials: [api] }\n  b: { credentials: [api] }\n"
+    )
+    proxy = keystile(config, {"api": evidence.secret()}, {"limits": "{{ profile_connections: 2 }}"})
+    a, b = proxy.environment("a")["API_TOKEN"], proxy.environment("b")["API_TOKEN"]
+    with proxy.client("first") as first, proxy.client("second") as second, proxy.client("third") as third:
+        assert first.ask(get("/api/x", a)).status == 200
+        assert second.ask(get("/api/x", a)).status == 200
+        told = problem(third.ask(get("/api/x", a)), 503)
+        assert "profile a" in told["detail"] and "profile_connections" in told["hint"], told
+        assert third.ask(get("/api/x", b)).status == 200, "it counts for nobody, and may be somebody else's"
+        assert first.ask(get("/api/x", b)).status == 200, "a connection counts for one profile at a time"
+        assert third.ask(get("/api/x", a)).status == 200
+    wait_for(lambda: proxy.ask(get("/api/x", a)).status == 200, "places to be given back")
 
 
 # An upstream or allowed host whose address must not be reached
