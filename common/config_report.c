@@ -51,6 +51,7 @@ struct mark config_mark(const struct reading *reading, const struct node *node)
 	return (struct mark){reading->config->file, node->line, node->column};
 }
 
+__attribute__((format(printf, 4, 0)))
 static void add(struct reading *reading, struct report *report, struct mark mark, const char *format, va_list arguments)
 {
 	char text[2000];

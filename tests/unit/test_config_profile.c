@@ -127,6 +127,14 @@ static const struct told_row profile_rows[] = {
 	{P "{ extends: o, credentials: [\"!a\", b, a] }\n  o: { credentials: [a] }\n",
 	 "7:43: \"a\" is both named and dropped in this list"},
 	{P "{ extends: coder }\n  code: {}\n", "7:17: no profile has the name \"coder\"; did you mean \"code\"?"},
+	/* The nearest of several, in whatever order; capitals and swapped letters are near. */
+	{P "{ extends: [coder1, coderss] }\n  coders: {}\n  coder-12: {}\n",
+	 "7:18: no profile has the name \"coder1\"; did you mean \"coders\"?\n"
+	 "7:26: no profile has the name \"coderss\"; did you mean \"coders\"?"},
+	{P "{ extends: [coder1, CODERS, ocders, x] }\n  coder-12: {}\n  coders: {}\n",
+	 "7:18: no profile has the name \"coder1\"; did you mean \"coders\"?\n"
+	 "7:26: no profile has the name \"CODERS\"; did you mean \"coders\"?\n"
+	 "7:34: no profile has the name \"ocders\"; did you mean \"coders\"?\n7:42: no profile has the name \"x\""},
 	{P "{ extends: {} }\n",
 	 "7:17: expected the name of a profile (text), found a mapping; text that starts with \"{\" goes in quotes"},
 	{P "{ extends: p }\n", "7:17: a cycle: profile \"p\" extends itself, by itself or through others"},
