@@ -68,16 +68,19 @@ static const char *add_methods(struct rule *rule, struct span list)
 	return NULL;
 }
 
-/* The placeholder stands in rules and judged paths with plain braces; a path of an agent has them escaped. */
-static char *restore_placeholders(struct span canonical)
+/* The placeholder stands in rules and judged paths with plain braces; a path of an agent has them escaped, and so has a
+ * rule that means such a path. Both forms have the same characters in the same order, each plain or an escape. */
+static char *restore_placeholders(struct span written, struct span canonical)
 {
-	static const struct span escaped = {"%7Bsecret%7D", 12};
+	static const struct span placeholder = {"{secret}", 8}, escaped = {"%7Bsecret%7D", 12};
 	struct buffer text = {0};
 	buffer_append(&text, "", 0);
 	while (canonical.length > 0) {
-		bool placeholder = span_starts(canonical, escaped);
-		buffer_span(&text, placeholder ? SPAN("{secret}") : span_head(canonical, 1));
-		canonical = span_from(canonical, placeholder ? escaped.length : 1);
+		bool found = span_starts(written, placeholder);
+		size_t size = found ? escaped.length : canonical.data[0] == '%' ? 3 : 1;
+		buffer_span(&text, found ? placeholder : span_head(canonical, size));
+		canonical = span_from(canonical, size);
+		written = span_from(written, found ? placeholder.length : written.data[0] == '%' ? 3 : 1);
 	}
 	return text.data;
 }
@@ -102,7 +105,7 @@ static const char *set_pattern(struct rule *rule, struct span text)
 		return path_result_text(result);
 	if (length > PATTERN_MAX_BYTES)
 		return "has a path longer than 1024 bytes";
-	rule->pattern = restore_placeholders((struct span){canonical, length});
+	rule->pattern = restore_placeholders(text, (struct span){canonical, length});
 	return NULL;
 }
 

@@ -28,6 +28,8 @@ static const struct good_row good_rows[] = {
 	{"allow PROPFIND /dav/*/x", true, 1, "/dav/*/x"},
 	{"allow GET /%76%31/a%2fb/%3a", true, 1, "/v1/a%2Fb/%3A"},
 	{"allow GET /bot{secret}/getMe", true, 1, "/bot{secret}/getMe"},
+	{"allow GET /bot%7Bsecret%7D/{secret}", true, 1, "/bot%7Bsecret%7D/{secret}"},
+	{"allow GET /%7bsecret}/%7Esecret{secret}", true, 1, "/%7Bsecret%7D/~secret{secret}"},
 	{"allow GET /{other}", true, 1, "/%7Bother%7D"},
 	{"allow GET /\xc3\xbc", true, 1, "/%C3%BC"},
 	{"allow GET /a%2A*", true, 1, "/a%2A*"},
