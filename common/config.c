@@ -42,7 +42,8 @@ static const struct config_key vault_keys[] = {
 	{"file", config_read_path, offsetof(struct config, vault_file), "the path of the vault"},
 	{"key", read_key, offsetof(struct config, vault_key), NULL},
 };
-static const struct config_keys vault_mapping = KEYS(vault_keys, "vault: { file: secrets.vault, key: \"file:vault.key\" }");
+static const struct config_keys vault_mapping =
+	KEYS(vault_keys, "vault: { file: secrets.vault, key: \"file:vault.key\" }");
 
 static void read_vault(struct reading *reading, const struct node *node, void *field, const void *unused)
 {

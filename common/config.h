@@ -15,7 +15,7 @@
 #include "rules.h"
 #include "source.h"
 
-/* A place in the file, both from 1, columns in characters. What a preset says has the place of the entry that names it. */
+/* A place in the file, both from 1, columns in characters. What a preset says has the place of what names it. */
 struct mark {
 	const char *file; /* owned by the configuration */
 	unsigned line, column;

@@ -165,7 +165,8 @@ static void add_setting(struct settings *settings, const char *name, struct sett
 		config_error_at(settings->reading, settings->mark, "%s would get two values from this credential", name);
 	else if (before->owner != setting.owner)
 		config_error_at(settings->reading, settings->mark,
-		                "profile \"%s\": %s would get two values, from credential \"%s\" (line %u) and from \"%s\" (line %u)",
+		                "profile \"%s\": %s would get two values, from credential \"%s\" (line %u) and from \"%s\" "
+		                "(line %u)",
 		                settings->profile->name, name, before->owner->name, before->owner->mark.line,
 		                setting.owner->name, setting.owner->mark.line);
 }

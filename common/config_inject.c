@@ -14,7 +14,7 @@ struct draft {
 	bool value_said;
 };
 
-/* Fields that say how a message is framed or where it goes: proxyd writes these, or they end at each hop (RFC 9110 §7.6.1). */
+/* Fields that say how a message is framed or where it goes: proxyd writes them, or they end at each hop. */
 static const char *const refused_headers[] = {
 	"Host", "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authorization",
 	"Proxy-Authenticate", "TE", "Trailer", "Upgrade", "Expect", "HTTP2-Settings", NULL,
@@ -121,8 +121,8 @@ static const char *wrong_path(struct span text)
 		return path_result_text(result);
 	if (canonical[length - 1] == '/')
 		return "ends in \"/\"";
-	return span_equal((struct span){plain, used}, (struct span){canonical, length}) ? NULL
-	                                                                                 : "has characters that a path escapes";
+	bool same = span_equal((struct span){plain, used}, (struct span){canonical, length});
+	return same ? NULL : "has characters that a path escapes";
 }
 
 static const struct text_check path_templates = {"a path such as /bot{secret}", true, wrong_path};
@@ -148,7 +148,8 @@ static const struct config_key inject_keys[] = {
 	{"oauth2", config_read_signer, 0, &config_oauth2},
 	{"jwt", config_read_signer, 0, &config_jwt},
 };
-static const struct config_keys inject_mapping = KEYS(inject_keys, "an injection such as { header: x-api-key, value: \"{secret}\" }");
+static const struct config_keys inject_mapping =
+	KEYS(inject_keys, "an injection such as { header: x-api-key, value: \"{secret}\" }");
 
 static void read_one(struct reading *reading, const struct node *node, struct config_credential *credential)
 {

@@ -180,7 +180,8 @@ static void check_twice(struct reading *reading, const struct own_profile *own)
 		char text[PATTERN_TEXT];
 		size_t length = pattern_format(&own->hosts[i].pattern, text);
 		struct config_host *host = &own->hosts[i];
-		const struct config_host *before = table_put(&seen, arena_span(reading->nodes, (struct span){text, length}), host);
+		struct span key = arena_span(reading->nodes, (struct span){text, length});
+		const struct config_host *before = table_put(&seen, key, host);
 		if (before && (has_options(before) || has_options(host)))
 			config_error_at(reading, host->mark, "%s stands at line %u already; one entry says all about a host",
 			                host->text, before->mark.line);
@@ -209,7 +210,8 @@ static void drop_credential(struct merge *merge, const struct node *node, const 
 		                  "\"!%s\" drops a credential that no parent has", credential->name);
 }
 
-static const struct config_credential *find_credential(struct reading *reading, const struct node *item, struct span name)
+static const struct config_credential *find_credential(struct reading *reading, const struct node *item,
+                                                       struct span name)
 {
 	const struct config *config = reading->config;
 	const struct config_credential *credential = config_credential(config, name);

@@ -1,4 +1,4 @@
-/* The injections that compute what they send: aws_sigv4, oauth2 and jwt. Their parameters are judged and kept as text. */
+/* The injections that compute what they send: aws_sigv4, oauth2 and jwt. What they need is judged and kept as text. */
 #include <stddef.h>
 
 #include "config_internal.h"
@@ -15,7 +15,8 @@ static void keep(struct reading *reading, struct injection *injection, const cha
 {
 	struct string_list *names = &injection->parameter_names, *values = &injection->parameter_values;
 	size_t room = names->count + 1;
-	char **both[2] = {arena_alloc(reading->arena, room * sizeof(char *)), arena_alloc(reading->arena, room * sizeof(char *))};
+	char **both[2] = {arena_alloc(reading->arena, room * sizeof(char *)),
+	                  arena_alloc(reading->arena, room * sizeof(char *))};
 	for (size_t i = 0; i < names->count; i++) {
 		both[0][i] = names->list[i];
 		both[1][i] = values->list[i];

@@ -59,13 +59,14 @@ static const struct syntax_hint syntax_hints[] = {
 	{"found character that cannot start any token", NULL, 0, false,
 	 "text that starts with this character goes in quotes"},
 	{"mapping values are not allowed in this context", NULL, 0, false,
-	 "a \":\" that is not expected here: this line or the one before is indented wrongly, the one before lacks its \":\", or "
-	 "text with \": \" in it lacks its quotes"},
+	 "a \":\" that is not expected here: this line or the one before is indented wrongly, the one before lacks its "
+	 "\":\", or text with \": \" in it lacks its quotes"},
 	{"could not find expected ':'", NULL, 0, true,
 	 "a \":\" with a blank behind it is missing here, or this line is indented wrongly"},
 	{"did not find expected key", NULL, ':', false,
 	 "text that goes on behind a quote or bracket goes in quotes as a whole"},
-	{"did not find expected key", NULL, 0, false, "no key where one is expected; is this line indented like its neighbours?"},
+	{"did not find expected key", NULL, 0, false,
+	 "no key where one is expected; is this line indented like its neighbours?"},
 	{"did not find expected '-' indicator", NULL, 0, false,
 	 "no \"-\" where one is expected; is this line indented like its neighbours?"},
 	{"did not find expected node content", "while parsing a flow node", ':', false,
