@@ -20,11 +20,45 @@ bool refuse_target(const struct judging *judging, const char *why)
 	                   "send /NAME/path with NAME a credential, or http://host/path with Proxy-Authorization");
 }
 
+/* The profile of whoever asks for a tunnel; NULL: nobody that is known. */
+static const struct config_profile *profile_of_tunnel(const struct judging *judging)
+{
+	const struct snapshot *snapshot = judging->snapshot;
+	struct shown shown;
+	if (snapshot->config->session.none)
+		return &snapshot->config->profiles[0];
+	const struct token_entry *entry =
+		authenticate_proxy(snapshot->shared->tokens, judging->request, judging->arena, &shown);
+	return entry ? entry->profile : NULL;
+}
+
+/* The endpoint that leads where the tunnel would have led, and the variable that carries it; NULL: there is none. */
+static const char *endpoint_words(const struct judging *judging)
+{
+	const struct config *config = judging->snapshot->config;
+	const struct config_profile *profile = profile_of_tunnel(judging);
+	const struct authority *wanted = &judging->target.authority;
+	const struct config_credential **list = NULL;
+	char address[AUTHORITY_TEXT];
+	if (!profile || config->advertise.host.length == 0 ||
+	    route_credentials(judging->snapshot->shared->routes, profile, &wanted->host, wanted->port, judging->arena, &list) == 0 ||
+	    list[0]->upstream.wildcard)
+		return NULL;
+	authority_format(&config->advertise.host, config->advertise.port, address);
+	const struct string_list *variables = &list[0]->env.base_url;
+	const char *carrier = variables->count ? arena_format(judging->arena, ", which %s carries", variables->list[0]) : "";
+	return arena_format(judging->arena, "use the endpoint of credential %s, http://%s/%s/%s", list[0]->name, address,
+	                    list[0]->name, carrier);
+}
+
 bool refuse_connect(const struct judging *judging)
 {
+	const char *endpoint = endpoint_words(judging);
 	judging->problem->close = true;
 	return problem_set(judging->problem, 501, "connect", "tunnels by CONNECT are not built into this proxyd",
-	                   "use the base URLs that envgen writes, or send http:// and https:// requests in absolute-form");
+	                   endpoint ? endpoint
+	                            : "use the base URLs that envgen writes, or send http:// and https:// requests in "
+	                              "absolute-form");
 }
 
 bool refuse_trace(const struct judging *judging)
@@ -42,14 +76,17 @@ bool refuse_browser(const struct judging *judging, const char *what)
 	                   "ask by the listener's own address without such fields, or set session.key and send tokens");
 }
 
-/* "it has openai, github". */
+/* "profile coder has /openai/, /github/": what has an endpoint. */
 static const char *list_names(const struct judging *judging, const struct config_profile *profile)
 {
 	char *text = arena_format(judging->arena, "profile %s has", profile->name);
-	size_t count = profile->credential_count;
-	for (size_t i = 0; i < count && i < NAMES_SHOWN; i++)
-		text = arena_format(judging->arena, "%s%s /%s/", text, i ? "," : "", profile->credentials[i]->name);
-	return count == 0            ? arena_format(judging->arena, "%s no credentials", text)
+	size_t count = 0;
+	for (size_t i = 0; i < profile->credential_count; i++) {
+		const struct config_credential *credential = profile->credentials[i];
+		if (!credential->upstream.wildcard && count++ < NAMES_SHOWN)
+			text = arena_format(judging->arena, "%s%s /%s/", text, count > 1 ? "," : "", credential->name);
+	}
+	return count == 0            ? arena_format(judging->arena, "%s no endpoints", text)
 	       : count > NAMES_SHOWN ? arena_format(judging->arena, "%s and %zu more", text, count - NAMES_SHOWN)
 	                             : text;
 }
@@ -180,8 +217,9 @@ bool refuse_host(const struct judging *judging)
 	return problem_set(judging->problem, 403, "host_not_allowed",
 	                   arena_format(judging->arena, "profile %s does not allow %s%s", judgement->profile->name, address,
 	                                literal ? ", an address: the client may have resolved a name by itself" : ""),
-	                   arena_format(judging->arena, "to allow it, add \"%s\" to `hosts:` of profile %s",
-	                                usual ? judgement->host.name : address, judgement->profile->name));
+	                   literal ? "let the client send the host's name; an address is reached only where `hosts:` names it"
+	                           : arena_format(judging->arena, "to allow it, add \"%s\" to `hosts:` of profile %s",
+	                                          usual ? judgement->host.name : address, judgement->profile->name));
 }
 
 bool refuse_denied(const struct judging *judging, const struct config_host *denial)
