@@ -46,17 +46,6 @@ static void write_pair(struct buffer *out, const char *before, const char *name,
 	buffer_char(out, '"');
 }
 
-/* Why a credential cannot be used now; NULL where it can. */
-static const char *what_waits(const struct snapshot *snapshot, const struct config_credential *credential)
-{
-	const char *why = NULL;
-	if (!secrets_ready(snapshot->secrets, credential, &why))
-		return why;
-	if (credential->upstream.tls && !snapshot_trust(snapshot, credential, &why))
-		return why;
-	return NULL;
-}
-
 /* Why a credential works with a value whose source has gone; NULL where that is not so. */
 static const char *what_is_stale(const struct snapshot *snapshot, const struct config_credential *credential)
 {
@@ -95,7 +84,7 @@ static unsigned write_readiness(struct admin *admin, struct MHD_Connection *conn
 	struct snapshot *snapshot = admin->current(admin->context);
 	bool all = MHD_lookup_connection_value_n(connection, MHD_GET_ARGUMENT_KIND, "all", 3, NULL, NULL) == MHD_YES;
 	bool serving = atomic_load(&admin->serving);
-	size_t waiting = write_list(snapshot, "waiting", what_waits, &lists);
+	size_t waiting = write_list(snapshot, "waiting", snapshot_waits, &lists);
 	write_list(snapshot, "stale", what_is_stale, &lists);
 	snapshot_unref(snapshot);
 	bool ready = serving && !(all && waiting);

@@ -1,5 +1,6 @@
 /* Sending a judged request up, repeating it where that is allowed, and telling failures as problems. */
 #include "exchange_internal.h"
+#include "inject.h"
 
 #define REPLAY_LIMIT (64 * 1024)
 
@@ -255,14 +256,23 @@ size_t exchange_write(struct exchange *exchange, const void *bytes, size_t size)
 	return taken;
 }
 
+/* The agent's trailers go by the same rules as its fields: a server may take the two together. */
+static void keep_trailers(struct exchange *exchange, const struct fields *trailers)
+{
+	struct fields kept = {0};
+	inject_trailers(exchange->snapshot, &exchange->judgement, &exchange->request, trailers, &exchange->arena, &kept);
+	for (size_t i = 0; i < kept.count; i++)
+		fields_add(&exchange->trailers, &exchange->arena, arena_span(&exchange->arena, kept.list[i].name),
+		           arena_span(&exchange->arena, kept.list[i].value));
+}
+
 void exchange_finish(struct exchange *exchange, const struct fields *trailers)
 {
 	exchange->body_complete = true;
 	if (exchange->state != EXCHANGE_WAITING && exchange->state != EXCHANGE_RELAYING)
 		return;
-	for (size_t i = 0; trailers && i < trailers->count; i++)
-		fields_add(&exchange->trailers, &exchange->arena, arena_span(&exchange->arena, trailers->list[i].name),
-		           arena_span(&exchange->arena, trailers->list[i].value));
+	if (trailers)
+		keep_trailers(exchange, trailers);
 	if (exchange->replay_written < exchange->replay.length)
 		exchange->finish_pending = true;
 	else

@@ -7,8 +7,8 @@
 #include "file.h"
 #include "memory.h"
 #include "secret.h"
+#include "secrets_vault.h"
 #include "table.h"
-#include "vault.h"
 
 #define VALUE_LIMIT (64 * 1024)
 #define EXEC_MS 30000
@@ -32,6 +32,7 @@ struct secrets {
 	size_t credentials;
 	struct table by_key;
 	struct secret_arena *arena;
+	struct held_key *held;
 	char **vault_warnings;
 	size_t warning_count, warning_capacity;
 };
@@ -109,14 +110,8 @@ static void keep_vault_warnings(struct secrets *secrets, const struct vault *vau
 /* One look at the vault serves all secrets in it. */
 static void open_vault(struct look *look, struct secrets *secrets)
 {
-	const struct config *config = look->config;
-	struct vault_place place = {.file = config->vault_file, .key = &config->vault_key, .state = config->state};
 	look->vault_tried = true;
-	if (!config->vault_file) {
-		fault_set(&look->vault_fault, FAULT_MISSING, "the configuration has no `vault:`");
-		return;
-	}
-	look->vault = vault_open(&place, &look->vault_fault);
+	look->vault = secrets_vault_open(look->config, look->previous == NULL, &secrets->held, &look->vault_fault);
 	if (look->vault)
 		keep_vault_warnings(secrets, look->vault);
 }
@@ -333,6 +328,7 @@ struct secrets *secrets_load(const struct config *config, const struct secrets *
 	struct secrets *secrets = list_sources(config);
 	struct look look = {.config = config, .previous = previous, .now = time(NULL)};
 	struct find *finds = memory_array(secrets->count, sizeof *finds);
+	secrets->held = held_key_ref(previous ? previous->held : NULL);
 	for (size_t i = 0; i < secrets->count; i++)
 		settle(&look, secrets, &secrets->entries[i], &finds[i]);
 	for (size_t i = 0; i < config->credential_count; i++)
@@ -418,5 +414,6 @@ void secrets_free(struct secrets *secrets)
 	free(secrets->vault_warnings);
 	table_free(&secrets->by_key);
 	secret_arena_free(secrets->arena);
+	held_key_unref(secrets->held);
 	free(secrets);
 }

@@ -22,8 +22,9 @@ struct secret_value {
 };
 
 /* Reads every source. `previous` (may be NULL) gives last good values, and exec values whose time has not come.
- * Never fails as a whole: what is wrong with a vault is the reason of each secret in it. Logs nothing. Blocks: a vault's
- * passphrase takes half a second, an exec up to 30 s. Not on a worker's thread. */
+ * Never fails as a whole: what is wrong with a vault is the reason of each secret in it. Without `previous` a vault's
+ * passphrase is asked for on the terminal, where there is one. Blocks: a passphrase takes half a second, an exec up to
+ * 30 s. Not on a worker's thread. */
 struct secrets *secrets_load(const struct config *config, const struct secrets *previous);
 
 /* The value of credential->secrets[index]. */

@@ -102,12 +102,13 @@ static void raise_file_limit(const struct config_limits *limits)
 		            (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
 }
 
-static void tell_waiting(const struct config *config, const struct secrets *secrets)
+static void tell_waiting(const struct snapshot *snapshot)
 {
-	for (size_t i = 0; i < config->credential_count; i++) {
-		const char *why;
-		if (!secrets_ready(secrets, &config->credentials[i], &why))
-			log_warning("credential %s is not ready and answers 503: %s", config->credentials[i].name, why);
+	for (size_t i = 0; i < snapshot->config->credential_count; i++) {
+		const struct config_credential *credential = &snapshot->config->credentials[i];
+		const char *why = snapshot_waits(snapshot, credential);
+		if (why)
+			log_warning("credential %s is not ready and answers 503: %s", credential->name, why);
 	}
 }
 
@@ -154,7 +155,7 @@ bool server_open(struct server *server, struct config *config, struct fault *fau
 		return false;
 	if (!secret_locked())
 		log_warning("secrets cannot be locked into memory and may be swapped out: raise the limit (LimitMEMLOCK, ulimit -l)");
-	tell_waiting(config, server->snapshot->secrets);
+	tell_waiting(server->snapshot);
 	secrets_warnings(config, server->snapshot->secrets, tell_warning, NULL);
 	if (!start_workers(server, config->workers, fault))
 		return false;
@@ -170,8 +171,9 @@ void server_refresh_secrets(struct server *server)
 	if (secrets_same(old->secrets, fresh)) {
 		secrets_free(fresh);
 	} else {
-		tell_waiting(old->config, fresh);
-		server_publish(server, snapshot_with_secrets(old, fresh));
+		struct snapshot *snapshot = snapshot_with_secrets(old, fresh);
+		tell_waiting(snapshot);
+		server_publish(server, snapshot);
 		log_info("secrets read again");
 	}
 	snapshot_unref(old);

@@ -51,10 +51,8 @@ static bool load_trust(struct shared_config *shared, struct fault *fault)
 			continue;
 		}
 		shared->trusts[i] = tls_trust_load(credential->ca, &why);
-		if (!shared->trusts[i]) {
-			log_warning("credential %s: %s", credential->name, why.text);
+		if (!shared->trusts[i])
 			shared->trust_faults[i] = memory_string(why.text);
-		}
 	}
 	return true;
 }
@@ -121,6 +119,16 @@ void snapshot_unref(struct snapshot *snapshot)
 	secrets_free(snapshot->secrets);
 	shared_unref(snapshot->shared);
 	free(snapshot);
+}
+
+const char *snapshot_waits(const struct snapshot *snapshot, const struct config_credential *credential)
+{
+	const char *why = NULL;
+	if (!secrets_ready(snapshot->secrets, credential, &why))
+		return why;
+	if (credential->upstream.tls && !snapshot_trust(snapshot, credential, &why))
+		return why;
+	return inject_unfit(snapshot->injections, credential);
 }
 
 struct tls_trust *snapshot_trust(const struct snapshot *snapshot, const struct config_credential *credential,

@@ -42,6 +42,10 @@ struct snapshot *snapshot_with_secrets(const struct snapshot *old, struct secret
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_unref(struct snapshot *snapshot); /* NULL is fine; the last one frees */
 
+/* Why a credential cannot be used now: a secret that is not there or does not fit, a `ca:` that did not load. NULL where
+ * it can. Valid as long as the snapshot. */
+const char *snapshot_waits(const struct snapshot *snapshot, const struct config_credential *credential);
+
 /* The trust for an upstream: of its credential's `ca:`, or the default (credential NULL). NULL with a reason where that
  * file did not load. */
 struct tls_trust *snapshot_trust(const struct snapshot *snapshot, const struct config_credential *credential,

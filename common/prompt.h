@@ -5,6 +5,9 @@
 #include "buffer.h"
 #include "fault.h"
 
+/* Is there a terminal to ask on? */
+bool prompt_possible(void);
+
 /* Asks on the controlling terminal, even where standard input is a pipe, and appends what is typed or pasted to
  * `answer`, of any length (a terminal that edits lines itself would cut at 4095 bytes). Ctrl-C cancels: a fault, and
  * nothing was changed. `context` is not used: the function is a keysource_ask. */

@@ -133,10 +133,23 @@ static bool ask_on(int terminal, const char *prompt, struct buffer *answer, stru
 	return done;
 }
 
+static int open_terminal(void)
+{
+	return open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+}
+
+bool prompt_possible(void)
+{
+	int terminal = open_terminal();
+	if (terminal >= 0)
+		close(terminal);
+	return terminal >= 0;
+}
+
 bool prompt_secret(void *context, const char *prompt, struct buffer *answer, struct fault *fault)
 {
 	(void)context;
-	int terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+	int terminal = open_terminal();
 	if (terminal < 0)
 		return fault_set(fault, FAULT_DENIED, "there is no terminal to ask for the %s on; give it as a file instead "
 		                 "(passphrase:file:PATH for a passphrase)", prompt);

@@ -1,0 +1,19 @@
+/* The vault as proxyd opens it: by a key that is read at each look, or a passphrase that is asked for once, at start. */
+#ifndef KEYSTILE_SECRETS_VAULT_H
+#define KEYSTILE_SECRETS_VAULT_H
+
+#include "config.h"
+#include "vault.h"
+
+/* A passphrase that opened the vault, shared by the sets of secrets that came from it. In guarded memory. */
+struct held_key;
+
+struct held_key *held_key_ref(struct held_key *held); /* NULL is fine, for both */
+void held_key_unref(struct held_key *held);
+
+/* Opens the configuration's vault. `*held` is used where it is there. With `ask` a passphrase is asked for on the
+ * controlling terminal, where there is one, three times at most, and then held. The caller closes what is returned; NULL
+ * with a fault. */
+struct vault *secrets_vault_open(const struct config *config, bool ask, struct held_key **held, struct fault *fault);
+
+#endif
