@@ -37,6 +37,16 @@ class Authority:
         )
         return cert, key
 
+    def self_signed(self):
+        """A server that shows a certificate that nobody but itself signed."""
+        self.openssl(
+            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=self",
+            "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-keyout", "self.key", "-out", "self.pem",
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.folder / "self.pem", self.folder / "self.key")
+        return context
+
     def server_context(self, label="loopback", names=("IP:127.0.0.1", "DNS:localhost"), alpn=()):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*self.issue(label, names))
