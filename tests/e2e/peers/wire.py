@@ -305,6 +305,8 @@ class Origin:
         return len(self.connections)
 
     def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)  # what waits in accept() ends; a close would leave it there
+        self.thread.join(TIMEOUT)
         self.listener.close()
         for connection in self.connections:
             try:
