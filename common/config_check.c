@@ -24,7 +24,7 @@ static void check_profile(struct reading *reading, const struct pattern_index *i
 			                  "credential reaches it", host->text, credential->name);
 		else if (host->rules.count && !host->intercept && (!host->pattern.port || host->pattern.port == 443))
 			config_warning_at(reading, host->mark,
-			                  "rules for %s cannot be judged inside https without intercept: true", host->text);
+			                  "rules for %s cannot be judged inside a tunnel without intercept: true", host->text);
 	}
 }
 

@@ -187,6 +187,33 @@ static void add_credential(struct settings *settings, const struct config_creden
 		add_setting(settings, env->git.list[i], (struct setting){credential, "insteadOf", credential});
 }
 
+/* The endpoint that a text leads to, "{address}/NAME…"; empty where it leads to none. */
+static struct span endpoint_of(const char *text)
+{
+	static const char address[] = "{address}/";
+	const char *found = strstr(text, address);
+	if (!found)
+		return (struct span){"", 0};
+	found += sizeof address - 1;
+	return (struct span){found, strcspn(found, "/?#{")};
+}
+
+/* A preset that needs userinfo in a URL writes the endpoint's name into it, which is the preset's own. */
+static void check_endpoints(struct reading *reading, struct mark mark, const struct config_credential *credential)
+{
+	const struct config_env *env = &credential->env;
+	for (size_t i = 0; i < env->set_names.count; i++) {
+		struct span endpoint = endpoint_of(env->set_values.list[i]);
+		if (endpoint.length == 0 || span_equal(endpoint, span_of(credential->name)))
+			continue;
+		config_warning_at(reading, mark,
+		                  "%s leads to /%.*s/, and this credential's endpoint is /%s/: name it \"%.*s\", or say its "
+		                  "env.set.%s",
+		                  env->set_names.list[i], SPAN_ARGS(endpoint), credential->name, SPAN_ARGS(endpoint),
+		                  env->set_names.list[i]);
+	}
+}
+
 void config_check_env(struct reading *reading, const struct node *entry, struct config_credential *credential)
 {
 	const struct config_env *env = &credential->env;
@@ -194,6 +221,7 @@ void config_check_env(struct reading *reading, const struct node *entry, struct 
 	struct settings settings = {.reading = reading, .mark = config_mark(reading, node ? node : entry)};
 	add_credential(&settings, credential);
 	table_free(&settings.names);
+	check_endpoints(reading, settings.mark, credential);
 	if (!credential->upstream.wildcard)
 		return;
 	bool endpoint = env->base_url.count || env->git.count;

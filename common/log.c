@@ -30,7 +30,8 @@ static int escape(char *out, const char *text, int room)
 }
 
 /* One write per line, so that lines of several threads and processes do not mix. */
-static void write_line(enum log_level level, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void write_line(enum log_level level, const char *format,
+                                                             va_list arguments)
 {
 	static const char *const names[] = {"error: ", "warning: ", "", ""};
 	if (level > log_limit)

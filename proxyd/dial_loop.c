@@ -14,7 +14,7 @@ static void reap(struct dialer *dialer)
 			continue;
 		CURLcode code = message->data.result;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&dial);
-		dial_finished(dial, code);
+		dial_finished(dial, (int)code);
 	}
 }
 

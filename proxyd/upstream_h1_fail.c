@@ -4,8 +4,9 @@
 
 #include "upstream_connection.h"
 
-static void set_error(struct connection *connection, enum upstream_failure failure, const char *format,
-                      va_list arguments)
+__attribute__((format(printf, 3, 0))) static void set_error(struct connection *connection,
+                                                            enum upstream_failure failure, const char *format,
+                                                            va_list arguments)
 {
 	struct upstream_error *error = &connection->error;
 	error->failure = failure;

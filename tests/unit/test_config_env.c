@@ -118,11 +118,24 @@ static void test_errors(void **state)
 	expect_errors(ROWS(profile_rows));
 }
 
+static const struct told_row warning_rows[] = {
+	{E "{ set: { A_URL: \"http://x:{token}@{address}/c/v1\", B: \"{address}\", C: \"http://{address}/\" } } }\n", ""},
+	{E "{ set: { A_URL: \"http://x:{token}@{address}/pypi/simple\" } } }\n",
+	 "4:44: A_URL leads to /pypi/, and this credential's endpoint is /c/: name it \"pypi\", or say its env.set.A_URL"},
+};
+
+static void test_warnings(void **state)
+{
+	(void)state;
+	expect_warnings(warning_rows, sizeof warning_rows / sizeof *warning_rows);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_warnings),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

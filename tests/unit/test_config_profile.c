@@ -202,7 +202,7 @@ static const struct told_row warning_rows[] = {
 	 "7:46: x.git.com is the host of credential \"github\", so this entry has no effect: only a profile with that "
 	 "credential reaches it"},
 	{P "{ hosts: [{ host: x.com, rules: [allow GET /] }, { host: y.com:80, rules: [allow GET /] }] }\n",
-	 "7:16: rules for x.com cannot be judged inside https without intercept: true"},
+	 "7:16: rules for x.com cannot be judged inside a tunnel without intercept: true"},
 };
 
 static void test_warnings(void **state)
