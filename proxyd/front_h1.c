@@ -1,6 +1,7 @@
 #include "front_h1_internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "memory.h"
@@ -403,6 +404,17 @@ static void run(struct loop_task *task)
 	loop_next(front->worker->loop, &front->run);
 }
 
+/* MHD_USE_NO_THREAD_SAFETY: a daemon is used by one worker's thread alone. Without it libmicrohttpd 1.0 only queues what
+ * MHD_add_connection gets, and starts it in a later MHD_run. 0.9.75 has no name for the flag, and ignores it. */
+#define ONE_THREAD (1U << 19)
+
+/* 1.0 is to be strict; what little 0.9.75 would refuse, judge_head refuses with a better answer. The library that is
+ * loaded decides, not the one that was built with: both have the same soname. */
+static int strictness(void)
+{
+	return strncmp(MHD_get_version(), "0.", 2) == 0 ? -1 : 1;
+}
+
 struct front_h1 *front_h1_new(struct worker *worker, struct fault *fault)
 {
 	struct front_h1 *front = memory_alloc(sizeof *front);
@@ -410,17 +422,14 @@ struct front_h1 *front_h1_new(struct worker *worker, struct fault *fault)
 	front->watch = (struct loop_watch){.fd = -1, .ready = on_daemon};
 	front->run.run = run;
 	front->daemon = MHD_start_daemon(
-		MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, front,
+		ONE_THREAD | MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+		on_request, front,
 		MHD_OPTION_URI_LOG_CALLBACK, on_request_line, front,
 		MHD_OPTION_NOTIFY_COMPLETED, on_completed, front,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, front,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)worker->server->limits.head + POOL_BESIDE,
 		MHD_OPTION_CONNECTION_LIMIT, (unsigned)worker->server->limits.connections + 64,
-#if MHD_VERSION >= 0x01000000
-		MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1,
-#else
-		MHD_OPTION_STRICT_FOR_CLIENT, -1,
-#endif
+		MHD_OPTION_STRICT_FOR_CLIENT, strictness(),
 		MHD_OPTION_END);
 	if (!front->daemon) {
 		fault_set(fault, FAULT_IO, "libmicrohttpd does not start");
