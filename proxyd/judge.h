@@ -18,8 +18,8 @@ struct judgement {
 	bool tls;                                   /* how to reach it */
 	struct host host;
 	uint16_t port;
-	struct span path;    /* as judged and as sent (upstream path and rest), canonical; where a path is injected, its template
-	                      * stands as written behind the upstream path: "/bot{secret}/getMe" */
+	struct span path;    /* as judged and as sent (upstream path and rest), canonical; where a path is injected, "{secret}"
+	                      * stands in the place of each secret of its template: "/bot{secret}/getMe" */
 	struct span query;   /* as it came, without "?"; data NULL: none */
 	size_t prefix;       /* index of the path template that applies, for INJECT_PATH */
 	const char *rule;    /* text of the rule that allowed; NULL: none */

@@ -34,13 +34,29 @@ static size_t choose_template(const struct string_list *templates, struct span *
 	return 0;
 }
 
+/* "/bot{secret}": whatever the names of its secrets, rules and the audit know them as {secret}. */
+static struct span with_placeholders(struct span template, struct arena *arena)
+{
+	static const struct span secret = {"{secret}", 8};
+	char *out = arena_alloc(arena, template.length * secret.length + 1), *end = out;
+	while (template.data) {
+		struct span literal = span_split(&template, '{');
+		end = mempcpy(end, literal.data, literal.length);
+		if (!template.data)
+			break;
+		end = mempcpy(end, secret.data, secret.length);
+		span_split(&template, '}');
+	}
+	return (struct span){out, (size_t)(end - out)};
+}
+
 void judge_compose(const struct judging *judging, const struct config_credential *credential, struct span rest)
 {
 	const struct string_list *templates = path_templates(credential);
 	struct span base = span_of(credential->upstream.path), template = {0};
 	if (templates) {
 		judging->judgement->prefix = choose_template(templates, &rest);
-		template = span_of(templates->list[judging->judgement->prefix]);
+		template = with_placeholders(span_of(templates->list[judging->judgement->prefix]), judging->arena);
 	}
 	size_t length = base.length + template.length + rest.length;
 	char *out = arena_alloc(judging->arena, length + 1);

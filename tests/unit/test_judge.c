@@ -30,10 +30,12 @@ static const char text[] =
 	"    inject: [ { query: key }, { cookie: sid } ] }\n"
 	"  wild: { upstream: \"https://*.wild.example\", secret: env:JUDGE_SECRET, inject: { header: X-Key, value: \"k {secret}\" } }\n"
 	"  absent: { upstream: http://localhost:81, secret: env:JUDGE_ABSENT, inject: { header: X-Key, value: \"{secret}\" } }\n"
+	"  hook: { upstream: http://hook.example, secrets: { T: env:JUDGE_SECRET, B: env:JUDGE_SECRET },\n"
+	"    inject: { path: \"/services/{T}/x{B}\" }, rules: [\"allow POST /services/{secret}/x{secret}/**\"] }\n"
 	"  other: { upstream: http://other.example, secret: env:JUDGE_SECRET, inject: { header: X-Key, value: \"{secret}\" } }\n"
 	"profiles:\n"
 	"  a:\n"
-	"    credentials: [plain, ruled, bot, mixed, wild, absent]\n"
+	"    credentials: [plain, ruled, bot, mixed, wild, absent, hook]\n"
 	"    hosts: [allowed.example, \"*.deep.example\", \"port.example:8080\", \"!no.deep.example\", 10.0.0.0/8, 192.0.2.7,\n"
 	"      { host: ruled.example, rules: [\"allow GET /docs/**\"] }, { host: slash.example, encoded_slash: true }]\n"
 	"  b: { credentials: [other, plain], hosts: [\"!api.example.com\"] }\n";
@@ -129,11 +131,12 @@ static int start(void **state)
 	add_token("{mixed}", token_of("a", "mixed"));
 	add_token("{wild}", token_of("a", "wild"));
 	add_token("{absent}", token_of("a", "absent"));
+	add_token("{hook}", token_of("a", "hook"));
 	add_token("{b.plain}", token_of("b", "plain"));
 	add_token("{other}", token_of("b", "other"));
 	add_token("{proxy}", token_for_proxy(&key, profile_of(&sessions, "a")));
 	basic_of("{basic ruled}", "anyone", tokens[1].token);
-	basic_of("{basic proxy}", "a", tokens[8].token);
+	basic_of("{basic proxy}", "a", tokens[9].token);
 	basic_of("{user plain}", tokens[0].token, "");
 	return 0;
 }
@@ -274,6 +277,9 @@ static void test_tokens(void **state)
 		 "a bot http://127.0.0.1:8080 /say/bot{secret}/getMe private literal"},
 		{"GET /bot/bot/getMe|Authorization: Bearer {bot}", "403 no_rule"},
 		{"GET /bot/botx/sendMessage|Authorization: Bearer {bot}", "403 no_rule"},
+		{"POST /hook/services/{hook}/xy/z", "a hook http://hook.example:80 /services/{secret}/x{secret}/z private"},
+		{"POST /hook/z|Authorization: Bearer {hook}", "a hook http://hook.example:80 /services/{secret}/x{secret}/z private"},
+		{"POST /hook/services/a/x{hook}/z", "401 bad_token"},
 		{"GET /other/x|X-Key: {other}", "b other http://other.example:80 /x private"},
 		{"GET /plain/x|X-Api-Key: {b.plain}", "403 host_denied"},
 		{"GET /plain/{ruled}/x|X-Api-Key: {plain}", "400 token_in_path"},
