@@ -1,7 +1,6 @@
 """Upstreams that break, lie or move, and the connections that are kept to them (SPEC §3)."""
 
 import threading
-import time
 
 import pytest
 
@@ -125,10 +124,14 @@ def test_reused_connection_that_dies(serve, method, repeated):
 
 def test_dead_pooled_connection_costs_nothing(serve):
     """The upstream closed while the connection was idle: the next request finds a new one, whatever its method."""
+    dropped = threading.Semaphore(0)
 
     def script(connection):
         connection.origin.requests.append(connection.request())
-        connection.answer()  # and closes, without having said so
+        connection.answer()
+        connection.half_close()  # without having said so
+        connection.rest()
+        dropped.release()
 
     proxy, server = serve(script)
     token = proxy.token()
@@ -136,19 +139,22 @@ def test_dead_pooled_connection_costs_nothing(serve):
         for number in range(3):
             head = get(f"/api/{number}", token, "Content-Length: 2", method="POST")
             assert client.ask(head + "hi").status == 200
-            server.connections[-1].sock.close()
-            time.sleep(0.05)
+            assert dropped.acquire(timeout=5), "proxyd keeps a connection that its upstream has closed"
     assert [request.body for request in server.requests] == [b"hi"] * 3
 
 
 def test_data_on_an_idle_connection(serve):
     """What comes unasked is never the answer to the next request."""
+    dropped = threading.Event()
 
     def script(connection):
         if len(connection.origin.connections) == 1:
             connection.request()
             connection.answer("200 OK", "first")
             connection.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged")
+            connection.rest()
+            dropped.set()
+            return
         connection.request()
         connection.answer("200 OK", "second")
 
@@ -156,7 +162,7 @@ def test_data_on_an_idle_connection(serve):
     token = proxy.token()
     with proxy.client() as client:
         assert client.ask(get("/api/1", token)).text == "first"
-        time.sleep(0.05)
+        assert dropped.wait(5), "proxyd keeps a connection on which an answer came unasked"
         assert client.ask(get("/api/2", token)).text == "second"
 
 
@@ -233,11 +239,12 @@ def test_tls_upload_and_answer(keystile, origin, authority):
 
 def test_tls_cut_is_no_end(keystile, origin, authority):
     """A body that ends with the connection must end with TLS's own close too."""
+    taken = threading.Event()
 
     def script(connection):
         connection.request()
         connection.send("HTTP/1.1 200 OK\r\n\r\nhalf")
-        time.sleep(0.2)
+        taken.wait(5)
         connection.reset()
 
     server = origin(script, context=authority.server_context())
@@ -245,6 +252,8 @@ def test_tls_cut_is_no_end(keystile, origin, authority):
     with proxy.client() as client:
         client.send(get("/api/x", proxy.token()))
         client.head()
+        assert client.chunk() == b"half"
+        taken.set()
         with pytest.raises(Closed):
             while client.chunk():
                 pass

@@ -1,5 +1,6 @@
 """Keystile itself: a folder with a configuration and a vault, proxyd in front of it, envgen and creds on it."""
 
+import itertools
 import json
 import os
 import pathlib
@@ -27,10 +28,18 @@ HEAD = {
 }
 
 
+# Below the ports that the kernel hands out by itself, so that nothing gets one between its finding and its use.
+PORTS = itertools.count(20000 + os.getpid() % 9000)
+
+
 def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    for port in PORTS:
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def wait_for(condition, what, patience=PATIENCE):

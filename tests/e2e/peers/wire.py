@@ -4,7 +4,6 @@ import re
 import socket
 import ssl
 import threading
-import time
 
 from .evidence import EVIDENCE
 
@@ -297,12 +296,6 @@ class Origin:
             self.errors.append(error)
             note("origin", "error", repr(error))
             sock.close()
-
-    def wait_connections(self, count):
-        deadline = time.monotonic() + TIMEOUT
-        while len(self.connections) < count and time.monotonic() < deadline:
-            time.sleep(0.01)
-        return len(self.connections)
 
     def close(self):
         self.listener.shutdown(socket.SHUT_RDWR)  # what waits in accept() ends; a close would leave it there
