@@ -104,7 +104,7 @@ void h1_read_head(struct connection *connection)
 		if (count == CONNECTION_AGAIN)
 			break;
 		if (count <= 0) {
-			h1_fail_closed(connection, count < 0);
+			h1_fail_closed(connection, count < 0 || connection->write_broken);
 			return;
 		}
 		bool first = connection->in_end == 0;
@@ -160,6 +160,7 @@ static size_t read_run(struct connection *connection, char *bytes, size_t size)
 	return total;
 }
 
+/* A reset that a write was told of looks like an end to who reads. */
 static ssize_t body_ended(struct connection *connection, bool reset)
 {
 	if (!reset && codec_body_may_end(&connection->body)) {
@@ -231,7 +232,7 @@ ssize_t h1_read(struct upstream *upstream, void *bytes, size_t size)
 			return UPSTREAM_READ_AGAIN;
 		}
 		if (count <= 0 && connection->state == CONNECTION_BODY)
-			return body_ended(connection, count < 0);
+			return body_ended(connection, count < 0 || connection->write_broken);
 		if (direct && count > 0)
 			return count;
 		total = read_run(connection, bytes, size);
