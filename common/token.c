@@ -115,6 +115,8 @@ struct token_table {
 	struct row *rows;
 	size_t count;
 	struct table table;
+	struct span *prefixes; /* each one once; "" is among them; the configuration's */
+	size_t prefix_count;
 };
 
 static void digest_of(const struct token_table *table, struct span token, unsigned char digest[DIGEST])
@@ -140,9 +142,28 @@ static size_t count_tokens(const struct config *config)
 	return count;
 }
 
+static void add_prefix(struct token_table *table, struct span prefix)
+{
+	for (size_t i = 0; i < table->prefix_count; i++)
+		if (span_equal(table->prefixes[i], prefix))
+			return;
+	table->prefixes[table->prefix_count++] = prefix;
+}
+
+static void list_prefixes(struct token_table *table, const struct config *config)
+{
+	table->prefixes = memory_array(config->credential_count + 1, sizeof *table->prefixes);
+	add_prefix(table, SPAN(""));
+	for (size_t i = 0; i < config->credential_count; i++) {
+		const char *prefix = config->credentials[i].env.token_prefix;
+		add_prefix(table, span_of(prefix ? prefix : ""));
+	}
+}
+
 struct token_table *token_table_new(const struct token_key *key, const struct config *config)
 {
 	struct token_table *table = memory_alloc(sizeof *table);
+	list_prefixes(table, config);
 	randombytes_buf(table->key, sizeof table->key);
 	table->rows = memory_array(count_tokens(config), sizeof *table->rows);
 	add(table, token_for_admin(key), (struct token_entry){.kind = TOKEN_ADMIN});
@@ -170,7 +191,8 @@ const struct token_entry *token_table_find(const struct token_table *table, stru
 
 static bool is_digit(char c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+	static const bool is_one[256] = {['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true};
+	return is_one[(unsigned char)c];
 }
 
 bool token_looks_like(struct span text)
@@ -183,12 +205,49 @@ bool token_looks_like(struct span text)
 	return true;
 }
 
+/* The token that ends where `text` does. */
+static struct span token_at_end(const struct token_table *table, struct span text)
+{
+	struct span before = span_head(text, text.length - TOKEN_BODY);
+	for (size_t i = 0; i < table->prefix_count; i++) {
+		struct span prefix = table->prefixes[i];
+		struct span token = span_from(text, before.length - prefix.length);
+		if (span_ends(before, prefix) && token_table_find(table, token))
+			return token;
+	}
+	return (struct span){NULL, 0};
+}
+
+/* A token ends in TOKEN_BODY base62 digits. So each run of digits that is long enough has one candidate, its end, with
+ * each prefix that a token of this configuration has. */
+struct span token_table_within(const struct token_table *table, struct span text)
+{
+	size_t start = 0;
+	while (text.length - start >= TOKEN_BODY) {
+		size_t end = start + TOKEN_BODY, at = end;
+		while (at > start && is_digit(text.data[at - 1]))
+			at--;
+		if (at > start) { /* not a digit in front of `at`: the next run begins there at the earliest */
+			start = at;
+			continue;
+		}
+		while (end < text.length && is_digit(text.data[end]))
+			end++;
+		struct span token = token_at_end(table, span_head(text, end));
+		if (token.data)
+			return token;
+		start = end;
+	}
+	return (struct span){NULL, 0};
+}
+
 void token_table_free(struct token_table *table)
 {
 	if (!table)
 		return;
 	table_free(&table->table);
 	free(table->rows);
+	free(table->prefixes);
 	sodium_memzero(table->key, sizeof table->key);
 	free(table);
 }

@@ -46,6 +46,8 @@ struct token_table;
 
 struct token_table *token_table_new(const struct token_key *key, const struct config *config);
 const struct token_entry *token_table_find(const struct token_table *table, struct span presented); /* or NULL */
+/* The first of the tokens that stand anywhere in `text`; data NULL: there is none. */
+struct span token_table_within(const struct token_table *table, struct span text);
 
 /* Could `text` end in a token, by its form alone (TOKEN_BODY base62 digits at its end)? Cheap, for scanning fields. */
 bool token_looks_like(struct span text);

@@ -31,6 +31,17 @@ static void show(struct search *search, struct span text)
 		search->shown->other = entry;
 }
 
+/* The same out of a URL: a client may escape what stands in a token's prefix, such as ":". */
+static void show_escaped(struct search *search, struct span text)
+{
+	if (text.length == 0 || !memchr(text.data, '%', text.length)) {
+		show(search, text);
+		return;
+	}
+	char *plain = arena_alloc(search->arena, text.length);
+	show(search, (struct span){plain, percent_decode(text, false, plain)});
+}
+
 /* RFC 7617 §2: user-id ":" password. */
 static void show_basic(struct search *search, struct span encoded)
 {
@@ -105,7 +116,7 @@ static void show_parameter(struct search *search, const struct injection *inject
 		struct span value = span_split(&query, '&');
 		struct span name = span_split(&value, '=');
 		if (value.data && is_named(search, name, injection->name))
-			show(search, value);
+			show_escaped(search, value);
 	}
 }
 
@@ -115,7 +126,7 @@ static void show_path(struct search *search, const struct injection *injection, 
 		struct span first = {0};
 		size_t used;
 		if (template_match_path(span_of(injection->paths.list[i]), rest, &first, &used))
-			show(search, first);
+			show_escaped(search, first);
 	}
 }
 

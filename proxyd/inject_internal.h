@@ -56,7 +56,6 @@ struct inject_table {
 	struct secret_arena *secrets;
 	struct rendering *renderings; /* by the credential's number */
 	struct name_table open;       /* towards an allowed host */
-	struct name_list prefixes;    /* of session tokens, each one once; "" is among them */
 };
 
 /* One request while the agent's values are taken out of it. */

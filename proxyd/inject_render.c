@@ -235,24 +235,6 @@ static void render_credential(const struct render *render)
 		render->out->ready = render_one(render, &credential->injections[i]);
 }
 
-static void add_prefix(struct name_list *prefixes, struct arena *arena, struct span prefix)
-{
-	for (size_t i = 0; i < prefixes->count; i++)
-		if (span_equal(prefixes->list[i], prefix))
-			return;
-	prefixes->list[prefixes->count++] = arena_span(arena, prefix);
-}
-
-static void list_prefixes(struct inject_table *table, const struct config *config)
-{
-	table->prefixes.list = arena_zero(&table->arena, (config->credential_count + 1) * sizeof *table->prefixes.list);
-	add_prefix(&table->prefixes, &table->arena, SPAN(""));
-	for (size_t i = 0; i < config->credential_count; i++) {
-		const char *prefix = config->credentials[i].env.token_prefix;
-		add_prefix(&table->prefixes, &table->arena, span_of(prefix ? prefix : ""));
-	}
-}
-
 #define FIRST_SECRETS 4096
 
 struct inject_table *inject_table_new(const struct config *config, const struct secrets *secrets)
@@ -261,7 +243,6 @@ struct inject_table *inject_table_new(const struct config *config, const struct 
 	table->secrets = secret_arena_new(FIRST_SECRETS);
 	table->renderings = arena_zero(&table->arena, config->credential_count * sizeof *table->renderings);
 	table->open = inject_names(NULL, &table->arena);
-	list_prefixes(table, config);
 	for (size_t i = 0; i < config->credential_count; i++) {
 		struct render render = {&config->credentials[i], secrets, table, &table->renderings[i]};
 		render_credential(&render);

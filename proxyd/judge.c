@@ -146,6 +146,9 @@ static bool judge_reverse(const struct judging *judging)
 	aim_at(judgement, credential);
 	judge_compose(judging, credential, canonical);
 	judgement->profile = profile_by_token(judging, credential, canonical, &shown);
+	/* A template of a path that is none cannot be looked for, so neither can a token in it. */
+	if (!judgement->profile && result != PATH_OK && judge_puts_in_path(credential))
+		return refuse_path(judging, result);
 	if (!judgement->profile)
 		return refuse_token(judging, credential, &shown);
 	if (!route_has(snapshot->shared->routes, judgement->profile, credential))
@@ -287,5 +290,8 @@ bool judge_request(const struct snapshot *snapshot, const struct judge_listener 
 	if (snapshot->config->session.none && !judge_sender(&judging))
 		return false;
 	bool here = judging.target.form == TARGET_ORIGIN || is_own(&judging, &judging.target.authority);
-	return here ? judge_reverse(&judging) : judge_forward(&judging);
+	if (here ? judge_reverse(&judging) : judge_forward(&judging))
+		return true;
+	judge_hide_tokens(&judging); /* from the audit */
+	return false;
 }

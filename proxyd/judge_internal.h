@@ -31,6 +31,12 @@ void judge_compose(const struct judging *judging, const struct config_credential
 /* Do the rules, those of judgement->credential or judgement->entry, allow judgement->path? Else 403. */
 bool judge_rules(const struct judging *judging, const struct rules *rules, bool encoded_slash);
 
+/* Does a secret of the credential go into the path? */
+bool judge_puts_in_path(const struct config_credential *credential);
+
+/* Writes {secret} where a session token stands in judgement->path. Was there one? */
+bool judge_hide_tokens(const struct judging *judging);
+
 /* No session token may stand in a path where it would go on: 400. */
 bool judge_tokenless(const struct judging *judging);
 

@@ -1,5 +1,6 @@
 /* The path as it is judged and sent. */
 #include "judge_internal.h"
+#include "percent.h"
 #include "template.h"
 
 enum path_result judge_canonical(const struct judging *judging, struct span path, bool encoded_slash,
@@ -19,6 +20,11 @@ static const struct string_list *path_templates(const struct config_credential *
 		if (credential->injections[i].kind == INJECT_PATH)
 			return &credential->injections[i].paths;
 	return NULL;
+}
+
+bool judge_puts_in_path(const struct config_credential *credential)
+{
+	return path_templates(credential) != NULL;
 }
 
 /* The template that the agent's path has the form of, which is taken off `*rest`; the first one where it has none. */
@@ -80,20 +86,48 @@ bool judge_rules(const struct judging *judging, const struct rules *rules, bool 
 	return true;
 }
 
-bool judge_tokenless(const struct judging *judging)
+/* The token in a segment as it stands there; where it has escapes, the whole segment. data NULL: there is none. */
+static struct span token_in(const struct judging *judging, struct span segment)
 {
 	const struct token_table *tokens = judging->snapshot->shared->tokens;
+	struct span token = token_table_within(tokens, segment);
+	if (token.data || segment.length < TOKEN_BODY || !memchr(segment.data, '%', segment.length))
+		return token;
+	char *plain = arena_alloc(judging->arena, segment.length);
+	bool found = token_table_within(tokens, (struct span){plain, percent_decode(segment, false, plain)}).data;
+	return found ? span_head(segment, segment.length - span_ends(segment, SPAN("/"))) : token;
+}
+
+/* What is written is never longer than what stood there: a token has more bytes than {secret}. */
+bool judge_hide_tokens(const struct judging *judging)
+{
+	static const struct span secret = {"{secret}", 8};
 	struct span rest = judging->judgement->path;
-	while (tokens && rest.data) {
-		struct span segment = span_split(&rest, '/');
-		if (!token_looks_like(segment) || !token_table_find(tokens, segment))
-			continue;
-		struct span before = {judging->judgement->path.data,
-		                      (size_t)(segment.data - judging->judgement->path.data)};
-		struct span behind = {segment.data + segment.length, rest.data ? rest.length + 1 : 0};
-		judging->judgement->path = span_of(arena_format(judging->arena, "%.*s{secret}%.*s", SPAN_ARGS(before),
-		                                                SPAN_ARGS(behind)));
-		return refuse_path_token(judging);
+	char *out = NULL, *end = NULL;
+	while (judging->snapshot->shared->tokens && rest.length >= TOKEN_BODY) {
+		const char *slash = memchr(rest.data, '/', rest.length);
+		struct span segment = span_head(rest, slash ? (size_t)(slash + 1 - rest.data) : rest.length);
+		struct span token = token_in(judging, segment);
+		struct span before = token.data ? span_head(rest, (size_t)(token.data - rest.data)) : segment;
+		if (token.data && !out) {
+			size_t done = (size_t)(rest.data - judging->judgement->path.data);
+			out = arena_alloc(judging->arena, judging->judgement->path.length);
+			end = mempcpy(out, judging->judgement->path.data, done);
+		}
+		if (out)
+			end = mempcpy(end, before.data, before.length);
+		if (token.data)
+			end = mempcpy(end, secret.data, secret.length);
+		rest = span_from(rest, before.length + token.length);
 	}
-	return true;
+	if (out) {
+		end = mempcpy(end, rest.data, rest.length);
+		judging->judgement->path = (struct span){out, (size_t)(end - out)};
+	}
+	return out;
+}
+
+bool judge_tokenless(const struct judging *judging)
+{
+	return judge_hide_tokens(judging) ? refuse_path_token(judging) : true;
 }

@@ -24,9 +24,9 @@ static const char text[] =
 	"    inject: { header: X-Api-Key, value: \"{secret}\" } }\n"
 	"  ruled: { upstream: \"https://api.example.com/v1\", secret: env:JUDGE_SECRET, inject: { basic: user },\n"
 	"    rules: [\"deny * /v1/secret/**\", \"allow GET,POST /v1/**\"] }\n"
-	"  bot: { upstream: \"http://127.0.0.1:8080/say\", secret: env:JUDGE_SECRET,\n"
+	"  bot: { upstream: \"http://127.0.0.1:8080/say\", secret: env:JUDGE_SECRET, env: { token_prefix: \"1:\" },\n"
 	"    inject: { path: [\"/bot{secret}\", \"/file/bot{secret}\"] }, rules: [\"allow * /say/bot{secret}/get*\", \"allow * /say/file/**\"] }\n"
-	"  mixed: { upstream: http://mixed.example, secret: env:JUDGE_SECRET, encoded_slash: true,\n"
+	"  mixed: { upstream: http://mixed.example, secret: env:JUDGE_SECRET, encoded_slash: true, env: { token_prefix: \"m:\" },\n"
 	"    inject: [ { query: key }, { cookie: sid } ] }\n"
 	"  wild: { upstream: \"https://*.wild.example\", secret: env:JUDGE_SECRET, inject: { header: X-Key, value: \"k {secret}\" } }\n"
 	"  absent: { upstream: http://localhost:81, secret: env:JUDGE_ABSENT, inject: { header: X-Key, value: \"{secret}\" } }\n"
@@ -135,6 +135,8 @@ static int start(void **state)
 	add_token("{b.plain}", token_of("b", "plain"));
 	add_token("{other}", token_of("b", "other"));
 	add_token("{proxy}", token_for_proxy(&key, profile_of(&sessions, "a")));
+	add_token("{bot escaped}", memory_format("1%%3a%s", tokens[2].token + strlen("1:")));
+	add_token("{mixed escaped}", memory_format("%%6D%%3A%s", tokens[3].token + strlen("m:")));
 	basic_of("{basic ruled}", "anyone", tokens[1].token);
 	basic_of("{basic proxy}", "a", tokens[9].token);
 	basic_of("{user plain}", tokens[0].token, "");
@@ -267,10 +269,14 @@ static void test_tokens(void **state)
 		{"GET /plain/x|Sec-WebSocket-Protocol: chat", "401 no_token"},
 		{"GET /mixed/x?key={mixed}", "a mixed http://mixed.example:80 /x private"},
 		{"GET /mixed/x?a&k%65y={mixed}", "a mixed http://mixed.example:80 /x private"},
+		{"GET /mixed/x?key={mixed escaped}&a", "a mixed http://mixed.example:80 /x private"},
+		{"GET /mixed/x?key={mixed}%", "401 bad_token"},
 		{"GET /mixed/x?keys={mixed}", "401 no_token"},
 		{"GET /mixed/x|Cookie: a=b; sid={mixed}", "a mixed http://mixed.example:80 /x private"},
 		{"GET /mixed/x|Cookie: a=b; SID={mixed}", "401 no_token"},
 		{"GET /bot/bot{bot}/getMe", "a bot http://127.0.0.1:8080 /say/bot{secret}/getMe private literal"},
+		{"GET /bot/bot{bot escaped}/getMe", "a bot http://127.0.0.1:8080 /say/bot{secret}/getMe private literal"},
+		{"GET /bot/bot{bot}//getMe", "400 malformed_path"},
 		{"GET /bot/file/bot{bot}/a/b", "a bot http://127.0.0.1:8080 /say/file/bot{secret}/a/b private literal"},
 		{"GET /bot/getMe|Authorization: Bearer {bot}", "a bot http://127.0.0.1:8080 /say/bot{secret}/getMe private literal"},
 		{"GET /bot/botmine/getMe|Authorization: Bearer {bot}",
@@ -283,6 +289,9 @@ static void test_tokens(void **state)
 		{"GET /other/x|X-Key: {other}", "b other http://other.example:80 /x private"},
 		{"GET /plain/x|X-Api-Key: {b.plain}", "403 host_denied"},
 		{"GET /plain/{ruled}/x|X-Api-Key: {plain}", "400 token_in_path"},
+		{"GET /plain/x{ruled}|X-Api-Key: {plain}", "400 token_in_path"},
+		{"GET /plain/a={plain};b|X-Api-Key: {plain}", "400 token_in_path"},
+		{"GET /plain/x/{bot escaped}|X-Api-Key: {plain}", "400 token_in_path"},
 	};
 	(void)state;
 	HOLD(&sessions, rows);
@@ -438,8 +447,13 @@ static void test_audit_path(void **state)
 	static const char *const rows[] = {
 		"GET /bot/bot{mixed}/getMe", "GET /plain/{ruled}/x|X-Api-Key: {plain}",
 		"GET http://allowed.example/{plain}/y" PROXY, "GET http://allowed.example/{plain}" PROXY,
+		/* refused for something else */
+		"GET /plain/x/{ruled}/y", "GET /plain/bot{bot}/{plain},{ruled};a/b", "GET /plain/z{bot escaped}/{plain}/%41",
+		"DELETE /ruled/{plain}|Authorization: Basic {basic ruled}", "POST http://ruled.example/a/{other}" PROXY,
 	};
-	static const char *const paths[] = {"/say/bot{secret}/getMe", "/{secret}/x", "/{secret}/y", "/{secret}"};
+	static const char *const paths[] = {"/say/bot{secret}/getMe", "/{secret}/x", "/{secret}/y", "/{secret}",
+	                                    "/x/{secret}/y", "/bot{secret}/{secret},{secret};a/b", "/{secret}/{secret}/A",
+	                                    "/v1/{secret}", "/a/{secret}"};
 	static const struct way way = {.kind = WAY_REVERSE};
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
