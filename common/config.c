@@ -252,7 +252,11 @@ struct config *config_load(const char *path, bool found_here, struct config_mess
 	struct fault fault = FAULT_INIT;
 	if (file_read(path, DOCUMENT_BYTES, &text, &fault))
 		return config_parse(buffer_view(&text), path, found_here, errors, warnings);
-	config_message_add(errors, memory_string(fault.text));
+	config_message_add(errors, memory_format("%s%s", fault.text,
+	                                         fault.code == FAULT_MISSING  ? "; name the configuration with --config FILE or "
+	                                                                        "KEYSTILE_CONFIG"
+	                                         : fault.code == FAULT_DENIED ? "; let the user who runs this read it"
+	                                                                      : ""));
 	return NULL;
 }
 
