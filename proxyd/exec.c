@@ -7,6 +7,7 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <sys/pidfd.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,7 +15,7 @@
 #include "memory.h"
 #include "source.h"
 
-enum { OUT, ERR, END, WATCHED }; /* standard output, standard error, the end of the process */
+enum { OUT, ERR, END, STOP, WATCHED }; /* standard output, standard error, the end of the process, of proxyd */
 
 struct child {
 	pid_t pid;
@@ -100,6 +101,16 @@ static void read_err(struct child *child)
 		child->complained += (size_t)count;
 }
 
+/* Readable once proxyd was asked to end, which waits for no command. The signals are blocked, and taken by main. */
+static int watch_signals(void)
+{
+	sigset_t ends;
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGINT);
+	return signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
 /* Until the command has ended and nothing that it wrote is left. A process that it left behind may hold the pipes for
  * longer; that one is not waited for. */
 static bool watch(struct child *child, uint64_t limit_ms, size_t limit, struct buffer *out, struct fault *fault)
@@ -117,6 +128,8 @@ static bool watch(struct child *child, uint64_t limit_ms, size_t limit, struct b
 			return true;
 		if (count <= 0)
 			continue;
+		if (polls[STOP].revents)
+			return fault_set(fault, FAULT_BUSY, "was killed, since proxyd ends");
 		if (polls[OUT].revents && !read_out(child, limit, out, fault))
 			return false;
 		if (polls[ERR].revents)
@@ -145,11 +158,12 @@ static bool judge_status(const struct child *child, int status, struct fault *fa
 
 static bool run(char **words, uint64_t limit_ms, size_t limit, struct buffer *out, struct fault *fault)
 {
-	struct child child = {.pid = -1, .fds = {-1, -1, -1}};
+	struct child child = {.pid = -1, .fds = {-1, -1, -1, -1}};
 	bool done = start(&child, words, fault);
 	int status = 0;
 	if (done) {
 		child.fds[END] = pidfd_open(child.pid, 0);
+		child.fds[STOP] = watch_signals();
 		done = child.fds[END] >= 0 ? watch(&child, limit_ms, limit, out, fault)
 		                           : fault_errno(fault, "cannot watch the process");
 		if (!done)

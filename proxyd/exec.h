@@ -12,7 +12,8 @@
  *
  * FAULT_USAGE: no words. FAULT_MISSING, FAULT_DENIED: it cannot be started. FAULT_TIMEOUT: not done after `limit_ms`;
  * its process group was killed. FAULT_BROKEN: more than `limit` bytes (killed too), or it ended with a status that is not
- * 0. What it wrote on standard error may hold a secret: it is counted, never repeated. Blocks. */
+ * 0. FAULT_BUSY: SIGTERM or SIGINT, blocked, came for this process and was left for whoever takes it; killed too. What
+ * it wrote on standard error may hold a secret: it is counted, never repeated. Blocks. */
 bool exec_run(const char *command, uint64_t limit_ms, size_t limit, struct buffer *out, struct fault *fault);
 
 #endif

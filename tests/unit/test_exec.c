@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "exec.h"
@@ -92,6 +93,26 @@ static void test_timeout_kills_the_group(void **state)
 	rmdir(folder);
 }
 
+/* The signal stays for whoever ends the process. */
+static void test_ends_with_us(void **state)
+{
+	(void)state;
+	sigset_t term, old;
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigprocmask(SIG_BLOCK, &term, &old);
+	struct fault fault = FAULT_INIT;
+	AUTO_WIPE struct buffer out = {0};
+	AUTO_FREE char *command = memory_format("sh -c 'kill -TERM %ld; exec sleep 60'", (long)getpid());
+	bool done = exec_run(command, SOON, LIMIT, &out, &fault);
+	const struct timespec now = {0};
+	int pending = sigtimedwait(&term, NULL, &now);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	if (done || fault.code != FAULT_BUSY || pending != SIGTERM)
+		fail_msg("came %d %d `%s`, signal %d; should be killed, and SIGTERM pending", done, (int)fault.code, fault.text,
+		         pending);
+}
+
 static void test_inherits_nothing(void **state)
 {
 	(void)state;
@@ -115,6 +136,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_timeout_kills_the_group),
+		cmocka_unit_test(test_ends_with_us),
 		cmocka_unit_test(test_inherits_nothing),
 	};
 	return cmocka_run_group_tests_name("exec", tests, NULL, NULL);
