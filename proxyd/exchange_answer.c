@@ -62,12 +62,15 @@ static void make_base(struct exchange *exchange, struct location_base *base)
 		.prefix = exchange->judgement.prefix,
 	};
 	location_base_make(base, &request, &exchange->arena);
+	/* In the other forms the client knows the upstream by its own name: only the secret is kept from it. */
+	if (exchange->judgement.way != WAY_REVERSE)
+		base->prefix_count = 0;
 }
 
 static void rewrite_locations(struct exchange *exchange, struct fields *fields)
 {
 	struct location_base base = {0};
-	if (exchange->judgement.way != WAY_REVERSE || !exchange->judgement.credential)
+	if (!exchange->judgement.credential)
 		return;
 	for (size_t i = 0; i < fields->count; i++) {
 		struct field *field = &fields->list[i];
