@@ -5,6 +5,7 @@
 #include "template.h"
 
 #define SECRET_LEAST 8             /* bytes; a shorter one would be found everywhere */
+#define DEEPEST 3                  /* a URL in a URL in a URL in a URL: more is not looked for */
 #define ARENA_ENOUGH (192 * 1024)  /* what an exchange may take; a field of many short references costs a path for each */
 
 /* RFC 3986 §3; `data` is NULL where a part is absent. */
@@ -209,19 +210,34 @@ static bool match_text(struct span path, size_t *at, struct span wanted)
 	return true;
 }
 
-/* Reads over a secret from `*at`: as it stands, or with any of its bytes escaped and a blank as "+". */
-static bool match_secret(struct span text, size_t *at, struct span secret)
+/* The byte at `*at`, or the one that an escape of an escape stands for: behind "%" are `depth` times "25" (%252F is "/" at
+ * depth 1). `*at` moves behind it. */
+static unsigned char take_deep(struct span text, size_t *at, unsigned depth, bool *escaped)
+{
+	char flat[3] = "%";
+	size_t digits = *at + 1 + 2 * (size_t)depth, flat_at = 0;
+	*escaped = false;
+	if (text.data[*at] != '%' || text.length < digits + 2)
+		return (unsigned char)text.data[(*at)++];
+	for (size_t i = *at + 1; i < digits; i += 2)
+		if (!span_starts(span_from(text, i), SPAN("25")))
+			return (unsigned char)text.data[(*at)++];
+	memcpy(flat + 1, text.data + digits, 2);
+	unsigned char byte = take_byte((struct span){flat, 3}, &flat_at, escaped);
+	*at = *escaped ? digits + 2 : *at + 1;
+	return byte;
+}
+
+/* Reads over a secret from `*at`: as it stands, or with any of its bytes escaped and a blank as "+". A URL within a URL is
+ * escaped once more, so the escapes may be `depth` deep. */
+static bool match_secret_at(struct span text, size_t *at, struct span secret, unsigned depth)
 {
 	size_t end = *at;
-	if (span_starts(span_from(text, end), secret)) {
-		*at += secret.length;
-		return true;
-	}
 	for (size_t i = 0; i < secret.length; i++) {
 		bool escaped;
 		if (end >= text.length)
 			return false;
-		unsigned char byte = take_byte(text, &end, &escaped);
+		unsigned char byte = take_deep(text, &end, depth, &escaped);
 		if (byte != (unsigned char)secret.data[i] && !(byte == '+' && !escaped && secret.data[i] == ' '))
 			return false;
 	}
@@ -229,12 +245,24 @@ static bool match_secret(struct span text, size_t *at, struct span secret)
 	return true;
 }
 
+static bool match_secret(struct span text, size_t *at, struct span secret, unsigned deepest)
+{
+	if (span_starts(span_from(text, *at), secret)) {
+		*at += secret.length;
+		return true;
+	}
+	for (unsigned depth = 0; depth <= deepest; depth++)
+		if (match_secret_at(text, at, secret, depth))
+			return true;
+	return false;
+}
+
 static const struct location_prefix *find_prefix(struct span path, const struct location_base *base, size_t *length)
 {
 	for (size_t i = 0; i < base->prefix_count; i++) {
 		const struct location_prefix *prefix = &base->prefixes[i];
 		*length = 0;
-		if (match_text(path, length, prefix->before) && match_secret(path, length, prefix->secret) &&
+		if (match_text(path, length, prefix->before) && match_secret(path, length, prefix->secret, 0) &&
 		    match_text(path, length, prefix->after) && (*length == path.length || path.data[*length] == '/'))
 			return prefix;
 	}
@@ -283,7 +311,7 @@ static bool rewrite(struct span value, const struct location_base *base, struct 
 static bool match_any_secret(struct span text, size_t *at, const struct location_base *base)
 {
 	for (size_t i = 0; i < base->secret_count; i++)
-		if (base->secrets[i].length >= SECRET_LEAST && match_secret(text, at, base->secrets[i]))
+		if (base->secrets[i].length >= SECRET_LEAST && match_secret(text, at, base->secrets[i], DEEPEST))
 			return true;
 	return false;
 }

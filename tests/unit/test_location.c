@@ -310,6 +310,9 @@ static const struct row in_place_rows[] = {
 	{"/say/bot" SENT_SECRET "x/y", "/say/bot[secret]x/y"},
 	{"https://other.example/bot" SENT_SECRET "/x", "https://other.example/bot[secret]/x"},
 	{"https://other.example/?key=123456%3aAA%2fb+c%25&x=123456:AA/b%20c%", "https://other.example/?key=[secret]&x=[secret]"},
+	/* A URL within a URL is escaped once more. */
+	{"https://other.example/?u=%2Fx%3Fkey%3D123456%253AAA%252Fb%2520c%2525%26a", "https://other.example/?u=%2Fx%3Fkey%3D[secret]%26a"},
+	{"/login?u=123456%25253aAA%25252fb%252520c%252525", "/login?u=[secret]"},
 	{"/say/bot" SENT_SECRET "/x?again=" SENT_SECRET "#" SECRET, "/tg/bottoken/x?again=[secret]#[secret]"},
 	{"/say/" SENT_SECRET "/x" SENT_SECRET, "/say/[secret]/x[secret]"},
 	{"/say/bot123456%3AAA%2Fb%20c%26/x", NULL},
