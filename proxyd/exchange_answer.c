@@ -22,9 +22,10 @@ static bool stays(const struct response *response, struct span name, bool nomina
 {
 	if (is_dropped(name))
 		return false;
-	/* Without a body (HEAD, 304) Content-Length tells of the representation; with one, framing writes it. */
+	/* Without a body (HEAD, 304) Content-Length tells of the representation; with one, framing writes it. 1xx and 204
+	 * have neither (RFC 9110 §8.6), and some clients would wait for that many bytes. */
 	if (span_equal_nocase(name, SPAN("content-length")))
-		return response->body.kind == BODY_NONE;
+		return response->body.kind == BODY_NONE && response->status >= 200 && response->status != 204;
 	return !nominations || !fields_list_has(&response->fields, SPAN("connection"), name);
 }
 
@@ -95,6 +96,16 @@ const struct response *exchange_filter(struct exchange *exchange, const struct r
 			fields_add(&out->fields, &exchange->arena, field.name, field.value);
 	}
 	rewrite_locations(exchange, &out->fields);
+	return out;
+}
+
+const struct fields *exchange_filter_trailers(struct exchange *exchange, const struct fields *trailers)
+{
+	struct fields *out = arena_zero(&exchange->arena, sizeof *out);
+	for (size_t i = 0; i < trailers->count; i++)
+		if (!is_dropped(trailers->list[i].name))
+			fields_add(out, &exchange->arena, trailers->list[i].name, trailers->list[i].value);
+	rewrite_locations(exchange, out);
 	return out;
 }
 

@@ -65,6 +65,8 @@ void exchange_send_upstream(struct exchange *exchange, bool fresh);
 
 /* The upstream's response with the fields that stay, Location rewritten; in the arena. */
 const struct response *exchange_filter(struct exchange *exchange, const struct response *response);
+/* The trailers that stay: what would not pass as a field of the head does not pass behind the body either. */
+const struct fields *exchange_filter_trailers(struct exchange *exchange, const struct fields *trailers);
 /* With -v: one line for each exchange, with nothing in it that could hold a secret. */
 void exchange_log(const struct exchange *exchange, const struct audit_record *record);
 void exchange_fill_record(const struct exchange *exchange, struct audit_record *record, const char *event);
