@@ -83,7 +83,8 @@ void exchange_answer(struct exchange *exchange)
 	exchange_become(exchange, EXCHANGE_ANSWERED);
 	problem_response(&exchange->problem, &exchange->arena, response, &exchange->own_body);
 	response->body = (struct body_framing){BODY_LENGTH, exchange->own_body.length};
-	loop_timer_stop(exchange->worker->loop, &exchange->timer);
+	/* A client that asks and asks and reads nothing must not hold its connection for ever. */
+	loop_timer_set(exchange->worker->loop, &exchange->timer, exchange->worker->server->limits.idle);
 	loop_later(exchange->worker->loop, &exchange->task);
 }
 

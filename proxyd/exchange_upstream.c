@@ -36,8 +36,8 @@ static const struct failure_row upstream_rows[] = {
 	[UPSTREAM_OK] = {502, "upstream_failed", "proxy_internal_error", NULL},
 	[UPSTREAM_DIAL] = {502, "upstream_failed", "destination_unavailable", NULL},
 	[UPSTREAM_TLS] = {502, "upstream_certificate", "tls_certificate_error",
-	                  "if the upstream's certificate has a CA of its own, name it in the credential's `ca:`; if it "
-	                  "speaks plain HTTP, write http:// in `upstream:`"},
+	                  "`upstream:` must have the scheme and the name that the server has; a CA that is no public one goes "
+	                  "into the credential's `ca:`"},
 	[UPSTREAM_HANDSHAKE_TIME] = {504, "handshake_timeout", "connection_timeout",
 	                             "see whether the upstream speaks TLS on this port, or raise limits.handshake"},
 	[UPSTREAM_CLOSED] = {502, "upstream_closed", "http_response_incomplete",
@@ -199,6 +199,10 @@ void exchange_send_upstream(struct exchange *exchange, bool fresh)
 void exchange_on_stall(struct loop_timer *timer)
 {
 	struct exchange *exchange = (struct exchange *)((char *)timer - offsetof(struct exchange, timer));
+	if (exchange->state == EXCHANGE_ANSWERED) {
+		exchange->table->abort(exchange->front);
+		return;
+	}
 	if (exchange->state == EXCHANGE_RELAYING) {
 		exchange->stalled = true;
 		exchange_become(exchange, EXCHANGE_BROKEN);
@@ -317,5 +321,8 @@ size_t exchange_ready(struct exchange *exchange, bool *whole)
 
 const struct fields *exchange_trailers(struct exchange *exchange)
 {
-	return exchange->state == EXCHANGE_RELAYING ? exchange->upstream->table->trailers(exchange->upstream) : NULL;
+	if (exchange->state != EXCHANGE_RELAYING)
+		return NULL;
+	const struct fields *trailers = exchange->upstream->table->trailers(exchange->upstream);
+	return trailers ? exchange_filter_trailers(exchange, trailers) : NULL;
 }
