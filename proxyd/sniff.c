@@ -19,6 +19,7 @@ struct sniff {
 	struct worker *worker;
 	struct way way;
 	int fd;
+	size_t looked; /* bytes that were judged, and are not enough */
 };
 
 enum verdict { VERDICT_WAIT, VERDICT_HTTP, VERDICT_REFUSE, VERDICT_NO_HTTP, VERDICT_GONE };
@@ -139,6 +140,18 @@ static void decide(struct sniff *sniff, const struct finding *finding)
 	}
 }
 
+/* Can the new bytes change what is known? Within a line only what may not stand there does, so a head that comes byte by
+ * byte costs no more than its lines. */
+static bool is_news(const struct sniff *sniff, struct span bytes)
+{
+	if (sniff->looked == 0 || bytes.data[sniff->looked - 1] == '\r')
+		return true;
+	for (size_t i = sniff->looked; i < bytes.length; i++)
+		if (((unsigned char)bytes.data[i] < ' ' && bytes.data[i] != '\t') || bytes.data[i] == 0x7f)
+			return true;
+	return bytes.length >= sniff->worker->server->limits.head;
+}
+
 static void on_readable(struct loop_watch *watch, uint32_t events)
 {
 	struct sniff *sniff = (struct sniff *)watch;
@@ -149,7 +162,13 @@ static void on_readable(struct loop_watch *watch, uint32_t events)
 	if (count < 0 && (errno == EAGAIN || errno == EINTR) && !(events & (EPOLLERR | EPOLLHUP)))
 		return;
 	struct span bytes = {worker->peek, count > 0 ? (size_t)count : 0};
-	struct finding finding = look(worker, bytes, count <= 0 || (events & EPOLLRDHUP), &arena);
+	bool eof = count <= 0 || (events & EPOLLRDHUP);
+	if (!eof && !is_news(sniff, bytes)) {
+		sniff->looked = bytes.length;
+		return;
+	}
+	struct finding finding = look(worker, bytes, eof, &arena);
+	sniff->looked = bytes.length;
 	decide(sniff, &finding);
 	arena_free(&arena);
 }
