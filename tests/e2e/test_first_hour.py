@@ -210,9 +210,11 @@ FILES = [
     # The configuration itself
     *(Said(f"no configuration, {run}", f"{run.split()[0]}: {NOWHERE}", before="rm keystile.yaml", run=run)
       for run in ("proxyd", "proxyd --check", "envgen")),
-    Said("a configuration that is not there", "proxyd: error: nope.yaml: No such file or directory…",
+    Said("a configuration that is not there", "proxyd: error: nope.yaml: No such file or directory; name the "
+         "configuration with --config FILE or KEYSTILE_CONFIG",
          run="proxyd --config nope.yaml"),
-    Said("a configuration that may not be read", "proxyd: error: ./keystile.yaml: Permission denied…",
+    Said("a configuration that may not be read", "proxyd: error: ./keystile.yaml: Permission denied; let the user "
+         "who runs this read it",
          before="chmod 600 keystile.yaml; chmod 755 .", run=f"{ANOTHER} proxyd --check", root=True),
     Said("exec: in a file that was only found here", "proxyd: error: ./keystile.yaml:8:13: exec: is refused in a file that "
          "was only found as ./keystile.yaml, since any folder may hold one; name the file with --config or KEYSTILE_CONFIG if "
@@ -470,7 +472,10 @@ PROXY_PLACE = (
 )
 STALE = "; source envgen's output again: a new session.key or token_version makes old tokens void"
 ENDPOINTS = "profile agent has /api/, /other/, /bot/, /unready/, …"
-CERTIFICATE = "…`ca:`…"
+CERTIFICATE = (
+    "`upstream:` must have the scheme and the name that the server has; a CA that is no public one goes into the "
+    "credential's `ca:`"
+)
 NO_TUNNEL = "tunnels by CONNECT are not built into this proxyd"
 
 TOLD = [
@@ -536,7 +541,7 @@ TOLD = [
          "127.0.0.1 answers in TLS; should the URL start with https://?",
          "if the upstream speaks TLS on this port, write https:// in `upstream:`"),
     Told("https:// to an upstream that does not", reverse("/shut/x", "shut"), 502,
-         "127.0.0.1: the server does not answer in TLS; should the URL start with http://?", "…http://…`upstream:`…"),
+         "127.0.0.1: the server does not answer in TLS; should the URL start with http://?", CERTIFICATE),
     Told("a self-signed certificate", reverse("/selfsigned/x", "selfsigned"), 502,
          "127.0.0.1: the certificate is self-signed; put its CA into `ca:`", CERTIFICATE),
     Told("a certificate of an unknown CA", reverse("/unknown/x", "unknown"), 502,
@@ -549,7 +554,7 @@ TOLD = [
          "the upstream's certificate cannot be verified: cannot read FOLDER/nope.pem: No such file or directory",
          "mend `ca:` of the credential and restart proxyd"),
     Told("a certificate for another name", reverse("/misnamed/x", "misnamed"), 502,
-         "127.0.0.1: the certificate is for elsewhere.test, not for 127.0.0.1", "…`upstream:`…"),
+         "127.0.0.1: the certificate is for elsewhere.test, not for 127.0.0.1", CERTIFICATE),
 ]
 
 
