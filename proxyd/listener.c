@@ -175,19 +175,56 @@ void listener_close(struct listener *listener)
 		unlink(listener->path);
 }
 
+static void address_text(const union address *address, char *out, size_t size)
+{
+	char host[INET6_ADDRSTRLEN];
+	if (address->any.sa_family == AF_INET6)
+		snprintf(out, size, "[%s]:%u", inet_ntop(AF_INET6, &address->v6.sin6_addr, host, sizeof host),
+		         (unsigned)ntohs(address->v6.sin6_port));
+	else
+		snprintf(out, size, "%s:%u", inet_ntop(AF_INET, &address->v4.sin_addr, host, sizeof host),
+		         (unsigned)ntohs(address->v4.sin_port));
+}
+
+static bool is_in(const struct config *config, int fd)
+{
+	union address address;
+	for (size_t i = 0; i < config->listener_count; i++) {
+		address_of(&config->listeners[i], &address);
+		if (same_address(fd, &address))
+			return true;
+	}
+	address_of(&config->admin.listener, &address);
+	return config->admin.on && same_address(fd, &address);
+}
+
+bool listener_check_passed(const struct config *config, const int *passed, size_t passed_count, struct fault *fault)
+{
+	for (size_t i = 0; i < passed_count; i++) {
+		union address bound = {.any.sa_family = AF_UNSPEC};
+		socklen_t length = sizeof bound;
+		char text[sizeof "unix:" + sizeof bound.local.sun_path] = "?";
+		if (is_in(config, passed[i]))
+			continue;
+		if (getsockname(passed[i], &bound.any, &length) == 0 && bound.any.sa_family == AF_UNIX)
+			snprintf(text, sizeof text, "unix:%.*s", (int)sizeof bound.local.sun_path, bound.local.sun_path);
+		else if (bound.any.sa_family == AF_INET || bound.any.sa_family == AF_INET6)
+			address_text(&bound, text, sizeof text);
+		return fault_set(fault, FAULT_USAGE, "socket %d of LISTEN_FDS listens on %s, which is not in `listen:` or `admin:` "
+		                 "of %s; write that address there, or another ListenStream= in the .socket unit", passed[i], text,
+		                 config->file);
+	}
+	return true;
+}
+
 static void client_text(int fd, char *out, size_t size)
 {
 	union address peer;
 	socklen_t length = sizeof peer;
-	char host[INET6_ADDRSTRLEN];
 	if (getpeername(fd, &peer.any, &length) != 0 || peer.any.sa_family == AF_UNIX)
 		snprintf(out, size, "unix");
-	else if (peer.any.sa_family == AF_INET6)
-		snprintf(out, size, "[%s]:%u", inet_ntop(AF_INET6, &peer.v6.sin6_addr, host, sizeof host),
-		         (unsigned)ntohs(peer.v6.sin6_port));
 	else
-		snprintf(out, size, "%s:%u", inet_ntop(AF_INET, &peer.v4.sin_addr, host, sizeof host),
-		         (unsigned)ntohs(peer.v4.sin_port));
+		address_text(&peer, out, size);
 }
 
 /* Over limits.connections: told, rather than left to wonder. */

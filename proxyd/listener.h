@@ -13,6 +13,10 @@ struct listener {
 	bool passed_in;      /* by the service manager: neither bound nor unlinked here */
 };
 
+/* Is each socket that the service manager passed one of the configuration's listeners? On another, clients would connect
+ * and wait for nobody. */
+bool listener_check_passed(const struct config *config, const int *passed, size_t passed_count, struct fault *fault);
+
 /* Binds and listens. An address in use is a fault that names it; a stale unix socket is replaced only where nobody
  * accepts. `passed` are sockets of the service manager, matched by address; a matched one is taken over. */
 bool listener_open(const struct config_listener *config, const int *passed, size_t passed_count,

@@ -142,12 +142,14 @@ bool server_open(struct server *server, struct config *config, struct fault *fau
 	server->profile_connections = memory_array(config->profile_count, sizeof *server->profile_connections);
 	raise_file_limit(&config->limits);
 	note_all_own(server, config);
-	int passed[64];
-	size_t passed_count = service_sockets(fault);
-	for (size_t i = 0; i < passed_count && i < 64; i++)
+	int passed[SERVICE_SOCKETS];
+	size_t passed_count;
+	if (!service_sockets(&passed_count, fault))
+		return false;
+	for (size_t i = 0; i < passed_count; i++)
 		passed[i] = SERVICE_FIRST_FD + (int)i;
-	if (passed_count > 64)
-		passed_count = 64;
+	if (!listener_check_passed(config, passed, passed_count, fault))
+		return false;
 	server->audit = audit_open(config->audit.file, config->audit.required, fault);
 	if (!server->audit || !open_listeners(server, config, passed, passed_count, fault))
 		return false;

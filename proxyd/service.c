@@ -59,18 +59,19 @@ static bool take_socket(int fd, struct fault *fault)
 	return true;
 }
 
-size_t service_sockets(struct fault *fault)
+bool service_sockets(size_t *count, struct fault *fault)
 {
 	const char *count_text = getenv("LISTEN_FDS"), *pid_text = getenv("LISTEN_PID");
-	uint64_t count = 0, pid = 0;
+	uint64_t number = 0, pid = 0;
 	bool ours = count_text && pid_text && quantity_number(span_of(pid_text), 1, INT32_MAX, &pid, NULL) &&
 	            (pid_t)pid == getpid();
-	bool fine = !ours || quantity_number(span_of(count_text), 0, 1024, &count, fault) ||
+	bool fine = !ours || quantity_number(span_of(count_text), 0, SERVICE_SOCKETS, &number, fault) ||
 	            fault_wrap(fault, "LISTEN_FDS");
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDNAMES");
-	for (int fd = SERVICE_FIRST_FD; fine && fd < SERVICE_FIRST_FD + (int)count; fd++)
+	for (int fd = SERVICE_FIRST_FD; fine && fd < SERVICE_FIRST_FD + (int)number; fd++)
 		fine = take_socket(fd, fault);
-	return fine ? (size_t)count : 0;
+	*count = fine ? (size_t)number : 0;
+	return fine;
 }

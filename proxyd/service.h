@@ -10,8 +10,10 @@
 /* Sends `state` ("READY=1", "STOPPING=1", "STATUS=…") to $NOTIFY_SOCKET; nothing where it is unset. */
 void service_notify(const char *state);
 
-/* The sockets of $LISTEN_FDS, close-on-exec and non-blocking; unsets the variables. Returns the count; fds start at 3. */
+/* The sockets of $LISTEN_FDS, close-on-exec and non-blocking; unsets the variables. Sets `*count`; fds start at 3. False
+ * where one of them is of no use. */
 #define SERVICE_FIRST_FD 3
-size_t service_sockets(struct fault *fault);
+#define SERVICE_SOCKETS 1024 /* at most */
+bool service_sockets(size_t *count, struct fault *fault);
 
 #endif

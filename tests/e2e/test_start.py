@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 
 import pytest
 
@@ -96,3 +97,21 @@ def test_trailers_carry_nothing_that_fields_may_not(keystile, origin):
     assert proxy.ask(head + "2\r\nok\r\n0\r\n" + trailers + "\r\n").status == 200
     assert server.requests[0].trailers == [("X-Sum", "1")]
     wait_for(lambda: proxy.audit(1), "the audit line")
+
+
+@pytest.mark.parametrize("listening, words", [(True, "is not in `listen:` or `admin:`"), (False, "does not listen")])
+def test_socket_of_nobody(keystile, origin, listening, words):
+    """A socket that systemd passes, and on which no client would ever be served."""
+    server = origin()
+    proxy = keystile(one_api(f"http://127.0.0.1:{server.port}"), {"api": evidence.secret()}, start=False)
+    with socket.socket() as passed:
+        passed.bind(("127.0.0.1", 0 if listening else proxy.port))
+        if listening:
+            passed.listen()
+        script = 'exec 3<&"$1"; shift; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+        fd = str(passed.fileno())
+        proxy.start(pass_fds=[int(fd)], launcher=["/bin/bash", "-c", script, "launcher", fd], wait=False)
+        assert proxy.process.wait(15) == 1
+        assert "socket 3 of LISTEN_FDS" in proxy.log() and words in proxy.log()
+        if listening:
+            assert f"listens on 127.0.0.1:{passed.getsockname()[1]}" in proxy.log()
