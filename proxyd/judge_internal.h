@@ -44,6 +44,7 @@ bool judge_tokenless(const struct judging *judging);
 bool refuse_target(const struct judging *judging, const char *why);
 bool refuse_connect(const struct judging *judging);
 bool refuse_trace(const struct judging *judging);
+bool refuse_method(const struct judging *judging);
 bool refuse_browser(const struct judging *judging, const char *what);
 bool refuse_name(const struct judging *judging, struct span name);
 bool refuse_wildcard(const struct judging *judging, const struct config_credential *credential);
@@ -54,6 +55,7 @@ bool refuse_prefix(const struct judging *judging);
 bool refuse_host(const struct judging *judging);
 bool refuse_denied(const struct judging *judging, const struct config_host *denial);
 bool refuse_rule(const struct judging *judging, struct rules_verdict verdict);
+bool refuse_override(const struct judging *judging, const struct field *field);
 bool refuse_path_token(const struct judging *judging);
 bool refuse_unready(const struct judging *judging, const struct config_credential *credential, const char *why);
 

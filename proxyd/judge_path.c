@@ -74,6 +74,62 @@ void judge_compose(const struct judging *judging, const struct config_credential
 	judging->judgement->path = length ? (struct span){out, length} : SPAN("/");
 }
 
+/* Fields that some servers take for another method, or another URL, than the first line's: what was judged would not be
+ * what is done. In lower case, with "-" for all that is neither letter nor digit, as CGI and its like see them. */
+static const struct override {
+	struct span name;
+	bool is_method;
+} overrides[] = {
+	{SPAN("x-http-method-override"), true}, {SPAN("x-http-method"), true}, {SPAN("x-method-override"), true},
+	{SPAN("x-original-url"), false},        {SPAN("x-rewrite-url"), false},
+};
+
+static bool is_called(struct span name, struct span folded)
+{
+	if (name.length != folded.length)
+		return false;
+	for (size_t i = 0; i < name.length; i++) {
+		char lower = span_lower(name.data[i]);
+		if ((lower >= 'a' && lower <= 'z' ? lower : '-') != folded.data[i])
+			return false;
+	}
+	return true;
+}
+
+static const struct override *find_override(struct span name)
+{
+	if (name.length < 2 || span_lower(name.data[0]) != 'x')
+		return NULL;
+	for (size_t i = 0; i < sizeof overrides / sizeof *overrides; i++)
+		if (is_called(name, overrides[i].name))
+			return &overrides[i];
+	return NULL;
+}
+
+/* A method that a field asks for is judged as the first line's is. */
+static bool allows_override(const struct judging *judging, const struct rules *rules, bool encoded_slash,
+                            struct span value)
+{
+	char *upper = arena_copy(judging->arena, value.data, value.length);
+	for (size_t i = 0; i < value.length; i++)
+		if (upper[i] >= 'a' && upper[i] <= 'z')
+			upper[i] = (char)(upper[i] - 'a' + 'A');
+	struct span method = {upper, value.length};
+	return text_is_token(method) && rules_judge(rules, method, judging->judgement->path, encoded_slash).allow;
+}
+
+static bool judge_overrides(const struct judging *judging, const struct rules *rules, bool encoded_slash)
+{
+	const struct fields *fields = &judging->request->fields;
+	for (size_t i = 0; i < fields->count; i++) {
+		const struct override *override = find_override(fields->list[i].name);
+		if (override &&
+		    !(override->is_method && allows_override(judging, rules, encoded_slash, fields->list[i].value)))
+			return refuse_override(judging, &fields->list[i]);
+	}
+	return true;
+}
+
 bool judge_rules(const struct judging *judging, const struct rules *rules, bool encoded_slash)
 {
 	if (rules->count == 0)
@@ -83,7 +139,7 @@ bool judge_rules(const struct judging *judging, const struct rules *rules, bool 
 	if (!verdict.allow)
 		return refuse_rule(judging, verdict);
 	judging->judgement->rule = verdict.rule->text;
-	return true;
+	return judge_overrides(judging, rules, encoded_slash);
 }
 
 /* The token in a segment as it stands there; where it has escapes, the whole segment. data NULL: there is none. */

@@ -68,6 +68,14 @@ bool refuse_trace(const struct judging *judging)
 	                   "use another method");
 }
 
+bool refuse_method(const struct judging *judging)
+{
+	return problem_set(judging->problem, 400, "method_case",
+	                   arena_format(judging->arena, "the method `%.*s` has small letters, and methods are told apart by case",
+	                                SPAN_ARGS(cut(judging->request->method))),
+	                   "write the method in capitals, like GET");
+}
+
 bool refuse_browser(const struct judging *judging, const char *what)
 {
 	return problem_set(judging->problem, 403, "browser",
@@ -258,6 +266,14 @@ bool refuse_rule(const struct judging *judging, struct rules_verdict verdict)
 	                   arena_format(judging->arena, "rule `%s` of %s denies %.*s %.*s", verdict.rule->text, owner,
 	                                SPAN_ARGS(method), SPAN_ARGS(path)),
 	                   hint);
+}
+
+bool refuse_override(const struct judging *judging, const struct field *field)
+{
+	return problem_set(judging->problem, 403, "override",
+	                   arena_format(judging->arena, "the field %.*s asks for something else than the first line, which the "
+	                                                "rules of %s do not allow", SPAN_ARGS(cut(field->name)), owner_of(judging)),
+	                   "leave the field out: a server that knows it would do another thing than was judged");
 }
 
 bool refuse_path_token(const struct judging *judging)

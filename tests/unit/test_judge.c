@@ -328,7 +328,13 @@ static void test_refusals(void **state)
 		{"GET /ruled/secret/x|Authorization: Basic {basic ruled}", "403 rule"},
 		{"GET /ruled/%73ecret/x|Authorization: Basic {basic ruled}", "403 rule"},
 		{"DELETE /ruled/x|Authorization: Basic {basic ruled}", "403 no_rule"},
-		{"get /ruled/x|Authorization: Basic {basic ruled}", "403 no_rule"},
+		{"get /ruled/x|Authorization: Basic {basic ruled}", "400 method_case"},
+		{"Connect api.example.com:443", "400 method_case"},
+		{"POST /ruled/x|Authorization: Basic {basic ruled}|X-HTTP-Method-Override: DELETE", "403 override"},
+		{"POST /ruled/x|Authorization: Basic {basic ruled}|x_http_method: dElete", "403 override"},
+		{"POST /ruled/x|Authorization: Basic {basic ruled}|X-Method-Override: GET, DELETE", "403 override"},
+		{"GET /ruled/x|Authorization: Basic {basic ruled}|X-Original-URL: /secret/x", "403 override"},
+		{"GET /ruled/x|Authorization: Basic {basic ruled}|X-Rewrite-URL:", "403 override"},
 	};
 	(void)state;
 	HOLD(&sessions, rows);
