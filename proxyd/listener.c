@@ -228,7 +228,7 @@ static void client_text(int fd, char *out, size_t size)
 }
 
 /* Over limits.connections: told, rather than left to wonder. */
-static void refuse(struct worker *worker, int fd)
+static void refuse(struct worker *worker, const struct way *way, int fd)
 {
 	AUTO_BUFFER struct buffer out = {0};
 	char detail[80];
@@ -239,6 +239,7 @@ static void refuse(struct worker *worker, int fd)
 	            "close connections that are idle, or raise limits.connections");
 	problem.retry_after = 1;
 	refusal_write(&problem, &out);
+	worker_note_refusal(worker, way, problem.reason, problem.status);
 	linger_close(worker, fd, buffer_view(&out));
 }
 
@@ -249,7 +250,7 @@ void listener_serve(struct worker *worker, struct listener *listener, int fd)
 	int one = 1;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	if (atomic_load(&worker->server->connections) > worker->server->limits.connections)
-		refuse(worker, fd);
+		refuse(worker, &way, fd);
 	else
 		sniff_start(worker, fd, &way);
 }

@@ -44,15 +44,6 @@ static int end(struct sniff *sniff)
 	return fd;
 }
 
-static void audit_refusal(struct worker *worker, const struct way *way, const char *reason, unsigned status)
-{
-	struct audit_record record = {
-		.event = "end", .client = way->client, .way = way_name(way->kind), .profile = way->profile,
-		.verdict = AUDIT_DENY, .reason = reason, .status = status};
-	audit_id(worker->audit, record.id);
-	audit_write(worker->audit, &record);
-}
-
 static void close_unanswered(struct sniff *sniff)
 {
 	struct worker *worker = sniff->worker;
@@ -62,7 +53,7 @@ static void close_unanswered(struct sniff *sniff)
 
 static void close_silently(struct sniff *sniff, const char *reason)
 {
-	audit_refusal(sniff->worker, &sniff->way, reason, 0);
+	worker_note_refusal(sniff->worker, &sniff->way, reason, 0);
 	close_unanswered(sniff);
 }
 
@@ -73,7 +64,7 @@ static void refuse(struct sniff *sniff, const struct finding *finding)
 	struct problem problem = {0};
 	problem_set(&problem, finding->status, finding->reason, finding->detail, finding->hint);
 	refusal_write(&problem, &out);
-	audit_refusal(worker, &sniff->way, finding->reason, finding->status);
+	worker_note_refusal(worker, &sniff->way, finding->reason, finding->status);
 	linger_close(worker, end(sniff), buffer_view(&out));
 }
 

@@ -213,6 +213,15 @@ void worker_uncount_profile(struct worker *worker, struct way *way)
 	way->counted = 0;
 }
 
+void worker_note_refusal(struct worker *worker, const struct way *way, const char *reason, unsigned status)
+{
+	struct audit_record record = {
+		.event = "end", .client = way->client, .way = way_name(way->kind), .profile = way->profile,
+		.verdict = status < 500 && status != 408 ? AUDIT_DENY : AUDIT_FAIL, .reason = reason, .status = status};
+	audit_id(worker->audit, record.id);
+	audit_write(worker->audit, &record);
+}
+
 void worker_connection_closed(struct worker *worker)
 {
 	atomic_fetch_sub(&worker->connections, 1);

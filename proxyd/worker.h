@@ -96,6 +96,9 @@ void worker_hand(struct worker *worker, struct listener *listener, int fd);
 bool worker_count_profile(struct worker *worker, struct way *way, unsigned profile);
 void worker_uncount_profile(struct worker *worker, struct way *way);
 
+/* The audit line of a connection that was refused before any request of it was read. Status 0: it got no answer. */
+void worker_note_refusal(struct worker *worker, const struct way *way, const char *reason, unsigned status);
+
 /* On the worker's own thread: one client connection less (its fd is closed). Ends a draining worker that has none left. */
 void worker_connection_closed(struct worker *worker);
 
