@@ -178,7 +178,14 @@ void exchange_start(struct exchange *exchange, struct way *way, const struct fro
 	}
 	exchange->body_complete = exchange->request.body.kind == BODY_NONE ||
 	                          (exchange->request.body.kind == BODY_LENGTH && exchange->request.body.length == 0);
+	exchange->held_back = !exchange->body_complete && exchange->request.minor > 0 &&
+	                      fields_list_has(&exchange->request.fields, SPAN("expect"), SPAN("100-continue"));
 	exchange_send_upstream(exchange, false);
+}
+
+bool exchange_owes_body(const struct exchange *exchange)
+{
+	return !exchange->body_complete && !exchange->upload_blocked && !exchange->held_back;
 }
 
 void exchange_progress(struct exchange *exchange)
@@ -186,7 +193,7 @@ void exchange_progress(struct exchange *exchange)
 	const struct config_credential *credential = exchange->judgement.credential;
 	const struct config_limits *limits = &exchange->worker->server->limits;
 	uint64_t idle = credential && credential->response_idle ? credential->response_idle : limits->response_idle;
-	if (!exchange->body_complete && !exchange->upload_blocked)
+	if (exchange_owes_body(exchange))
 		idle = limits->body_idle;
 	if (exchange->state == EXCHANGE_WAITING || exchange->state == EXCHANGE_RELAYING)
 		loop_timer_set(exchange->worker->loop, &exchange->timer, idle);

@@ -38,6 +38,7 @@ struct exchange {
 	bool replay_whole;        /* `replay` has all of what was taken */
 	bool injected;
 	bool body_complete;       /* the client's body has ended */
+	bool held_back;           /* the client waits for a 100 (Continue) before it sends its body */
 	bool upload_blocked;      /* the upstream took less than it was given */
 	bool finish_pending;      /* finish() waits until a repeat has written the replay */
 	bool repeated;
@@ -54,6 +55,8 @@ uint64_t exchange_clock(void);
 void exchange_become(struct exchange *exchange, enum exchange_state state);
 void exchange_run_task(struct loop_task *task);
 void exchange_on_stall(struct loop_timer *timer);
+
+bool exchange_owes_body(const struct exchange *exchange); /* is it the client's turn? */
 
 /* Makes exchange->problem the response and tells the front at the end of the round. */
 void exchange_answer(struct exchange *exchange);

@@ -96,6 +96,8 @@ static void on_connected(void *context)
 static void on_interim(void *context, const struct response *interim)
 {
 	struct exchange *exchange = context;
+	if (interim->status == 100)
+		exchange->held_back = false;
 	exchange_progress(exchange);
 	if (interim->status == 100)
 		exchange->table->proceed(exchange->front);
@@ -210,7 +212,7 @@ void exchange_on_stall(struct loop_timer *timer)
 		return;
 	}
 	drop_upstream(exchange);
-	if (!exchange->body_complete && !exchange->upload_blocked) {
+	if (exchange_owes_body(exchange)) {
 		problem_set(&exchange->problem, 408, "body_late", "the request body stopped coming",
 		            "send it without a pause, or raise limits.body_idle");
 	} else {
@@ -246,6 +248,7 @@ size_t exchange_write(struct exchange *exchange, const void *bytes, size_t size)
 		return 0;
 	}
 	size_t taken = exchange->upstream->table->write(exchange->upstream, bytes, size);
+	exchange->held_back = false;
 	exchange->bytes_up += taken;
 	exchange->upload_blocked = taken < size;
 	if (taken > 0)

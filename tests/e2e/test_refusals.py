@@ -205,6 +205,13 @@ def test_504_no_answer(serve):
     assert "response_idle" in told["detail"] + told.get("hint", ""), told
 
 
+@pytest.mark.parametrize("fields, status", [(["Expect: 100-continue"], 504), ([], 408)])
+def test_whose_turn_it_was(serve, fields, status):
+    """A client that waits for a 100 does as it should: who does not send one is the upstream."""
+    proxy, _ = serve(lambda connection: connection.rest(), head={"limits": "{{ response_idle: 1s, body_idle: 1s }}"})
+    problem(proxy.ask(get("/api/x", proxy.token(), "Content-Length: 5", *fields, method="POST")), status)
+
+
 def test_413(serve):
     proxy, _ = serve(body="1KiB")
     token = proxy.token()
@@ -221,6 +228,7 @@ def test_503_too_many_connections(serve):
         with proxy.client("third") as third:
             third.send(get("/api/x", token))
             problem(third.response(), 503)
+    assert proxy.audit(1, reason="too_many_connections")[0]["status"] == 503
     deadline = time.monotonic() + 5
     while proxy.ask(get("/api/x", token)).status != 200:
         assert time.monotonic() < deadline, "the place of a closed connection is not given back"
