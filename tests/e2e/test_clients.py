@@ -3,6 +3,7 @@
 import base64
 import os
 import pathlib
+import signal
 import subprocess
 
 import pytest
@@ -285,7 +286,7 @@ def git_server(tmp_path):
         socket = tmp_path / "fcgi.sock"
         running.append(subprocess.Popen(
             ["fcgiwrap", "-c", "2", "-s", f"unix:{socket}"], stdin=subprocess.DEVNULL, env=env,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         ))
         server = Nginx(tmp_path / "git-nginx", GIT_HTTP.format(root=root, socket=socket, authorization=authorization))
         running.append(server)
@@ -296,7 +297,7 @@ def git_server(tmp_path):
         if isinstance(one, Nginx):
             one.close()
         else:
-            one.terminate()
+            os.killpg(one.pid, signal.SIGTERM)  # its children too: they would outlive it
             one.wait()
 
 
