@@ -288,7 +288,7 @@ def test_drains_at_sigterm(keystile, origin):
             try:
                 proxy.client("late client").close()
                 return False
-            except ConnectionRefusedError:
+            except (ConnectionRefusedError, ConnectionResetError):
                 return True
 
         wait_for(refused, "the listener to close")
