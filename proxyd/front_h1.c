@@ -347,6 +347,8 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 	}
 	struct client *client = *socket_context;
 	struct worker *worker = front->worker;
+	if (front->adding == client)
+		front->adding = NULL;
 	loop_watch_remove(worker->loop, &client->watch);
 	loop_timer_stop(worker->loop, &client->timer);
 	LIST_REMOVE(client, others);
@@ -371,6 +373,10 @@ void front_h1_add(struct front_h1 *front, int fd, const struct way *way)
 	loop_timer_set(front->worker->loop, &client->timer, front->worker->server->limits.head_time);
 	front->adding = client;
 	enum MHD_Result added = MHD_add_connection(front->daemon, fd, &nobody, sizeof nobody);
+	bool over = front->adding == NULL; /* it began and ended: on_connection saw to all of it */
+	front->adding = NULL;
+	if (over)
+		return;
 	if (added == MHD_YES && client->connection) {
 		loop_watch_add(front->worker->loop, &client->watch, fd, EPOLLIN | EPOLLRDHUP | EPOLLET);
 		loop_later(front->worker->loop, &front->run);
@@ -379,6 +385,7 @@ void front_h1_add(struct front_h1 *front, int fd, const struct way *way)
 	/* libmicrohttpd closed the fd. */
 	loop_timer_stop(front->worker->loop, &client->timer);
 	LIST_REMOVE(client, others);
+	worker_uncount_profile(front->worker, &client->way);
 	free(client);
 	worker_connection_closed(front->worker);
 }
