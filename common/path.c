@@ -109,6 +109,14 @@ static enum path_result write_plain(struct walk *walk, unsigned char byte)
 	}
 }
 
+size_t path_canonical_room(struct span path)
+{
+	size_t room = path.length;
+	for (size_t i = 0; i < path.length; i++)
+		room += classes[(unsigned char)path.data[i]] == ESCAPED ? 2 : 0;
+	return room;
+}
+
 enum path_result path_canonical(struct span path, struct path_options options, char *out, size_t *length)
 {
 	if (path.length == 0 || path.data[0] != '/')
@@ -146,6 +154,7 @@ const char *path_result_text(enum path_result result)
 		[PATH_CONTROL] = "has a control character",
 		[PATH_DOT_SEGMENT] = "has a dot segment (. or ..)",
 		[PATH_EMPTY_SEGMENT] = "has an empty segment (//)",
+		[PATH_TOO_LONG] = "is longer than limits.head once what must be escaped is",
 	};
 	return texts[result];
 }

@@ -18,6 +18,7 @@ enum path_result {
 	PATH_CONTROL, /* NUL and the other control characters, plain or encoded */
 	PATH_DOT_SEGMENT,
 	PATH_EMPTY_SEGMENT,
+	PATH_TOO_LONG, /* said by who gives the room */
 };
 
 struct path_options {
@@ -25,7 +26,11 @@ struct path_options {
 	bool whole_segments;
 };
 
-/* `path` without the query. `out` needs 3 * path.length + 1 bytes and is NUL-terminated; `*length` is set on PATH_OK. */
+/* How many bytes path_canonical() writes at most, the NUL not counted: path.length, but for what it must escape. */
+size_t path_canonical_room(struct span path);
+
+/* `path` without the query. `out` needs path_canonical_room() + 1 bytes and is NUL-terminated; `*length` is set on
+ * PATH_OK. */
 enum path_result path_canonical(struct span path, struct path_options options, char *out, size_t *length);
 
 /* What to tell a person: "has an encoded slash (%2F)". Static. */

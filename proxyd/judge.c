@@ -164,21 +164,40 @@ static bool judge_reverse(const struct judging *judging)
 
 /* --- absolute-form --- */
 
+/* The canonical path, made once for all credentials of a host that want it in the same way. */
+struct reading {
+	bool known;
+	enum path_result result;
+	struct span path;
+};
+#define READINGS 4
+
+static const struct reading *read_path(const struct judging *judging, const struct config_credential *credential,
+                                       struct reading readings[READINGS])
+{
+	struct reading *reading = &readings[2 * credential->encoded_slash + (credential->rules.count > 0)];
+	if (!reading->known)
+		reading->result = judge_canonical(judging, judging->target.path, credential->encoded_slash, &credential->rules,
+		                                  &reading->path);
+	reading->known = true;
+	return reading;
+}
+
 /* One of the credentials that serve this host: does the request fall under it, and do its rules allow it? `*tried` is set
  * where it fell under it; the problem then says why it was not allowed. */
-static bool try_credential(const struct judging *judging, const struct config_credential *credential, bool *tried)
+static bool try_credential(const struct judging *judging, const struct config_credential *credential,
+                           const struct reading *reading, bool *tried)
 {
-	struct span path;
-	enum path_result result =
-		judge_canonical(judging, judging->target.path, credential->encoded_slash, &credential->rules, &path);
-	if (result != PATH_OK)
-		return refuse_path(judging, result);
+	if (reading->result != PATH_OK)
+		return refuse_path(judging, reading->result);
 	struct span base = span_of(credential->upstream.path);
-	if (!path_has_prefix(path, base))
+	if (!path_has_prefix(reading->path, base))
 		return false;
 	*tried = true;
 	judging->judgement->credential = credential;
-	judge_compose(judging, credential, span_from(path, base.length));
+	judging->judgement->path = reading->path;
+	if (judge_puts_in_path(credential))
+		judge_compose(judging, credential, span_from(reading->path, base.length));
 	return judge_rules(judging, &credential->rules, credential->encoded_slash);
 }
 
@@ -188,13 +207,14 @@ static bool judge_credential_host(const struct judging *judging)
 	const struct config_credential **list;
 	const struct config_credential *told = NULL;
 	struct problem first = {0};
+	struct reading readings[READINGS] = {0};
 	size_t count = route_credentials(judging->snapshot->shared->routes, judgement->profile, &judgement->host,
 	                                 judgement->port, judging->arena, &list);
 	if (count == 0)
 		return refuse_host(judging);
 	for (size_t i = 0; i < count; i++) {
 		bool tried = false;
-		if (try_credential(judging, list[i], &tried)) {
+		if (try_credential(judging, list[i], read_path(judging, list[i], readings), &tried)) {
 			*judging->problem = (struct problem){0};
 			aim_at(judgement, list[i]);
 			return judge_tokenless(judging) && judge_readiness(judging);

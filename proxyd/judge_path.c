@@ -7,8 +7,11 @@ enum path_result judge_canonical(const struct judging *judging, struct span path
                                  const struct rules *rules, struct span *canonical)
 {
 	struct path_options options = {.encoded_slash = encoded_slash, .whole_segments = rules->count > 0};
-	char *out = arena_alloc(judging->arena, 3 * path.length + 1);
-	size_t length = 0;
+	size_t room = path_canonical_room(path), length = 0;
+	*canonical = (struct span){"", 0};
+	if (room > judging->snapshot->config->limits.head)
+		return PATH_TOO_LONG;
+	char *out = arena_alloc(judging->arena, room + 1);
 	enum path_result result = path_canonical(path, options, out, &length);
 	*canonical = (struct span){out, result == PATH_OK ? length : 0};
 	return result;
@@ -65,6 +68,10 @@ void judge_compose(const struct judging *judging, const struct config_credential
 		template = with_placeholders(span_of(templates->list[judging->judgement->prefix]), judging->arena);
 	}
 	size_t length = base.length + template.length + rest.length;
+	if (length > 0 && length == rest.length) {
+		judging->judgement->path = rest;
+		return;
+	}
 	char *out = arena_alloc(judging->arena, length + 1);
 	memcpy(out, base.data, base.length);
 	if (template.length)

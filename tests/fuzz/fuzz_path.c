@@ -65,7 +65,7 @@ static void check(struct span path, struct path_options options)
 	if (result != PATH_OK)
 		return;
 	struct span canonical = {out, length};
-	if (length > 3 * path.length || out[length] || out[0] != '/')
+	if (length > path_canonical_room(path) || out[length] || out[0] != '/')
 		abort();
 	if (path_canonical(canonical, options, again, &again_length) != PATH_OK || length != again_length ||
 	    memcmp(out, again, length) != 0)

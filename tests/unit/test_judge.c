@@ -474,6 +474,38 @@ static void test_audit_path(void **state)
 	}
 }
 
+/* SPEC §3: an exchange's memory is bounded, whatever the path and however many credentials serve its host. */
+static void test_long_paths(void **state)
+{
+	static const struct {
+		const char *before, *behind;
+		char filler;
+		bool allowed;
+	} rows[] = {
+		{"GET /plain/", "|X-Api-Key: {plain}", 'a', true},
+		{"GET /plain/", "|X-Api-Key: {plain}", '{', false},
+		{"GET http://api.example.com/", "|Proxy-Authorization: Basic {basic proxy}", 'a', true},
+	};
+	(void)state;
+	char filler[20000 + 1] = {0};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct arena arena = {0}, own = {0};
+		struct problem problem = {0};
+		struct judgement judgement = {0};
+		static const struct way way = {.kind = WAY_REVERSE};
+		struct request request = request_of(&own, arena_format(&own, "%s%s", rows[i].before, rows[i].behind));
+		memset(filler, rows[i].filler, sizeof filler - 1);
+		request.target = span_of(arena_format(&own, "%.*s%s", SPAN_ARGS(request.target), filler));
+		bool allowed = judge_request(&sessions.snapshot, &sessions.own, &way, &request, &arena, &judgement, &problem);
+		if (allowed != rows[i].allowed || (!allowed && strcmp(problem.reason, "malformed_path") != 0))
+			fail_msg("%s: came %d %s", rows[i].before, allowed, problem.reason ? problem.reason : "");
+		if (arena.total > 2 * sizeof filler + 1000)
+			fail_msg("%s: %zu bytes for a path of %zu", rows[i].before, arena.total, sizeof filler);
+		arena_free(&arena);
+		arena_free(&own);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -481,6 +513,7 @@ int main(void)
 		cmocka_unit_test(test_refusals),     cmocka_unit_test(test_forward),
 		cmocka_unit_test(test_forward_to_credentials), cmocka_unit_test(test_session_none),
 		cmocka_unit_test(test_words),        cmocka_unit_test(test_audit_path),
+		cmocka_unit_test(test_long_paths),
 	};
 	return cmocka_run_group_tests_name("judge", tests, start, stop);
 }

@@ -94,7 +94,7 @@ static const struct row rows[] = {
 static enum path_result canonical(const struct row *row, char **out, size_t *length)
 {
 	/* Exactly the room that is asked for: the sanitizer sees a byte more. */
-	*out = malloc(3 * row->path.length + 1);
+	*out = malloc(path_canonical_room(row->path) + 1);
 	assert_non_null(*out);
 	return path_canonical(row->path, row->options, *out, length);
 }
