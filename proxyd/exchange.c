@@ -107,6 +107,15 @@ void exchange_refuse(struct exchange *exchange, struct way *way, const struct pr
 	exchange_answer(exchange);
 }
 
+void exchange_spoilt(struct exchange *exchange)
+{
+	if (exchange->state != EXCHANGE_WAITING)
+		return;
+	problem_set(&exchange->problem, 400, "malformed_body", NULL, NULL);
+	exchange->response.status = 400;
+	exchange_become(exchange, EXCHANGE_ANSWERED);
+}
+
 /* The body's limit, where one is said: 413 before the first byte is taken. */
 static bool body_fits(struct exchange *exchange)
 {

@@ -43,6 +43,9 @@ size_t exchange_write(struct exchange *exchange, const void *bytes, size_t size)
 /* The body is complete. `trailers` may be NULL; copied. */
 void exchange_finish(struct exchange *exchange, const struct fields *trailers);
 
+/* The body is malformed, and the front has said so to the client (400); exchange_end() follows. */
+void exchange_spoilt(struct exchange *exchange);
+
 /* Valid from `respond` until exchange_end(). Hop-by-hop fields, framing fields and Alt-Svc are out, Location rewritten. */
 const struct response *exchange_response(const struct exchange *exchange);
 /* Does the client's connection end behind this response? */

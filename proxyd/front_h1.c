@@ -29,8 +29,17 @@ void front_h1_resume(struct client *client)
 	loop_later(client->front->worker->loop, &client->front->run);
 }
 
+void front_h1_cut(struct client *client)
+{
+	/* SO_LINGER would come too late: libmicrohttpd shuts down before it closes. This resets TCP at once. */
+	static const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+	if (client->reset_on_cut && !client->raw_done)
+		connect(client->fd, &nobody, sizeof nobody);
+}
+
 void front_h1_close(struct client *client)
 {
+	front_h1_cut(client);
 	client->state = CLIENT_CLOSE;
 	/* Where libmicrohttpd waits for the socket, this is what ends its wait. */
 	shutdown(client->fd, SHUT_RDWR);
@@ -216,6 +225,17 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 	return MHD_NO;
 }
 
+/* What libmicrohttpd refused by itself. Of a head it does not tell with which status. */
+static void note_refusal(struct client *client, enum MHD_RequestTerminationCode how)
+{
+	if (how != MHD_REQUEST_TERMINATED_WITH_ERROR)
+		return;
+	if (client->state == CLIENT_HEAD)
+		worker_note_refusal(client->front->worker, &client->way, "malformed", 0);
+	else if (client->state == CLIENT_BODY)
+		exchange_spoilt(client->exchange);
+}
+
 static void on_completed(void *context, struct MHD_Connection *connection, void **request_context,
                          enum MHD_RequestTerminationCode how)
 {
@@ -224,6 +244,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
 	(void)connection;
 	if (!client || !client->exchange)
 		return;
+	note_refusal(client, how);
 	bool delivered = (client->state == CLIENT_REPLY && how == MHD_REQUEST_TERMINATED_COMPLETED_OK) || client->raw_done;
 	exchange_end(client->exchange, delivered);
 	client->exchange = NULL;
@@ -231,6 +252,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
 	client->footers = NULL;
 	client->head_began = false;
 	client->body_ended = false;
+	client->reset_on_cut = false;
 	if (client->state != CLIENT_CLOSE && client->state != CLIENT_RAW)
 		client->state = CLIENT_IDLE;
 	loop_timer_set(client->front->worker->loop, &client->timer, client->front->worker->server->limits.idle);
@@ -330,9 +352,11 @@ static void on_socket(struct loop_watch *watch, uint32_t events)
 static void on_time(struct loop_timer *timer)
 {
 	struct client *client = client_of_timer(timer);
-	if ((client->state == CLIENT_IDLE && client->head_began) || client->state == CLIENT_HEAD)
+	if ((client->state == CLIENT_IDLE && client->head_began) || client->state == CLIENT_HEAD) {
 		front_h1_raw_problem(client, 408, "head_late", "the request head was not complete in time",
 		                     "send the head at once, or raise limits.head_time");
+		worker_note_refusal(client->front->worker, &client->way, "head_late", 408);
+	}
 	front_h1_close(client);
 }
 
@@ -349,6 +373,8 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 	struct worker *worker = front->worker;
 	if (front->adding == client)
 		front->adding = NULL;
+	if (client->state == CLIENT_IDLE && client->head_began && !client->gone) /* a request line that it refused */
+		worker_note_refusal(worker, &client->way, "malformed", 0);
 	loop_watch_remove(worker->loop, &client->watch);
 	loop_timer_stop(worker->loop, &client->timer);
 	LIST_REMOVE(client, others);

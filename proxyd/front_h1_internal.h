@@ -57,6 +57,8 @@ void front_h1_suspend(struct client *client);
 void front_h1_resume(struct client *client);
 /* The connection ends at libmicrohttpd's next call. */
 void front_h1_close(struct client *client);
+/* Where the end of the connection would be the end of the response's body, what ends it now is a reset. */
+void front_h1_cut(struct client *client);
 
 /* Hands the response to libmicrohttpd. False where that cannot be done: the connection is to be closed. */
 bool front_h1_reply(struct client *client);

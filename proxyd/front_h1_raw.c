@@ -93,9 +93,11 @@ void front_h1_raw_pump(struct client *client)
 
 void front_h1_raw_start(struct client *client)
 {
+	const struct response *head = exchange_response(client->exchange);
 	client->state = CLIENT_RAW;
-	codec_write_response(exchange_response(client->exchange), exchange_request(client->exchange)->minor, true,
-	                     &client->raw);
+	client->reset_on_cut = exchange_request(client->exchange)->minor == 0 && head->body.kind != BODY_NONE &&
+	                       head->body.kind != BODY_LENGTH;
+	codec_write_response(head, exchange_request(client->exchange)->minor, true, &client->raw);
 	/* It goes on reading the request, to drop it. */
 	front_h1_resume(client);
 	front_h1_raw_pump(client);

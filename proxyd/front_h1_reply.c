@@ -1,8 +1,6 @@
 /* Responses through libmicrohttpd: its framing and keep-alive, our fields and body. */
 #include "front_h1_internal.h"
 
-#include <sys/socket.h>
-
 #define WHOLE_LIMIT (32 * 1024) /* a body that is here already and no longer goes out as one piece */
 #define BLOCK_BYTES (32 * 1024)
 
@@ -38,9 +36,7 @@ static ssize_t end_of_body(struct client *client)
 
 static ssize_t cut_short(struct client *client)
 {
-	/* Where the end of the connection is the end of the body, a plain close would look like a whole one. */
-	if (client->reset_on_cut)
-		setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+	front_h1_cut(client);
 	return MHD_CONTENT_READER_END_WITH_ERROR;
 }
 

@@ -11,9 +11,9 @@ from peers.wire import Closed
 
 @pytest.fixture
 def serve(keystile, origin):
-    def start(script=None, base="", **more):
+    def start(script=None, base="", head=None, **more):
         server = origin(script)
-        proxy = keystile(one_api(f"http://127.0.0.1:{server.port}{base}", **more), {"api": evidence.secret()})
+        proxy = keystile(one_api(f"http://127.0.0.1:{server.port}{base}", **more), {"api": evidence.secret()}, head)
         return proxy, server
 
     return start
@@ -54,8 +54,58 @@ def test_breaks_mid_body(serve, answer, how, version):
                 client.exactly(int(response.get("Content-Length")))
         else:
             assert version == "1.0"
-            client.rest()
+            with pytest.raises(ConnectionResetError):
+                while client.sock.recv(4096):
+                    pass
     assert proxy.audit(1, verdict="fail")
+
+
+@pytest.mark.parametrize("body", ["", "Content-Length: 100"])
+def test_stalls_mid_body(serve, body):
+    """A client of HTTP/1.0, whose answer ends with the connection, is not told that a stalled one is whole."""
+
+    def script(connection):
+        connection.until(b"\r\n\r\n")
+        connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
+        connection.rest()
+
+    proxy, _ = serve(script, head={"limits": "{{ response_idle: 1s, body_idle: 1s }}"})
+    with proxy.client() as client:
+        request = get("/api/x", proxy.token(), *[body] * bool(body), method="POST" if body else "GET")
+        client.send(request.replace("HTTP/1.1", "HTTP/1.0"))
+        client.head()
+        with pytest.raises(ConnectionResetError):
+            while client.sock.recv(4096):
+                pass
+    assert proxy.audit(1, verdict="fail", reason="stalled")
+
+
+BY_LIBMICROHTTPD = [
+    ("no colon", "GET /api/x HTTP/1.1\r\nHost: x\r\nnothing\r\n\r\n", "malformed"),
+    ("another version", "GET /api/x HTTP/2.0\r\nHost: x\r\n\r\n", "malformed"),
+    ("over its memory", "GET /api/x HTTP/1.1\r\nHost: x\r\nX: " + "a" * 90000 + "\r\n\r\n", "malformed"),
+    ("never complete", "GET /api/x HTTP/1.1\r\nHost:", "head_late"),
+]
+
+
+@pytest.mark.parametrize("head,reason", [row[1:] for row in BY_LIBMICROHTTPD], ids=[row[0] for row in BY_LIBMICROHTTPD])
+def test_audit_of_later_heads(serve, head, reason):
+    """What is refused has its line, on a later request too, which never becomes an exchange."""
+    proxy, _ = serve(head={"limits": "{{ head_time: 1s }}"})
+    with proxy.client() as client:
+        assert client.ask(get("/api/x", proxy.token())).status == 200
+        client.send(head)
+        client.head()
+        assert len(proxy.audit(1, verdict="deny" if reason == "malformed" else "fail")) == 1
+        assert proxy.audit(reason=reason)
+
+
+def test_audit_of_a_malformed_body(serve):
+    proxy, _ = serve(lambda connection: connection.rest())
+    with proxy.client() as client:
+        client.send(get("/api/x", proxy.token(), "Transfer-Encoding: chunked", method="POST") + "zz\r\n")
+        assert client.head().status == 400
+        assert proxy.audit(1, reason="malformed_body", verdict="deny")[0]["status"] == 400
 
 
 MALFORMED = [
