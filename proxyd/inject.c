@@ -88,7 +88,7 @@ static bool refuse_unready(const struct snapshot *snapshot, const struct judgeme
 		why = arena_format(arena, "the secret of credential %s is not ready: %s", judgement->credential->name,
 		                   why);
 		problem_set(problem, 503, "secret_not_ready", why,
-		            "once the secret is there, ask again; /readyz on the admin listener lists what waits");
+		            "once the secret is there, send proxyd SIGHUP; /readyz on the admin listener lists what waits");
 	}
 	problem->error = "proxy_configuration_error";
 	problem->retry_after = NOT_READY_RETRY;

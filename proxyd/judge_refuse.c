@@ -287,5 +287,5 @@ bool refuse_unready(const struct judging *judging, const struct config_credentia
 	judging->problem->retry_after = 5;
 	return problem_set(judging->problem, 503, "secret_not_ready",
 	                   arena_format(judging->arena, "the secret of credential %s is not ready: %s", credential->name, why),
-	                   "once the secret is there, ask again; /readyz on the admin listener lists what waits");
+	                   "once the secret is there, send proxyd SIGHUP; /readyz on the admin listener lists what waits");
 }

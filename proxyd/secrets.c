@@ -211,7 +211,7 @@ static void read_source(struct look *look, struct secrets *secrets, const struct
 	if (source->kind == SOURCE_VAULT)
 		read_vault(look, secrets, entry, find);
 	else if (source->kind == SOURCE_FILE)
-		read_path("file:", source->name, "it is used as soon as it is there", find);
+		read_path("file:", source->name, "once it is there, send proxyd SIGHUP", find);
 	else if (source->kind == SOURCE_ENV)
 		read_env(entry, find);
 	else if (source->kind == SOURCE_SYSTEMD)

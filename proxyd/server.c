@@ -104,12 +104,16 @@ static void raise_file_limit(const struct config_limits *limits)
 
 static void tell_waiting(const struct snapshot *snapshot)
 {
+	bool any = false;
 	for (size_t i = 0; i < snapshot->config->credential_count; i++) {
 		const struct config_credential *credential = &snapshot->config->credentials[i];
 		const char *why = snapshot_waits(snapshot, credential);
 		if (why)
 			log_warning("credential %s is not ready and answers 503: %s", credential->name, why);
+		any |= why != NULL;
 	}
+	if (any)
+		log_info("secrets are read again at SIGHUP: kill -HUP %ld", (long)getpid());
 }
 
 static void tell_warning(void *context, const char *line)

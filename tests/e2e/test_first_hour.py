@@ -269,8 +269,8 @@ FILES = [
     Said("the key itself in the file", "proxyd: error: ./keystile.yaml:8:13: this names no source; " + SOURCES,
          secret("sk-live-0123456789")),
     Said("a misspelt source", "proxyd: error: ./keystile.yaml:8:13: this names no source; " + SOURCES, secret("valt:api")),
-    Said("a secret file that is not there", UNREADY + "file:./nope: No such file or directory; it is used as soon as it is "
-         "there", secret("file:nope"), code=0),
+    Said("a secret file that is not there", UNREADY + "file:./nope: No such file or directory; once it is there, send "
+         "proxyd SIGHUP", secret("file:nope"), code=0),
     Said("a secret file that may not be read", UNREADY + "file:./f: Permission denied; let user 65534, who runs proxyd, read "
          "it", secret("file:f"), before="echo x >f; chmod 600 f; chown 65534 session.key; chmod 755 .",
          run=f"{ANOTHER} proxyd --check", code=0, root=True),
@@ -532,7 +532,7 @@ TOLD = [
     # The secret and the upstream
     Told("a secret that is not there yet", reverse("/unready/x", "unready"), 503,
          "the secret of credential unready is not ready: vault:unready: not in the vault FOLDER/secrets.vault; put it there: "
-         "creds set unready", "once the secret is there, ask again; /readyz on the admin listener lists what waits"),
+         "creds set unready", "once the secret is there, send proxyd SIGHUP; /readyz on the admin listener lists what waits"),
     Told("an upstream whose name does not resolve", reverse("/nowhere/x", "nowhere"), 502, "cannot resolve nowhere.invalid",
          "see whether the name is right, and whether proxyd's host can resolve it"),
     Told("an upstream that is not up", reverse("/down/x", "down"), 502,

@@ -134,7 +134,7 @@ struct row {
 static const struct row rows[] = {
 	{"file:s", CANARY "\n", CANARY, NULL},
 	{"file:s", "\xef\xbb\xbf" CANARY "\r\n", CANARY, NULL},
-	{"file:s", NULL, NULL, "file:@/s: No such file or directory; it is used as soon as it is there"},
+	{"file:s", NULL, NULL, "file:@/s: No such file or directory; once it is there, send proxyd SIGHUP"},
 	{"file:s", "\n", NULL, "file:s is empty; the secret must stand there alone, on one line"},
 	{"file:s", CANARY "\nsecond", NULL,
 	 "file:s has a control character; the secret must stand there alone, on one line"},
@@ -258,7 +258,7 @@ static void test_last_good(void **state)
 	secrets = load(fixture, secrets);
 	check_value("gone", value_of(fixture, secrets, 0), "first");
 	check_reason("gone", value_of(fixture, secrets, 0)->stale,
-	             "file:@/s: No such file or directory; it is used as soon as it is there");
+	             "file:@/s: No such file or directory; once it is there, send proxyd SIGHUP");
 	put_file("s", SPAN("first\n"));
 	secrets = load(fixture, secrets);
 	check_value("back", value_of(fixture, secrets, 0), "first");
