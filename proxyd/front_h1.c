@@ -46,6 +46,12 @@ void front_h1_close(struct client *client)
 	front_h1_resume(client);
 }
 
+void front_h1_reset(struct client *client)
+{
+	connect(client->fd, &(struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
+	front_h1_close(client);
+}
+
 /* --- the request, as libmicrohttpd gives it --- */
 
 /* The raw request-target; the `url` of the handler is decoded, and cut at %00. */
@@ -63,44 +69,53 @@ static void *on_request_line(void *context, const char *target, struct MHD_Conne
 struct collect {
 	struct fields *fields;
 	struct arena *arena;
-	const char *end;   /* where the last line must have ended at the earliest */
+	const char *next;  /* where the next line must begin; NULL: that is not looked at */
 	size_t head_bytes; /* what the fields take up in a head as RFC 9112 has it, blanks before values included */
 	bool odd;
 };
+
+/* libmicrohttpd does not know "chunked" with a blank behind it: the body would have no end, and hold the next request. */
+static bool is_blind_to(struct span name, struct span value)
+{
+	return span_equal_nocase(name, SPAN("transfer-encoding")) && span_trim(value).length != value.length;
+}
 
 static enum MHD_Result collect_field(void *context, enum MHD_ValueKind kind, const char *name, size_t name_length,
                                      const char *value, size_t value_length)
 {
 	struct collect *collect = context;
-	struct span value_span = {value ? value : "", value_length};
+	struct span name_span = {name, name_length}, value_span = {value ? value : "", value_length};
 	(void)kind;
 	/* Both point into the read buffer, so the bytes between them are the colon and blanks, and nothing else fits. */
 	ptrdiff_t gap = value ? value - (name + name_length) : 1;
-	if (gap < 1 || gap > 1024)
+	if (gap < 1 || gap > 1024 || (collect->next && name != collect->next) || is_blind_to(name_span, value_span))
 		collect->odd = true;
 	else
 		collect->head_bytes += name_length + (size_t)gap + value_length + 2;
-	fields_add(collect->fields, collect->arena, (struct span){name, name_length}, span_trim(value_span));
+	if (collect->next && value)
+		collect->next = value + value_length + 2;
+	fields_add(collect->fields, collect->arena, name_span, span_trim(value_span));
 	return MHD_YES;
 }
 
 /* Is the head that libmicrohttpd read just what it gave us? A fold, a NUL, a bare LF or a dropped line makes a difference. */
-static bool head_is_whole(struct client *client, const struct collect *collect, const char *method, const char *version)
+static bool head_is_whole(struct client *client, const struct collect *collect, size_t line)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(client->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-	size_t line = strlen(method) + 1 + exchange_request(client->exchange)->target.length + 1 + strlen(version) + 2;
 	return !collect->odd && info && info->header_size == line + collect->head_bytes + 2;
 }
 
 static bool read_head(struct client *client, const char *method, const char *version)
 {
 	struct request *request = exchange_request(client->exchange);
-	struct collect collect = {.fields = &request->fields, .arena = exchange_arena(client->exchange)};
+	size_t line = strlen(method) + 1 + request->target.length + 1 + strlen(version) + 2;
+	struct collect collect = {
+		.fields = &request->fields, .arena = exchange_arena(client->exchange), .next = method + line};
 	request->method = span_of(method);
 	request->minor = strcmp(version, MHD_HTTP_VERSION_1_0) == 0 ? 0 : 1;
 	MHD_get_connection_values_n(client->connection, MHD_HEADER_KIND, collect_field, &collect);
-	return head_is_whole(client, &collect, method, version) &&
+	return head_is_whole(client, &collect, line) &&
 	       (request->minor == 0 || strcmp(version, MHD_HTTP_VERSION_1_1) == 0);
 }
 
@@ -311,7 +326,7 @@ static void front_writable(void *front)
 
 static void front_abort(void *front)
 {
-	front_h1_close(front);
+	front_h1_reset(front);
 }
 
 const struct front_table front_h1_table = {

@@ -57,6 +57,8 @@ void front_h1_suspend(struct client *client);
 void front_h1_resume(struct client *client);
 /* The connection ends at libmicrohttpd's next call. */
 void front_h1_close(struct client *client);
+/* The same at once, with a reset: the response is not whole, and what the client did not take is not kept for it. */
+void front_h1_reset(struct client *client);
 /* Where the end of the connection would be the end of the response's body, what ends it now is a reset. */
 void front_h1_cut(struct client *client);
 

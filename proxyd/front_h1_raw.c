@@ -52,6 +52,15 @@ static void end_of_body(struct client *client)
 	client->raw_done = true;
 }
 
+/* Where the end of the connection is the end of the body, a plain close would look like a whole one. */
+static void cut_short(struct client *client)
+{
+	if (chunked(client) || exchange_response(client->exchange)->body.kind == BODY_LENGTH)
+		front_h1_close(client);
+	else
+		front_h1_reset(client);
+}
+
 /* Says the last word and waits a moment for the client to stop sending. */
 static void close_softly(struct client *client)
 {
@@ -81,7 +90,7 @@ void front_h1_raw_pump(struct client *client)
 		if (count == UPSTREAM_READ_AGAIN)
 			return;
 		if (count == UPSTREAM_READ_ERROR) {
-			front_h1_close(client);
+			cut_short(client);
 			return;
 		}
 		if (count > 0)

@@ -1,0 +1,199 @@
+"""A hostile agent, and a hostile upstream: what they try, and what must not come of it (SPEC §2 Injection, §3, §7 to §9)."""
+
+import socket
+import threading
+import urllib.parse
+
+import pytest
+
+from peers import evidence
+from peers.config import get, one_api
+from peers.wire import Closed
+
+SHORT = {"limits": "{{ idle: 1s, response_idle: 1s, body_idle: 5s }}"}
+
+
+@pytest.fixture
+def serve(keystile, origin):
+    def start(script=None, secret=None, head=None, **more):
+        server = origin(script)
+        proxy = keystile(one_api(f"http://127.0.0.1:{server.port}", **more), {"api": secret or evidence.secret()}, head)
+        return proxy, server
+
+    return start
+
+
+def answering(*pieces):
+    """A script that reads a request and sends the pieces, then waits for the other end."""
+
+    def script(connection):
+        connection.origin.requests.append(connection.request())
+        for piece in pieces:
+            connection.send(piece)
+        connection.rest()
+
+    return script
+
+
+# A hostile upstream
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_url_within_a_url_tells_no_secret(serve, times):
+    """A login page is told where to go back to: there the secret of the query stands escaped once more."""
+
+    def script(connection):
+        back = connection.request().target
+        for _ in range(times):
+            back = urllib.parse.quote(back, safe="")
+        connection.answer("302 Found", "", f"Location: https://login.test/?back={back}", f"Link: <https://l.test/{back}>")
+
+    secret = f"a+b/c=:&{evidence.CANARY}%"
+    proxy, _ = serve(script, secret=secret, inject="{ query: key }")
+    response = proxy.ask(get("/api/x", proxy.token()))
+    for value in (response.get("Location"), response.get("Link")):
+        assert "[secret]" in value and evidence.CANARY not in value, value
+
+
+def test_trailers_are_filtered_as_fields_are(serve):
+    trailers = "Alt-Svc: h3\r\nConnection: X-Ok\r\nProxy-Authenticate: Basic\r\nLocation: /new\r\nX-Ok: 1\r\n"
+    proxy, _ = serve(answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n" + trailers + "\r\n"))
+    response = proxy.ask(get("/api/x", proxy.token()))
+    assert response.trailers == [("Location", "/api/new"), ("X-Ok", "1")]
+
+
+@pytest.mark.parametrize("status", ["103 Early Hints", "204 No Content"])
+def test_no_length_where_no_body_can_be(serve, status):
+    final = "" if status.startswith("204") else "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    proxy, _ = serve(answering(f"HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\n{final}"))
+    with proxy.client() as client:
+        client.send(get("/api/x", proxy.token()))
+        assert client.head().all("Content-Length") == []
+
+
+# A hostile client
+
+
+def test_a_client_that_asks_and_never_reads(serve):
+    """It has no token, and needs none to hold a connection; so its time is bounded."""
+    proxy, _ = serve(head=SHORT)
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(10)
+        sock.connect(("127.0.0.1", proxy.port))
+        with pytest.raises(ConnectionError):
+            while True:
+                sock.sendall(b"GET /api/x HTTP/1.1\r\nHost: h\r\n\r\n" * 500)
+
+
+def until_reset(client):
+    """What came before the reset; a plain end is a failure."""
+    data = b""
+    with pytest.raises(ConnectionResetError):
+        while piece := client.sock.recv(65536):
+            data += piece
+    return data
+
+
+# A body that ends with the connection, for a client of HTTP/1.0
+UNFRAMED = ["HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n"]
+
+
+@pytest.mark.parametrize("head", UNFRAMED, ids=["until close", "chunked"])
+@pytest.mark.parametrize("upload", [False, True], ids=["whole request", "within the upload"])
+def test_a_cut_is_no_end_for_http_1_0(serve, head, upload):
+    came = threading.Event()
+
+    def script(connection):
+        connection.head()
+        connection.send(head + "!")
+        came.wait(5)
+        connection.reset()
+
+    proxy, _ = serve(script)
+    request = get("/api/x", proxy.token(), *["Content-Length: 9"] * upload, method="POST").replace("1.1", "1.0")
+    with proxy.client() as client:
+        client.send(request)
+        client.until(b"!")
+        came.set()
+        until_reset(client)
+
+
+def test_a_stall_is_no_end_for_http_1_0(serve):
+    proxy, _ = serve(answering("HTTP/1.1 200 OK\r\n\r\nhalf"), head=SHORT)
+    with proxy.client() as client:
+        client.send(get("/api/x", proxy.token()).replace("1.1", "1.0"))
+        assert until_reset(client).endswith(b"half")
+
+
+RULES = '["deny * /admin/**", "deny DELETE /**", "allow * /**"]'
+# What is sent where rules say RULES; the status, and whether it arrives
+TWO_READINGS = [
+    ("method in small letters", "delete /api/x HTTP/1.1\r\n", 400),
+    ("method in a field", "POST /api/x HTTP/1.1\r\nX-HTTP-Method-Override: DELETE\r\n", 403),
+    ("method in a field, as CGI spells it", "POST /api/x HTTP/1.1\r\nx_http_method_override: Delete\r\n", 403),
+    ("method in a field, allowed too", "POST /api/x HTTP/1.1\r\nX-HTTP-Method-Override: PATCH\r\n", 200),
+    ("URL in a field", "GET /api/x HTTP/1.1\r\nX-Original-URL: /admin/x\r\n", 403),
+    ("escaped letters", "GET /api/%61dmin/x HTTP/1.1\r\n", 403),
+    ("path parameters", "GET /api/x/..;a=b/admin/x HTTP/1.1\r\n", 400),
+    ("absolute-form to the proxy, another Host", "GET http://{own}/api/admin/x HTTP/1.1\r\n", 403),
+    ("a second first line", "GET /api/x HTTP/1.1\r\nX-A: b\rGET /api/admin/x HTTP/1.1\r\n", 400),
+    ("length hidden from the upstream", "POST /api/x HTTP/1.1\r\nConnection: Content-Length, Host, X-Key\r\n", 200),
+    ("coding hidden by a tab", "POST /api/x HTTP/1.1\r\nTransfer-Encoding:\x0bchunked\r\n", 400),
+    ("coding with a blank behind it", "POST /api/x HTTP/1.1\r\nTransfer-Encoding: chunked \t\r\n", 400),
+    ("cut at a NUL, made up by bare LFs", "GET /api/x HTTP/1.1\r\nX-A: b\0cde\nX-B: c\nX-C: d\nX-D: e\n", 400),
+    ("two codings", "POST /api/x HTTP/1.1\r\nTransfer-Encoding: chunked, chunked\r\n", 501),
+]
+
+
+@pytest.mark.parametrize("place", ["first", "second"])
+@pytest.mark.parametrize("sent,status", [row[1:] for row in TWO_READINGS], ids=[row[0] for row in TWO_READINGS])
+def test_no_request_has_two_readings(serve, sent, status, place):
+    secret = evidence.secret("two")
+    proxy, server = serve(secret=secret, inject='{ header: X-Key, value: "{secret}" }', rules=RULES)
+    token = proxy.token()
+    more = f"Host: evil.test\r\nAuthorization: Bearer {token}\r\n"
+    with proxy.client() as client:
+        if place == "second":
+            assert client.ask(get("/api/first", token)).status == 200
+        response = client.ask(sent.format(own=f"127.0.0.1:{proxy.port}") + more + "\r\n")
+    assert response.status == status, response
+    assert len(server.requests) == (place == "second") + (status == 200)
+    for request in server.requests:
+        assert request.get("X-Key") == secret and request.get("Host") == f"127.0.0.1:{server.port}", request
+
+
+SMUGGLED = "GET /api/admin/x HTTP/1.1\r\nHost: h\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+# Bodies that somebody might end elsewhere; SMUGGLED stands behind each
+BODIES = [
+    ("length and coding", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    ("coding, length", "Transfer-Encoding: chunked\r\nContent-Length: 500\r\n\r\n0\r\n\r\n"),
+    ("list of lengths", "Content-Length: 0, 0\r\n\r\n"),
+    ("hexadecimal length", "Content-Length: 0x0\r\n\r\n"),
+    ("hexadecimal chunk", "Transfer-Encoding: chunked\r\n\r\n0x0\r\n\r\n"),
+    ("negative chunk", "Transfer-Encoding: chunked\r\n\r\n-0\r\n\r\n"),
+    ("chunk size over 64 bits", "Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n\r\n"),
+    ("length as CGI spells it", "Content-Length: 0\r\nContent_Length: 300\r\n\r\n"),
+    ("coding as CGI spells it", "Content-Length: 0\r\nTransfer_Encoding: chunked\r\n\r\n"),
+    ("framing in trailers", "Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 300\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    ("HTTP/1.0 without a length", "\r\n"),
+]
+
+
+@pytest.mark.parametrize("body", [row[1] for row in BODIES], ids=[row[0] for row in BODIES])
+@pytest.mark.parametrize("place", ["first", "second"])
+def test_nothing_is_smuggled(serve, body, place):
+    """Whoever reads the body in another way never sees a request that no rule judged."""
+    proxy, server = serve(rules=RULES)
+    token = proxy.token()
+    version = "1.0" if body == "\r\n" else "1.1"
+    with proxy.client() as client:
+        if place == "second":
+            assert client.ask(get("/api/first", token)).status == 200
+        head = f"POST /api/x HTTP/{version}\r\nHost: h\r\nConnection: keep-alive\r\nAuthorization: Bearer {token}\r\n"
+        client.send(head + body + SMUGGLED.format(token=token))
+        client.rest()
+    for request in server.requests:
+        assert "/admin" not in request.target and not request.trailers, request
+        for name in ("Content_Length", "Transfer_Encoding"):
+            assert not request.all(name), request
