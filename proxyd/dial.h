@@ -20,11 +20,16 @@ enum dial_failure {
 	DIAL_RESOURCES,       /* out of descriptors or memory: 503 */
 };
 
+struct pattern_index;
+
 /* What an address may be. */
 struct dial_policy {
 	bool private_allowed;    /* private ranges: an exact host entry or an upstream without wildcard */
 	bool loopback_allowed;   /* `localhost` or a loopback literal was named by the configuration */
 	bool literal_allowed;    /* the address itself, or a CIDR that holds it, is an entry: anything goes but our listeners */
+	/* The profile's entries that are addresses, for what a name resolves to: one that `named` holds is as good as a
+	 * literal, and one that `denied` holds is refused. NULL: there are none. */
+	const struct pattern_index *named, *denied;
 };
 
 struct dialer; /* one per worker: its libcurl multi handle and the look-ups that wait */

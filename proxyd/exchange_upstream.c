@@ -1,19 +1,27 @@
 /* Sending a judged request up, repeating it where that is allowed, and telling failures as problems. */
 #include "exchange_internal.h"
 #include "inject.h"
+#include "route.h"
 
 #define REPLAY_LIMIT (64 * 1024)
 
 bool exchange_find_destination(struct exchange *exchange)
 {
 	const struct judgement *judgement = &exchange->judgement;
+	const struct route_table *routes = exchange->snapshot->shared->routes;
 	const char *why = NULL;
 	exchange->destination = (struct destination){
 		.tls = judgement->tls,
 		.host = judgement->host,
 		.port = judgement->port,
-		.policy = {judgement->private_allowed, judgement->loopback_allowed, judgement->literal_allowed},
-		.profile = judgement->profile ? judgement->profile->name : NULL,
+		.policy = {
+			.private_allowed = judgement->private_allowed,
+			.loopback_allowed = judgement->loopback_allowed,
+			.literal_allowed = judgement->literal_allowed,
+			.named = route_addresses(routes, judgement->profile),
+			.denied = route_denied_addresses(routes, judgement->profile),
+		},
+		.profile = judgement->profile->name,
 	};
 	if (!judgement->tls)
 		return true;
@@ -53,7 +61,8 @@ static const struct failure_row upstream_rows[] = {
 static const struct failure_row dial_rows[] = {
 	[DIAL_OK] = {502, "upstream_failed", "proxy_internal_error", NULL},
 	[DIAL_REFUSED_ADDRESS] = {403, "address_refused", "destination_ip_prohibited",
-	                          "name the address itself, or a CIDR that holds it, in the profile's `hosts:` to allow it"},
+	                          "to allow it, name that address with its port, or a CIDR that holds it, in the profile's "
+	                          "`hosts:`, and let no `!` entry there deny it"},
 	[DIAL_OWN_LISTENER] = {403, "own_listener", "destination_ip_prohibited", "proxyd never dials itself"},
 	[DIAL_DNS] = {502, "dns", "dns_error", "see whether the name is right, and whether proxyd's host can resolve it"},
 	[DIAL_CONNECT] = {502, "connect", "connection_refused", "see whether the upstream is up and listens there"},

@@ -13,6 +13,7 @@ struct ranked {
 
 struct profile_routes {
 	struct pattern_index *allowed, *denied, *credentials;
+	struct pattern_index *addresses, *denied_addresses; /* of the first two; NULL: none */
 	struct ranked *ranked;
 	bool *has; /* by the credential's number */
 };
@@ -51,6 +52,15 @@ static void add_credentials(struct profile_routes *routes, const struct config *
 	}
 }
 
+static void add_address(struct pattern_index **index, struct config_host *entry)
+{
+	if (entry->pattern.kind != PATTERN_CIDR && entry->pattern.host.kind == HOST_NAME)
+		return;
+	if (!*index)
+		*index = pattern_index_new();
+	pattern_index_add(*index, &entry->pattern, entry);
+}
+
 static void add_profile(struct profile_routes *routes, const struct config *config, const struct config_profile *profile)
 {
 	routes->allowed = pattern_index_new();
@@ -59,6 +69,7 @@ static void add_profile(struct profile_routes *routes, const struct config *conf
 	for (size_t i = 0; i < profile->host_count; i++) {
 		struct config_host *entry = &profile->hosts[i];
 		pattern_index_add(entry->pattern.deny ? routes->denied : routes->allowed, &entry->pattern, entry);
+		add_address(entry->pattern.deny ? &routes->denied_addresses : &routes->addresses, entry);
 	}
 	add_credentials(routes, config, profile);
 }
@@ -86,6 +97,8 @@ void route_table_free(struct route_table *table)
 		pattern_index_free(routes->allowed);
 		pattern_index_free(routes->denied);
 		pattern_index_free(routes->credentials);
+		pattern_index_free(routes->addresses);
+		pattern_index_free(routes->denied_addresses);
 		free(routes->ranked);
 		free(routes->has);
 	}
@@ -111,6 +124,16 @@ const struct config_host *route_denial(const struct route_table *table, const st
                                        const struct host *host, uint16_t port)
 {
 	return pattern_index_find(table->profiles[profile->number].denied, host, port);
+}
+
+const struct pattern_index *route_addresses(const struct route_table *table, const struct config_profile *profile)
+{
+	return table->profiles[profile->number].addresses;
+}
+
+const struct pattern_index *route_denied_addresses(const struct route_table *table, const struct config_profile *profile)
+{
+	return table->profiles[profile->number].denied_addresses;
 }
 
 /* The matches so far, sorted by rank. */

@@ -24,6 +24,10 @@ const struct config_host *route_host(const struct route_table *table, const stru
 const struct config_host *route_denial(const struct route_table *table, const struct config_profile *profile,
                                        const struct host *host, uint16_t port);
 
+/* The profile's entries and denials that are addresses, literals and CIDRs; NULL where it has none. */
+const struct pattern_index *route_addresses(const struct route_table *table, const struct config_profile *profile);
+const struct pattern_index *route_denied_addresses(const struct route_table *table, const struct config_profile *profile);
+
 /* The profile's credentials whose host and port match, in the order in which SPEC §2 tries them: longest upstream path
  * first, then the profile's order. Returns their number; `*list` is in `arena`. */
 size_t route_credentials(const struct route_table *table, const struct config_profile *profile, const struct host *host,

@@ -116,7 +116,8 @@ static bool same_destination(const struct destination *a, const struct destinati
 	return a->port == b->port && a->tls == b->tls && a->trust == b->trust &&
 	       a->policy.private_allowed == b->policy.private_allowed &&
 	       a->policy.loopback_allowed == b->policy.loopback_allowed &&
-	       a->policy.literal_allowed == b->policy.literal_allowed && host_equal(&a->host, &b->host);
+	       a->policy.literal_allowed == b->policy.literal_allowed && a->policy.named == b->policy.named &&
+	       a->policy.denied == b->policy.denied && host_equal(&a->host, &b->host);
 }
 
 static struct origin_pool **bucket_of(struct upstream_pool *pool, const struct destination *destination)

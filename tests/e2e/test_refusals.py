@@ -278,6 +278,18 @@ def test_addresses_that_nobody_named(keystile, origin, url, status):
     assert server.connections == []
 
 
+def test_name_whose_address_is_an_entry(keystile, origin):
+    """An address that is always refused is reached by its name where `hosts:` names it too, unless that denies it."""
+    server = origin()
+    hosts = f'"localhost:{server.port}", "127.0.0.1:{server.port}"'
+    config = 'profiles:\n  agent: {{ hosts: [{}] }}\n  other: {{ extends: agent, hosts: ["!127.0.0.1:{}"] }}\n'
+    proxy = keystile(config.format(hosts, server.port))
+    target = f"http://localhost:{server.port}/"
+    assert proxy.ask(proxied(target, proxy.proxy_token())).status == 200
+    told = problem(proxy.ask(proxied(target, proxy.proxy_token("other"))), 403)
+    assert "loopback" in told["detail"] or "denied address" in told["detail"], told  # ::1, or 127.0.0.1
+
+
 def test_name_that_resolves_to_loopback(keystile, origin):
     """`localhost` under a wildcard or as another name of the machine is refused; only the one named is reached."""
     server = origin()

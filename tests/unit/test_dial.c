@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "pattern.h"
+
 enum {
 	NOTHING = 0,
 	PRIVATE = 1,
@@ -20,7 +22,9 @@ enum {
 
 static struct dial_policy policy_of(int allowed)
 {
-	return (struct dial_policy){allowed & PRIVATE, allowed & LOOPBACK, allowed & LITERAL};
+	return (struct dial_policy){.private_allowed = allowed & PRIVATE,
+	                            .loopback_allowed = allowed & LOOPBACK,
+	                            .literal_allowed = allowed & LITERAL};
 }
 
 static struct sockaddr_storage address_of(const char *text, uint16_t port)
@@ -113,6 +117,42 @@ static void test_judge(void **state)
 				         may ? "allowed" : "refused");
 		}
 	}
+}
+
+/* What a name resolves to, where `hosts:` has addresses: 127.0.0.0/8, 169.254.7.7:81 and so on. */
+static void test_entries(void **state)
+{
+	static const struct {
+		const char *address;
+		uint16_t port;
+		bool may;
+	} rows[] = {
+		{"127.0.0.1", 443, true},        {"127.0.0.1", 80, true},    {"127.0.0.1", 81, false},
+		{"::ffff:127.0.0.1", 80, true},  {"127.9.0.1", 80, false},   {"::ffff:127.9.0.1", 443, false},
+		{"127.9.0.1", 81, false},        {"169.254.7.7", 81, true},  {"169.254.7.7", 80, false},
+		{"169.254.7.8", 81, false},      {"fe80::1", 443, true},     {"fec0::1", 443, false},
+		{"1.1.1.1", 443, true},          {"9.9.9.9", 443, false},
+	};
+	static const char *const named[] = {"127.0.0.0/8", "169.254.7.7:81", "fe80::/10"};
+	static const char *const denied[] = {"127.9.0.0/16", "9.9.9.9"};
+	struct pattern patterns[5];
+	struct dial_policy policy = {0};
+	struct pattern_index *yes = pattern_index_new(), *no = pattern_index_new();
+	(void)state;
+	for (size_t i = 0; i < 5; i++) {
+		assert_true(pattern_parse(span_of(i < 3 ? named[i] : denied[i - 3]), &patterns[i], NULL));
+		pattern_index_add(i < 3 ? yes : no, &patterns[i], &patterns[i]);
+	}
+	policy.named = yes;
+	policy.denied = no;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct sockaddr_storage address = address_of(rows[i].address, rows[i].port);
+		const char *what = dial_judge((const struct sockaddr *)&address, policy);
+		if (rows[i].may != !what)
+			fail_msg("%s port %u: came %s", rows[i].address, rows[i].port, what ? what : "allowed");
+	}
+	pattern_index_free(yes);
+	pattern_index_free(no);
 }
 
 /* ---- real sockets ---- */
@@ -323,6 +363,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_judge),
+		cmocka_unit_test(test_entries),
 		cmocka_unit_test(test_dials),
 		cmocka_unit_test(test_refused_connection),
 		cmocka_unit_test(test_connect_limit),
