@@ -204,7 +204,7 @@ void exchange_progress(struct exchange *exchange)
 	uint64_t idle = credential && credential->response_idle ? credential->response_idle : limits->response_idle;
 	if (exchange_owes_body(exchange))
 		idle = limits->body_idle;
-	if (exchange->state == EXCHANGE_WAITING || exchange->state == EXCHANGE_RELAYING)
+	if ((exchange->state == EXCHANGE_WAITING || exchange->state == EXCHANGE_RELAYING) && !exchange->over_limit)
 		loop_timer_set(exchange->worker->loop, &exchange->timer, idle);
 }
 

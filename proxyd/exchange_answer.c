@@ -121,7 +121,7 @@ void exchange_log(const struct exchange *exchange, const struct audit_record *re
 /* Nothing of the exchange decides twice: the verdict follows from its state and its problem. */
 static enum audit_verdict verdict_of(const struct exchange *exchange)
 {
-	if (exchange->gone || exchange->state == EXCHANGE_BROKEN)
+	if (exchange->gone || (exchange->state == EXCHANGE_BROKEN && !exchange->over_limit))
 		return AUDIT_FAIL;
 	if (exchange->problem.status == 0)
 		return AUDIT_ALLOW;
@@ -132,7 +132,7 @@ static const char *reason_of(const struct exchange *exchange)
 {
 	if (exchange->gone)
 		return "client_gone";
-	if (exchange->state == EXCHANGE_BROKEN)
+	if (exchange->state == EXCHANGE_BROKEN && !exchange->over_limit)
 		return exchange->stalled ? "stalled" : "upstream_cut";
 	return exchange->problem.reason;
 }
@@ -153,7 +153,7 @@ void exchange_fill_record(const struct exchange *exchange, struct audit_record *
 		.verdict = verdict_of(exchange),
 		.rule = exchange->problem.rule ? exchange->problem.rule : judgement->rule,
 		.reason = reason_of(exchange),
-		.injected = exchange->injected,
+		.injected = exchange->injected && !exchange->unsent,
 		.status = exchange->response.status,
 		.bytes_up = exchange->bytes_up,
 		.bytes_down = exchange->bytes_down,

@@ -43,6 +43,8 @@ struct exchange {
 	bool finish_pending;      /* finish() waits until a repeat has written the replay */
 	bool repeated;
 	bool gone;                /* the client went away */
+	bool over_limit;          /* the request body went over its limit when the response had begun */
+	bool unsent;              /* it failed before a byte of the request was sent */
 	bool stalled;             /* the response stopped coming, or the client stopped taking it */
 	struct fields trailers;   /* of the request */
 	size_t replay_written;

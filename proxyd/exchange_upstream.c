@@ -184,6 +184,7 @@ static void on_failed(void *context, const struct upstream_error *error)
 		repeat(exchange);
 		return;
 	}
+	exchange->unsent = copy.unsent && !exchange->repeated;
 	problem_of(exchange, &copy);
 	exchange_answer(exchange);
 }
@@ -215,7 +216,7 @@ void exchange_on_stall(struct loop_timer *timer)
 		return;
 	}
 	if (exchange->state == EXCHANGE_RELAYING) {
-		exchange->stalled = true;
+		exchange->stalled = !exchange->over_limit;
 		exchange_become(exchange, EXCHANGE_BROKEN);
 		exchange->table->abort(exchange->front);
 		return;
@@ -248,6 +249,22 @@ static void keep_replay(struct exchange *exchange, const void *bytes, size_t siz
 	exchange->replay_written = 0;
 }
 
+/* No byte over the limit goes up. Where the response has begun, a 413 would come too late: it is cut, by the timer, since
+ * the front may not be told within its own call. */
+static void refuse_rest(struct exchange *exchange)
+{
+	if (exchange->over_limit)
+		return;
+	exchange_too_large(exchange);
+	if (exchange->state == EXCHANGE_RELAYING) {
+		exchange->over_limit = true;
+		loop_timer_set(exchange->worker->loop, &exchange->timer, 0);
+		return;
+	}
+	drop_upstream(exchange);
+	exchange_answer(exchange);
+}
+
 size_t exchange_write(struct exchange *exchange, const void *bytes, size_t size)
 {
 	if (exchange->state != EXCHANGE_WAITING && exchange->state != EXCHANGE_RELAYING)
@@ -256,6 +273,10 @@ size_t exchange_write(struct exchange *exchange, const void *bytes, size_t size)
 		exchange->upload_blocked = true;
 		return 0;
 	}
+	if (exchange->over_limit || size > exchange->body_limit - exchange->bytes_up) {
+		refuse_rest(exchange);
+		return size;
+	}
 	size_t taken = exchange->upstream->table->write(exchange->upstream, bytes, size);
 	exchange->held_back = false;
 	exchange->bytes_up += taken;
@@ -263,12 +284,6 @@ size_t exchange_write(struct exchange *exchange, const void *bytes, size_t size)
 	if (taken > 0)
 		keep_replay(exchange, bytes, taken);
 	exchange_progress(exchange);
-	if (exchange->bytes_up > exchange->body_limit && exchange->state == EXCHANGE_WAITING) {
-		drop_upstream(exchange);
-		exchange_too_large(exchange);
-		exchange_answer(exchange);
-		return size;
-	}
 	return taken;
 }
 
@@ -285,7 +300,7 @@ static void keep_trailers(struct exchange *exchange, const struct fields *traile
 void exchange_finish(struct exchange *exchange, const struct fields *trailers)
 {
 	exchange->body_complete = true;
-	if (exchange->state != EXCHANGE_WAITING && exchange->state != EXCHANGE_RELAYING)
+	if ((exchange->state != EXCHANGE_WAITING && exchange->state != EXCHANGE_RELAYING) || exchange->over_limit)
 		return;
 	if (trailers)
 		keep_trailers(exchange, trailers);

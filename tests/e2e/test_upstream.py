@@ -6,6 +6,7 @@ import pytest
 
 from peers import evidence
 from peers.config import get, one_api, problem
+from peers.keystile import free_port
 from peers.wire import Closed
 
 
@@ -78,6 +79,35 @@ def test_stalls_mid_body(serve, body):
             while client.sock.recv(4096):
                 pass
     assert proxy.audit(1, verdict="fail", reason="stalled")
+
+
+def test_body_limit_behind_an_early_answer(serve):
+    """The limit holds although the answer has begun; it is cut, since no 413 can follow."""
+    over = threading.Event()
+
+    def script(connection):
+        connection.until(b"\r\n\r\n")
+        connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
+        assert connection.rest() == b"32\r\n" + b"a" * 50 + b"\r\n", "neither more, nor an end"
+        over.set()
+
+    proxy, _ = serve(script, body="100B")
+    with proxy.client() as client:
+        client.send(get("/api/x", proxy.token(), "Transfer-Encoding: chunked", method="POST"))
+        client.send("32\r\n" + "a" * 50 + "\r\n")
+        assert client.head().status == 200 and client.chunk() == b"half"
+        client.send("33\r\n" + "a" * 51 + "\r\n0\r\n\r\n")
+        with pytest.raises(Closed):
+            client.chunk()
+    assert over.wait(5)
+    line = proxy.audit(1, reason="body_too_large")[0]
+    assert (line["verdict"], line["bytes_up"]) == ("deny", 50), line
+
+
+def test_audit_of_what_was_never_sent(keystile):
+    proxy = keystile(one_api(f"http://127.0.0.1:{free_port()}"), {"api": evidence.secret()})
+    assert proxy.ask(get("/api/x", proxy.token())).status == 502
+    assert proxy.audit(1, reason="connect")[0]["injected"] is False
 
 
 BY_LIBMICROHTTPD = [
