@@ -54,6 +54,15 @@ void front_h1_reset(struct client *client)
 
 /* --- the request, as libmicrohttpd gives it --- */
 
+/* libmicrohttpd takes a query apart as soon as this callback is over, and has no word for a client whose query has more
+ * parameters than its memory: it falls silent. Nobody asks for its parameters, so it is shown an empty query. */
+static void hide_query(const char *target)
+{
+	char *query = strchr(target, '?');
+	if (query && query[1])
+		query[1] = 0;
+}
+
 /* The raw request-target; the `url` of the handler is decoded, and cut at %00. */
 static void *on_request_line(void *context, const char *target, struct MHD_Connection *connection)
 {
@@ -63,6 +72,7 @@ static void *on_request_line(void *context, const char *target, struct MHD_Conne
 	client->state = CLIENT_HEAD;
 	client->exchange = exchange_new(client->front->worker);
 	exchange_request(client->exchange)->target = arena_span(exchange_arena(client->exchange), span_of(target));
+	hide_query(target);
 	return client;
 }
 

@@ -8,7 +8,7 @@ import pytest
 
 from peers import evidence
 from peers.config import get, one_api
-from peers.wire import Closed
+from peers.keystile import wait_for
 
 SHORT = {"limits": "{{ idle: 1s, response_idle: 1s, body_idle: 5s }}"}
 
@@ -84,6 +84,39 @@ def test_a_client_that_asks_and_never_reads(serve):
         with pytest.raises(ConnectionError):
             while True:
                 sock.sendall(b"GET /api/x HTTP/1.1\r\nHost: h\r\n\r\n" * 500)
+
+
+@pytest.mark.parametrize("query", ["a=1&" * 5000, "&" * 20000, "a" * 20000], ids=["parameters", "empty ones", "one"])
+def test_a_query_as_long_as_a_head_may_be(serve, query):
+    proxy, server = serve()
+    token = proxy.token()
+    with proxy.client() as client:
+        for _ in range(2):
+            assert client.ask(get(f"/api/x?{query}", token)).status == 200
+    assert {request.target for request in server.requests} == {f"/x?{query}"}
+
+
+def test_connections_that_break_are_counted_out(serve):
+    """Wherever they broke off; else the limit would be reached by none."""
+    proxy, _ = serve(head={"limits": "{{ connections: 20, profile_connections: 20 }}"})
+    first = get("/api/x", proxy.token())
+    whole = first + get("/api/y", proxy.token(), "Transfer-Encoding: chunked", "Expect: 100-continue", method="POST")
+    whole += "5\r\nhello\r\n0\r\nX-T: 1\r\n\r\n"
+    for length in range(0, len(whole), 7):
+        with proxy.client() as client:
+            client.send(whole[:length])
+            if length > len(first):
+                client.response()
+            client.reset()
+
+    def all_are_free():
+        clients = [proxy.client() for _ in range(20)]
+        answers = [client.ask(first).status for client in clients]
+        for client in clients:
+            client.close()
+        return answers == [200] * 20
+
+    wait_for(all_are_free, "20 connections at once", 5)
 
 
 def until_reset(client):
