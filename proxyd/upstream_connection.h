@@ -54,6 +54,7 @@ struct connection {
 	struct body_framing sends;
 	uint64_t send_left; /* of BODY_LENGTH */
 	bool request_done, wants_write, is_head, announce, sent_any, reused;
+	bool last; /* no request follows this one */
 
 	/* The response. */
 	char *in;

@@ -158,7 +158,7 @@ static const struct upstream_error *h1_error(struct upstream *upstream)
 
 static bool is_reusable(struct connection *connection)
 {
-	if (connection->state != CONNECTION_BODY || !connection->request_done || !connection->keep_alive ||
+	if (connection->state != CONNECTION_BODY || !connection->request_done || !connection->keep_alive || connection->last ||
 	    connection->write_broken || out_pending(connection) > 0)
 		return false;
 	h1_drain_buffer(connection);
@@ -191,6 +191,18 @@ static const struct upstream_table h1_table = {
 	.release = h1_release,
 };
 
+/* Some servers leave the body of such a request unread, and take it for the beginning of the next one. An agent would
+ * write there what the next request, with its secret, is then a part of. */
+static bool has_unlikely_body(const struct request *request)
+{
+	static const struct span methods[] = {SPAN("GET"), SPAN("HEAD"), SPAN("DELETE"), SPAN("OPTIONS")};
+	bool has_body = request->body.kind == BODY_CHUNKED || request->body.length > 0;
+	for (size_t i = 0; has_body && i < sizeof methods / sizeof *methods; i++)
+		if (span_equal(request->method, methods[i]))
+			return true;
+	return false;
+}
+
 static void begin_request(struct connection *connection, const struct request *head)
 {
 	connection->uses++;
@@ -200,6 +212,7 @@ static void begin_request(struct connection *connection, const struct request *h
 	connection->send_left = head->body.kind == BODY_LENGTH ? head->body.length : 0;
 	connection->request_done = head->body.kind == BODY_NONE || (head->body.kind == BODY_LENGTH && head->body.length == 0);
 	connection->is_head = span_equal(head->method, SPAN("HEAD"));
+	connection->last = has_unlikely_body(head);
 	connection->wants_write = connection->write_broken = connection->sent_any = false;
 }
 

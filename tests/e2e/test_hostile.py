@@ -71,6 +71,24 @@ def test_no_length_where_no_body_can_be(serve, status):
         assert client.head().all("Content-Length") == []
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])
+def test_an_upstream_that_leaves_bodies_unread(serve, method):
+    """It takes the body for the next request; no other agent's request may follow on that connection."""
+
+    def script(connection):
+        while True:
+            connection.origin.requests.append((len(connection.origin.connections), connection.head().target))
+            connection.answer("200 OK", b"" if method == "HEAD" else b"ok")
+
+    proxy, server = serve(script)
+    token = proxy.token()
+    body = "GET /hidden HTTP/1.1\r\nX-A: "
+    with proxy.client() as client:
+        client.ask(get("/api/x", token, f"Content-Length: {len(body)}", method=method) + body, method)
+    assert proxy.ask(get("/api/y", token)).status == 200
+    assert server.requests == [(1, "/x"), (2, "/y")]
+
+
 # A hostile client
 
 
