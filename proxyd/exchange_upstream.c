@@ -53,7 +53,7 @@ static const struct failure_row upstream_rows[] = {
 	[UPSTREAM_MALFORMED] = {502, "upstream_malformed", "http_protocol_error",
 	                        "if the upstream speaks TLS on this port, write https:// in `upstream:`"},
 	[UPSTREAM_HEAD_TOO_LARGE] = {502, "upstream_head_too_large", "http_response_header_section_size",
-	                             "raise limits.head"},
+	                             "raise limits.head, or limits.fields, whichever it is over"},
 	[UPSTREAM_SWITCHED] = {502, "unasked_upgrade", "http_upgrade_failed", NULL},
 	[UPSTREAM_CUT] = {502, "upstream_cut", "http_response_incomplete", NULL},
 };

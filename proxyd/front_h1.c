@@ -7,8 +7,6 @@
 #include "memory.h"
 #include "refusal.h"
 
-#define POOL_BESIDE (16 * 1024) /* beside a request head of limits.head: what a response head takes. Zeroed per request */
-
 static struct client *client_of_timer(struct loop_timer *timer)
 {
 	return (struct client *)((char *)timer - offsetof(struct client, timer));
@@ -311,6 +309,11 @@ static void front_respond(void *front)
 	}
 	if (client->state != CLIENT_WAIT && client->state != CLIENT_EXPECT)
 		return;
+	if (!front_h1_fits(client)) {
+		client->body_ended |= client->state == CLIENT_WAIT;
+		front_h1_raw_start(client);
+		return;
+	}
 	client->state = CLIENT_REPLY;
 	if (front_h1_reply(client))
 		front_h1_resume(client);

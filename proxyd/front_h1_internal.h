@@ -8,6 +8,8 @@
 #include "exchange.h"
 #include "front_h1.h"
 
+#define POOL_BESIDE (16 * 1024) /* beside a request head of limits.head: what a response head takes. Zeroed per request */
+
 struct front_h1 {
 	struct worker *worker;
 	struct MHD_Daemon *daemon;
@@ -62,6 +64,8 @@ void front_h1_reset(struct client *client);
 /* Where the end of the connection would be the end of the response's body, what ends it now is a reset. */
 void front_h1_cut(struct client *client);
 
+/* Does the response's head fit into libmicrohttpd's pool, where the request's head still is? */
+bool front_h1_fits(const struct client *client);
 /* Hands the response to libmicrohttpd. False where that cannot be done: the connection is to be closed. */
 bool front_h1_reply(struct client *client);
 

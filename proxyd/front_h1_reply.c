@@ -23,6 +23,43 @@ static bool add_fields(struct MHD_Response *response, const struct fields *field
 	return true;
 }
 
+#define HEAD_SMALL 4096 /* fits in any case */
+#define HEAD_MORE 512   /* the status line, and what libmicrohttpd adds */
+#define ENTRY_BYTES 80  /* of its pool, for each field of a request, and each cookie */
+
+static size_t head_size(const struct fields *fields, size_t each)
+{
+	size_t size = 0;
+	for (size_t i = 0; i < fields->count; i++)
+		size += fields->list[i].name.length + fields->list[i].value.length + strlen(": \r\n") + each;
+	return size;
+}
+
+/* It has a copy of them. */
+static size_t cookie_size(const struct fields *fields)
+{
+	size_t size = 0;
+	for (size_t i = 0; i < fields->count; i++) {
+		struct span crumbs = fields->list[i].value;
+		if (!span_equal_nocase(fields->list[i].name, SPAN("cookie")))
+			continue;
+		size += crumbs.length;
+		for (; crumbs.data; span_split(&crumbs, ';'))
+			size += ENTRY_BYTES;
+	}
+	return size;
+}
+
+bool front_h1_fits(const struct client *client)
+{
+	const struct request *request = exchange_request(client->exchange);
+	size_t size = head_size(&exchange_response(client->exchange)->fields, 0) + HEAD_MORE;
+	if (size <= HEAD_SMALL)
+		return true;
+	size += request->target.length + head_size(&request->fields, ENTRY_BYTES) + cookie_size(&request->fields);
+	return size <= client->front->worker->server->limits.head + POOL_BESIDE;
+}
+
 static ssize_t end_of_body(struct client *client)
 {
 	const struct fields *trailers = exchange_trailers(client->exchange);

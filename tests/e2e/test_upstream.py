@@ -110,6 +110,33 @@ def test_audit_of_what_was_never_sent(keystile):
     assert proxy.audit(1, reason="connect")[0]["injected"] is False
 
 
+@pytest.mark.parametrize("field", ["X-A: " + "q" * 100, "X-A: " + "q" * 23000, "Cookie: a=b; c=" + "q" * 14000])
+def test_heads_near_the_limit(serve, field):
+    """Both heads may be as long as limits.head, at once."""
+
+    def script(connection):
+        for _ in range(2):
+            connection.request()
+            connection.send("HTTP/1.1 200 OK\r\nX-Long: " + "r" * 24000 + "\r\nContent-Length: 2\r\n\r\nok")
+
+    proxy, _ = serve(script)
+    for method in ("POST", "GET"):
+        body = "abc" if method == "POST" else ""
+        length = [f"Content-Length: {len(body)}"] * bool(body)
+        with proxy.client() as client:
+            client.send(get("/api/x", proxy.token(), field, *length, method=method) + body)
+            response = client.response(method)
+            assert (response.status, response.get("X-Long"), response.body) == (200, "r" * 24000, b"ok")
+    assert len(proxy.audit(2, verdict="allow")) == 2
+
+
+def test_hint_of_too_many_fields(serve):
+    proxy, _ = serve(lambda connection: connection.request() and connection.send(
+        "HTTP/1.1 200 OK\r\n" + "A: b\r\n" * 101 + "Content-Length: 0\r\n\r\n"))
+    told = problem(proxy.ask(get("/api/x", proxy.token())), 502)
+    assert "limits.fields" in told["hint"], told
+
+
 BY_LIBMICROHTTPD = [
     ("no colon", "GET /api/x HTTP/1.1\r\nHost: x\r\nnothing\r\n\r\n", "malformed"),
     ("another version", "GET /api/x HTTP/2.0\r\nHost: x\r\n\r\n", "malformed"),
