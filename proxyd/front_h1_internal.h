@@ -1,5 +1,5 @@
-/* What the files of the HTTP/1.x front share: front_h1.c (connections, the request side), front_h1_reply.c (responses by
- * libmicrohttpd), front_h1_raw.c (what is written past it). */
+/* What the files of the HTTP/1.x front share: front_h1.c (connections, the request side), front_h1_reply.c (what the
+ * exchange tells, and responses by libmicrohttpd), front_h1_raw.c (what is written past it). */
 #ifndef KEYSTILE_FRONT_H1_INTERNAL_H
 #define KEYSTILE_FRONT_H1_INTERNAL_H
 
@@ -63,11 +63,6 @@ void front_h1_close(struct client *client);
 void front_h1_reset(struct client *client);
 /* Where the end of the connection would be the end of the response's body, what ends it now is a reset. */
 void front_h1_cut(struct client *client);
-
-/* Does the response's head fit into libmicrohttpd's pool, where the request's head still is? */
-bool front_h1_fits(const struct client *client);
-/* Hands the response to libmicrohttpd. False where that cannot be done: the connection is to be closed. */
-bool front_h1_reply(struct client *client);
 
 void front_h1_raw_start(struct client *client);
 void front_h1_raw_pump(struct client *client);

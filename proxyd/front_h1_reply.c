@@ -1,4 +1,4 @@
-/* Responses through libmicrohttpd: its framing and keep-alive, our fields and body. */
+/* What the exchange tells, and responses through libmicrohttpd: its framing and keep-alive, our fields and body. */
 #include "front_h1_internal.h"
 
 #define WHOLE_LIMIT (32 * 1024) /* a body that is here already and no longer goes out as one piece */
@@ -50,7 +50,8 @@ static size_t cookie_size(const struct fields *fields)
 	return size;
 }
 
-bool front_h1_fits(const struct client *client)
+/* Does the head fit into libmicrohttpd's pool, where the request's head still is? */
+static bool fits(const struct client *client)
 {
 	const struct request *request = exchange_request(client->exchange);
 	size_t size = head_size(&exchange_response(client->exchange)->fields, 0) + HEAD_MORE;
@@ -150,7 +151,8 @@ static struct MHD_Response *with_body(struct client *client, const struct respon
 	return MHD_create_response_from_callback(size, block, read_body, client, NULL);
 }
 
-bool front_h1_reply(struct client *client)
+/* False where it cannot be done: the connection is to be closed. */
+static bool reply(struct client *client)
 {
 	const struct response *head = exchange_response(client->exchange);
 	struct arena *arena = exchange_arena(client->exchange);
@@ -165,3 +167,71 @@ bool front_h1_reply(struct client *client)
 	MHD_destroy_response(response);
 	return done;
 }
+
+/* --- what the exchange tells --- */
+
+static void front_proceed(void *front)
+{
+	struct client *client = front;
+	if (client->state == CLIENT_EXPECT)
+		front_h1_resume(client);
+}
+
+static void front_interim(void *front, const struct response *interim)
+{
+	struct client *client = front;
+	if (exchange_request(client->exchange)->minor == 1 &&
+	    (client->state == CLIENT_WAIT || client->state == CLIENT_EXPECT || client->state == CLIENT_BODY))
+		front_h1_raw_interim(client, interim);
+}
+
+static void front_respond(void *front)
+{
+	struct client *client = front;
+	if (client->state == CLIENT_BODY) {
+		front_h1_raw_start(client);
+		return;
+	}
+	if (client->state != CLIENT_WAIT && client->state != CLIENT_EXPECT)
+		return;
+	if (!fits(client)) {
+		client->body_ended |= client->state == CLIENT_WAIT;
+		front_h1_raw_start(client);
+		return;
+	}
+	client->state = CLIENT_REPLY;
+	if (reply(client))
+		front_h1_resume(client);
+	else
+		front_h1_close(client);
+}
+
+static void front_readable(void *front)
+{
+	struct client *client = front;
+	if (client->state == CLIENT_RAW)
+		front_h1_raw_pump(client);
+	else if (client->state == CLIENT_REPLY)
+		front_h1_resume(client);
+}
+
+static void front_writable(void *front)
+{
+	struct client *client = front;
+	if (client->state == CLIENT_BODY || (client->state == CLIENT_RAW && !client->body_ended))
+		front_h1_resume(client);
+}
+
+static void front_abort(void *front)
+{
+	front_h1_reset(front);
+}
+
+const struct front_table front_h1_table = {
+	.proceed = front_proceed,
+	.interim = front_interim,
+	.respond = front_respond,
+	.readable = front_readable,
+	.writable = front_writable,
+	.abort = front_abort,
+};
