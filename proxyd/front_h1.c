@@ -7,6 +7,8 @@
 #include "memory.h"
 #include "refusal.h"
 
+#define LEFT_TIME 100 /* ms for the requests that came in front of a client's end to be read */
+
 static struct client *client_of_timer(struct loop_timer *timer)
 {
 	return (struct client *)((char *)timer - offsetof(struct client, timer));
@@ -278,7 +280,8 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
 	client->reset_on_cut = false;
 	if (client->state != CLIENT_CLOSE && client->state != CLIENT_RAW)
 		client->state = CLIENT_IDLE;
-	loop_timer_set(client->front->worker->loop, &client->timer, client->front->worker->server->limits.idle);
+	loop_timer_set(client->front->worker->loop, &client->timer,
+	               client->left ? LEFT_TIME : client->front->worker->server->limits.idle);
 	if (client->front->worker->draining)
 		shutdown(client->fd, SHUT_RD);
 }
@@ -290,10 +293,13 @@ static void on_socket(struct loop_watch *watch, uint32_t events)
 	struct client *client = (struct client *)watch;
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
 		/* While libmicrohttpd is writing, it finds out by itself, and may have written all of it already. */
-		if (!client->exchange || client->state == CLIENT_HEAD)
+		client->left = true;
+		if (!client->exchange || client->state == CLIENT_HEAD) {
 			client->gone = true;
-		else if (client->state != CLIENT_REPLY || client->suspended)
+			loop_timer_set(client->front->worker->loop, &client->timer, LEFT_TIME);
+		} else if (client->state != CLIENT_REPLY || client->suspended) {
 			front_h1_close(client);
+		}
 		return;
 	}
 	if (client->state == CLIENT_RAW && (events & EPOLLOUT))
@@ -309,9 +315,26 @@ static void on_socket(struct loop_watch *watch, uint32_t events)
 	}
 }
 
+/* libmicrohttpd read the beginning of a request, and with it, not knowing, the client's end: it waits for what no event will
+ * tell of. True where bytes are still there, which may be whole requests. */
+static bool has_unread(const struct client *client)
+{
+	char byte;
+	return recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 static void on_time(struct loop_timer *timer)
 {
 	struct client *client = client_of_timer(timer);
+	if (client->left && has_unread(client)) {
+		client->left = false;
+		loop_timer_set(client->front->worker->loop, &client->timer, client->front->worker->server->limits.head_time);
+		return;
+	}
+	if (client->left) {
+		front_h1_close(client);
+		return;
+	}
 	if ((client->state == CLIENT_IDLE && client->head_began) || client->state == CLIENT_HEAD) {
 		front_h1_raw_problem(client, 408, "head_late", "the request head was not complete in time",
 		                     "send the head at once, or raise limits.head_time");

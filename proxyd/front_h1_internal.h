@@ -40,6 +40,7 @@ struct client {
 	enum client_state state;
 	bool suspended;
 	bool gone;          /* its end came before its request was read; no event will tell of it again */
+	bool left;          /* its end came: no more than is here will come */
 	bool head_began;    /* CLIENT_IDLE: bytes of the next head came */
 	bool body_ended;    /* the request body is complete */
 	bool raw_done;      /* CLIENT_RAW: the response is written */

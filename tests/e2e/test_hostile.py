@@ -114,9 +114,20 @@ def test_a_query_as_long_as_a_head_may_be(serve, query):
     assert {request.target for request in server.requests} == {f"/x?{query}"}
 
 
+def all_are_free(proxy, request, count):
+    clients = [proxy.client() for _ in range(count)]
+    answers = [client.ask(request).status for client in clients]
+    for client in clients:
+        client.close()
+    return answers == [200] * count
+
+
+LIMITED = {"limits": "{{ connections: 20, profile_connections: 20 }}"}
+
+
 def test_connections_that_break_are_counted_out(serve):
     """Wherever they broke off; else the limit would be reached by none."""
-    proxy, _ = serve(head={"limits": "{{ connections: 20, profile_connections: 20 }}"})
+    proxy, _ = serve(head=LIMITED)
     first = get("/api/x", proxy.token())
     whole = first + get("/api/y", proxy.token(), "Transfer-Encoding: chunked", "Expect: 100-continue", method="POST")
     whole += "5\r\nhello\r\n0\r\nX-T: 1\r\n\r\n"
@@ -126,15 +137,17 @@ def test_connections_that_break_are_counted_out(serve):
             if length > len(first):
                 client.response()
             client.reset()
+    wait_for(lambda: all_are_free(proxy, first, 20), "20 connections at once", 5)
 
-    def all_are_free():
-        clients = [proxy.client() for _ in range(20)]
-        answers = [client.ask(first).status for client in clients]
-        for client in clients:
-            client.close()
-        return answers == [200] * 20
 
-    wait_for(all_are_free, "20 connections at once", 5)
+def test_who_leaves_within_a_head_holds_nothing(serve):
+    """Its end comes together with the beginning of its next request; it has no token, and no socket any more."""
+    proxy, _ = serve(head=LIMITED)
+    for _ in range(120):
+        with proxy.client() as client:
+            client.ask(get("/api/x", None))
+            client.send("GET /api/x HTTP/1.1\r\nHos")
+    wait_for(lambda: all_are_free(proxy, get("/api/x", proxy.token()), 20), "20 connections at once", 5)
 
 
 def until_reset(client):
