@@ -63,7 +63,7 @@ static char pattern(size_t index)
 
 static bool fault(struct peer *peer, const char *what, const char *came)
 {
-	snprintf(peer->fault, sizeof peer->fault, "%s, came \"%s\"", what, came);
+	snprintf(peer->fault, sizeof peer->fault, "%.190s, came \"%.190s\"", what, came);
 	return false;
 }
 
