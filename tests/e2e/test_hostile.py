@@ -221,7 +221,8 @@ def test_no_request_has_two_readings(serve, sent, status, place):
         if place == "second":
             assert client.ask(get("/api/first", token)).status == 200
         response = client.ask(sent.format(own=f"127.0.0.1:{proxy.port}") + more + "\r\n")
-    assert response.status == status, response
+    # A later request with an unknown coding libmicrohttpd refuses itself, from 1.0 on.
+    assert response.status in ({501, 400} if (place, status) == ("second", 501) else {status}), response
     assert len(server.requests) == (place == "second") + (status == 200)
     for request in server.requests:
         assert request.get("X-Key") == secret and request.get("Host") == f"127.0.0.1:{server.port}", request
