@@ -9,6 +9,8 @@
 
 #define LEFT_TIME 100 /* ms for the requests that came in front of a client's end to be read */
 
+#define EXPECT_TIME 3000 /* ms that a body waits for the upstream's 100; clients wait for less */
+
 static struct client *client_of_timer(struct loop_timer *timer)
 {
 	return (struct client *)((char *)timer - offsetof(struct client, timer));
@@ -174,7 +176,9 @@ static enum MHD_Result first_call(struct client *client, const char *method, con
 		/* Suspended in the next call, which comes at once: an answer that is queued in this one closes the connection. */
 		client->state = CLIENT_WAIT;
 	} else if (request->minor == 1 && fields_list_has(&request->fields, SPAN("expect"), SPAN("100-continue"))) {
+		/* The body may have come with the head: no event will tell, and an upstream that knows no Expect waits for it. */
 		client->state = CLIENT_EXPECT;
+		loop_timer_set(client->front->worker->loop, &client->timer, EXPECT_TIME);
 		front_h1_suspend(client);
 	} else {
 		client->state = CLIENT_BODY;
@@ -233,6 +237,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 	case CLIENT_HEAD:
 		return first_call(client, method, version);
 	case CLIENT_EXPECT:
+		loop_timer_stop(client->front->worker->loop, &client->timer);
 		client->state = CLIENT_BODY;
 		return MHD_YES;
 	case CLIENT_BODY:
@@ -326,6 +331,10 @@ static bool has_unread(const struct client *client)
 static void on_time(struct loop_timer *timer)
 {
 	struct client *client = client_of_timer(timer);
+	if (client->state == CLIENT_EXPECT) {
+		front_h1_resume(client);
+		return;
+	}
 	if (client->left && has_unread(client)) {
 		client->left = false;
 		loop_timer_set(client->front->worker->loop, &client->timer, client->front->worker->server->limits.head_time);

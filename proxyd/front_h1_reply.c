@@ -194,6 +194,7 @@ static void front_respond(void *front)
 	}
 	if (client->state != CLIENT_WAIT && client->state != CLIENT_EXPECT)
 		return;
+	loop_timer_stop(client->front->worker->loop, &client->timer);
 	if (!fits(client)) {
 		client->body_ended |= client->state == CLIENT_WAIT;
 		front_h1_raw_start(client);

@@ -172,6 +172,21 @@ def test_expect_is_the_upstreams(serve):
         assert client.ask(proxy.request("/again")).text == "second"
 
 
+def test_expect_of_nobody(serve):
+    """A client that does not wait, and an upstream that knows no Expect: neither waits for the other."""
+
+    def script(connection):
+        for _ in range(2):
+            assert connection.request().body == b"body"
+            connection.answer()
+
+    proxy, _ = serve(script)
+    with proxy.client() as client:
+        for _ in range(2):
+            client.send(proxy.request("/up", "Expect: 100-continue", "Content-Length: 4", method="PUT") + "body")
+            assert client.response().status == 200
+
+
 def test_expect_refused(serve):
     def script(connection):
         connection.head()
