@@ -155,6 +155,19 @@ static enum codec_result judge_head(struct client *client, bool whole, const cha
 	return codec_request_check(request, why);
 }
 
+static bool has_unread(const struct client *client)
+{
+	char byte;
+	return recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/* Does it wait for a 100 before it sends its body? Where the body came already, no event will tell of it. */
+static bool awaits_continue(const struct client *client, const struct request *request)
+{
+	return request->minor == 1 && fields_list_has(&request->fields, SPAN("expect"), SPAN("100-continue")) &&
+	       !has_unread(client);
+}
+
 static enum MHD_Result first_call(struct client *client, const char *method, const char *version)
 {
 	struct request *request = exchange_request(client->exchange);
@@ -175,7 +188,7 @@ static enum MHD_Result first_call(struct client *client, const char *method, con
 	} else if (!has_body(request)) {
 		/* Suspended in the next call, which comes at once: an answer that is queued in this one closes the connection. */
 		client->state = CLIENT_WAIT;
-	} else if (request->minor == 1 && fields_list_has(&request->fields, SPAN("expect"), SPAN("100-continue"))) {
+	} else if (awaits_continue(client, request)) {
 		/* The body may have come with the head: no event will tell, and an upstream that knows no Expect waits for it. */
 		client->state = CLIENT_EXPECT;
 		loop_timer_set(client->front->worker->loop, &client->timer, EXPECT_TIME);
@@ -320,14 +333,6 @@ static void on_socket(struct loop_watch *watch, uint32_t events)
 	}
 }
 
-/* libmicrohttpd read the beginning of a request, and with it, not knowing, the client's end: it waits for what no event will
- * tell of. True where bytes are still there, which may be whole requests. */
-static bool has_unread(const struct client *client)
-{
-	char byte;
-	return recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
-}
-
 static void on_time(struct loop_timer *timer)
 {
 	struct client *client = client_of_timer(timer);
@@ -335,6 +340,8 @@ static void on_time(struct loop_timer *timer)
 		front_h1_resume(client);
 		return;
 	}
+	/* libmicrohttpd read the beginning of a request, and with it, not knowing, the client's end: it waits for what no event
+	 * will tell of. What it has not read may be whole requests. */
 	if (client->left && has_unread(client)) {
 		client->left = false;
 		loop_timer_set(client->front->worker->loop, &client->timer, client->front->worker->server->limits.head_time);

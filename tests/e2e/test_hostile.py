@@ -150,6 +150,19 @@ def test_who_leaves_within_a_head_holds_nothing(serve):
     wait_for(lambda: all_are_free(proxy, get("/api/x", proxy.token()), 20), "20 connections at once", 5)
 
 
+@pytest.mark.parametrize("first", [0, 1], ids=["alone", "behind another"])
+def test_who_announces_to_wait_and_does_not(serve, first):
+    """The upstream never says 100: what has come is sent on, and does not wait for an event that was told of already."""
+    proxy, server = serve()
+    token, body = proxy.token(), "b" * 100000
+    post = get("/api/y", token, "Expect: 100-continue", f"Content-Length: {len(body)}", method="POST")
+    with proxy.client() as client:
+        client.send(get("/api/x", token) * first + post + body)
+        for _ in range(first + 1):
+            assert client.response().status == 200
+    assert server.requests[-1].text == body
+
+
 def until_reset(client):
     """What came before the reset; a plain end is a failure."""
     data = b""
