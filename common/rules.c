@@ -301,12 +301,39 @@ static struct rules_verdict judge_once(const struct rules *rules, struct span me
 	return (struct rules_verdict){rules->count == 0, NULL};
 }
 
-struct rules_verdict rules_judge(const struct rules *rules, struct span method, struct span path, bool encoded_slash)
+/* /a;x/b;y as servers that know path parameters read it: /a/b. `out` has room for path.length bytes. */
+static struct span without_parameters(struct span path, char *out)
+{
+	size_t used = 0;
+	while (path.data) {
+		struct span segment = span_split(&path, '/');
+		struct span plain = span_split(&segment, ';');
+		if (plain.length)
+			memcpy(out + used, plain.data, plain.length);
+		used += plain.length;
+		if (path.data)
+			out[used++] = '/';
+	}
+	return (struct span){out, used};
+}
+
+static struct rules_verdict judge_readings(const struct rules *rules, struct span method, struct span path,
+                                           bool encoded_slash)
 {
 	if (!encoded_slash || !path.length || !memmem(path.data, path.length, "%2F", 3))
 		return judge_once(rules, method, path, false);
 	struct rules_verdict as_letter = judge_once(rules, method, path, false);
 	return as_letter.allow ? judge_once(rules, method, path, true) : as_letter;
+}
+
+struct rules_verdict rules_judge(const struct rules *rules, struct span method, struct span path, bool encoded_slash)
+{
+	struct rules_verdict verdict = judge_readings(rules, method, path, encoded_slash);
+	if (!verdict.allow || !rules->count || !memchr(path.data, ';', path.length))
+		return verdict;
+	AUTO_FREE char *plain = memory_alloc(path.length + 1);
+	struct rules_verdict other = judge_readings(rules, method, without_parameters(path, plain), encoded_slash);
+	return other.rule && !other.allow ? other : verdict;
 }
 
 char *rules_hint(struct span method, struct span path)

@@ -33,7 +33,8 @@ struct rules_verdict {
 
 /* `path` is canonical (path.h). With `encoded_slash` a path that has "%2F" is judged twice, with it as "/" and as a
  * letter, and must be allowed both times; `rule` is then that of the refusal, or of the reading as "/". The time it
- * takes is bounded by path length times pattern length. */
+ * takes is bounded by path length times pattern length. A rule that denies the path without its parameters ("/a;x/b" is
+ * "/a/b" to Tomcat and its like) denies it with them. */
 struct rules_verdict rules_judge(const struct rules *rules, struct span method, struct span path, bool encoded_slash);
 
 /* A rule that would allow this request, for a hint: "allow GET /v1/models". The caller frees it. */

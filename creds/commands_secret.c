@@ -1,10 +1,10 @@
 /* Commands about one secret: set, reveal, rm. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "commands.h"
-#include "file.h"
 #include "log.h"
 #include "memory.h"
 #include "prompt.h"
@@ -12,30 +12,40 @@
 #include "text.h"
 #include "value.h"
 
-static bool read_pipe(struct buffer *out, struct fault *fault)
+/* A file, a pipe, or what a shell's <(command) makes. */
+static bool read_whole(int fd, const char *name, struct buffer *out, struct fault *fault)
 {
 	for (;;) {
 		char *room = buffer_room(out, 4096);
-		ssize_t count = read(STDIN_FILENO, room, 4096);
+		ssize_t count = read(fd, room, 4096);
 		if (count < 0)
-			return fault_errno(fault, "standard input");
+			return fault_errno(fault, "%s", name);
 		if (count == 0)
 			break;
 		out->length += (size_t)count;
 		if (out->length > VAULT_VALUE + 16) /* room for what value_clean() takes off */
-			return fault_set(fault, FAULT_USAGE, "standard input: over %d bytes, the most that a secret may have",
-			                 VAULT_VALUE);
+			return fault_set(fault, FAULT_USAGE, "%s: over %d bytes, the most that a secret may have", name, VAULT_VALUE);
 	}
 	return true;
+}
+
+static bool read_named(const char *file, struct buffer *out, struct fault *fault)
+{
+	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		return fault_errno(fault, "%s", file);
+	bool done = read_whole(fd, file, out, fault);
+	close(fd);
+	return done;
 }
 
 static bool read_value(const struct call *call, struct buffer *out, struct fault *fault)
 {
 	const char *file = call->options->from_file;
 	if (file && strcmp(file, "-") != 0)
-		return file_read(file, VAULT_VALUE + 16, out, fault);
+		return read_named(file, out, fault);
 	if (file || !isatty(STDIN_FILENO))
-		return read_pipe(out, fault);
+		return read_whole(STDIN_FILENO, "standard input", out, fault);
 	AUTO_FREE char *prompt = memory_format("secret %s", call->words[0]);
 	return prompt_secret(NULL, prompt, out, fault);
 }

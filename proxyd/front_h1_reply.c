@@ -12,6 +12,25 @@ static bool add_field(struct MHD_Response *response, const struct field *field, 
 	return MHD_add_response_header(response, name, value) == MHD_YES;
 }
 
+#define KEPT_BYTES 72   /* of libmicrohttpd's, for each field and cookie */
+#define OTHER_BYTES 2048 /* of libmicrohttpd's, beside these */
+
+bool front_h1_fits(const struct request *request, size_t size, const struct config_limits *limits)
+{
+	size_t needed = size + request->fields.count * KEPT_BYTES + OTHER_BYTES;
+	for (size_t i = 0; i < request->fields.count; i++) {
+		struct span cookies = request->fields.list[i].value;
+		if (!span_equal_nocase(request->fields.list[i].name, SPAN("cookie")))
+			continue;
+		needed += cookies.length + 1;
+		while (cookies.data) {
+			span_split(&cookies, ';');
+			needed += KEPT_BYTES;
+		}
+	}
+	return needed <= limits->head + POOL_BESIDE;
+}
+
 static bool add_fields(struct MHD_Response *response, const struct fields *fields, struct arena *arena)
 {
 	for (size_t i = 0; i < fields->count; i++) {

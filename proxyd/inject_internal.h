@@ -70,6 +70,8 @@ struct strip {
 /* inject_names.c: the table towards a credential, or, NULL, towards an allowed host; and what it says of a name. */
 struct name_table inject_names(const struct config_credential *credential, struct arena *arena);
 enum name_rule inject_name_rule(const struct name_table *table, struct span name);
+/* Are the two one name to a reader that knows no case and no sign but letters and digits? */
+bool inject_names_alike(struct span a, struct span b);
 
 /* inject_token.c: does a session token stand anywhere in `text`? In a field's value one in Basic counts, in a parameter
  * one with escapes. */

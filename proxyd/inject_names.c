@@ -33,6 +33,16 @@ static bool folds_to(struct span name, struct span folded)
 	return true;
 }
 
+bool inject_names_alike(struct span a, struct span b)
+{
+	if (a.length != b.length)
+		return false;
+	for (size_t i = 0; i < a.length; i++)
+		if (fold(a.data[i]) != fold(b.data[i]))
+			return false;
+	return true;
+}
+
 static struct span folded(struct span name, struct arena *arena)
 {
 	char *text = arena_copy(arena, name.data, name.length);

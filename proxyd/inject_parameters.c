@@ -68,10 +68,22 @@ static struct span strip_list(const struct strip *strip, const struct list_kind 
 	return rest.out ? (struct span){rest.out, rest.used} : text;
 }
 
+/* What readers take for the name: without blanks around it, up to a NUL, and up to "[" where PHP begins a list. */
+static struct span as_read(struct span name)
+{
+	size_t length = 0;
+	name = span_trim(name);
+	while (length < name.length && name.data[length] != 0 && name.data[length] != '[')
+		length++;
+	return span_trim(span_head(name, length));
+}
+
+/* Case, and which sign stands between letters, are the same to some reader (ASP.NET; PHP, which makes "_" of them). */
 static bool is_named(const struct name_list *names, struct span name)
 {
+	name = as_read(name);
 	for (size_t i = 0; i < names->count; i++)
-		if (span_equal(names->list[i], name))
+		if (inject_names_alike(names->list[i], name))
 			return true;
 	return false;
 }

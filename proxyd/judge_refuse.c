@@ -192,6 +192,7 @@ bool refuse_proxy_token(const struct judging *judging, const struct shown *shown
 
 bool refuse_path(const struct judging *judging, enum path_result result)
 {
+	judging->judgement->path = (struct span){NULL, 0}; /* none was judged */
 	const char *hint = "send the path in its plain form";
 	if (result == PATH_ENCODED_SLASH)
 		hint = "send the path in its plain form, or set `encoded_slash: true` on the entry";

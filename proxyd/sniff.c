@@ -103,6 +103,9 @@ static struct finding look(struct worker *worker, struct span bytes, bool eof, s
 	struct finding finding = of_codec(result, why, arena, limits);
 	if (finding.verdict == VERDICT_WAIT && eof)
 		return (struct finding){.verdict = VERDICT_GONE};
+	if (finding.verdict == VERDICT_HTTP && !front_h1_fits(&request, used, limits))
+		return (struct finding){VERDICT_REFUSE, 431, "too_many_cookies", "the request has more cookies than fit beside it",
+		                        "send fewer or shorter cookies, or raise limits.head", 0};
 	return finding;
 }
 

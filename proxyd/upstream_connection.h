@@ -76,6 +76,8 @@ struct upstream_pool {
 	struct origin_pool *buckets[256];
 	TAILQ_HEAD(, connection) idle;
 	size_t idle_count;
+	struct loop_task trim;
+	size_t spare_count;
 	LIST_HEAD(, connection) spare;
 };
 

@@ -6,6 +6,7 @@
 #include "memory.h"
 #include "upstream_connection.h"
 
+#define SPARES_KEPT 64 /* closed connections whose memory waits for the next ones */
 #define BODY_BUFFER 16384
 #define IDLE_IN_ALL 1024
 #define TRUSTED_IDLE 100 /* ms; a connection that was idle for longer is looked at before it is used */
@@ -222,6 +223,28 @@ void pool_discard(struct connection *connection)
 	leave_origin(connection);
 	connection->state = CONNECTION_SPARE;
 	LIST_INSERT_HEAD(&pool->spare, connection, spare);
+	/* Not at once: whoever called may still look at it. */
+	if (++pool->spare_count > SPARES_KEPT)
+		loop_later(pool->loop, &pool->trim);
+}
+
+static void free_spare(struct upstream_pool *pool)
+{
+	struct connection *connection = LIST_FIRST(&pool->spare);
+	LIST_REMOVE(connection, spare);
+	pool->spare_count--;
+	buffer_wipe(&connection->out);
+	arena_free(&connection->arena);
+	free(connection->in);
+	free(connection);
+}
+
+/* What a rush has left behind goes back. */
+static void trim_spares(struct loop_task *task)
+{
+	struct upstream_pool *pool = (struct upstream_pool *)((char *)task - offsetof(struct upstream_pool, trim));
+	while (pool->spare_count > SPARES_KEPT)
+		free_spare(pool);
 }
 
 /* ---- a connection's life ---- */
@@ -329,6 +352,7 @@ static struct connection *take_spare(struct upstream_pool *pool)
 	struct connection *connection = LIST_FIRST(&pool->spare);
 	if (connection) {
 		LIST_REMOVE(connection, spare);
+		pool->spare_count--;
 		return connection;
 	}
 	connection = memory_alloc(sizeof *connection);
@@ -363,6 +387,7 @@ struct upstream_pool *upstream_pool_new(struct loop *loop, struct dialer *dialer
 	pool->limits = limits;
 	TAILQ_INIT(&pool->idle);
 	LIST_INIT(&pool->spare);
+	pool->trim.run = trim_spares;
 	return pool;
 }
 
@@ -374,16 +399,11 @@ void upstream_pool_close_idle(struct upstream_pool *pool)
 
 void upstream_pool_free(struct upstream_pool *pool)
 {
-	struct connection *connection;
 	if (!pool)
 		return;
 	upstream_pool_close_idle(pool);
-	while ((connection = LIST_FIRST(&pool->spare))) {
-		LIST_REMOVE(connection, spare);
-		buffer_wipe(&connection->out);
-		arena_free(&connection->arena);
-		free(connection->in);
-		free(connection);
-	}
+	loop_later_cancel(pool->loop, &pool->trim);
+	while (!LIST_EMPTY(&pool->spare))
+		free_spare(pool);
 	free(pool);
 }

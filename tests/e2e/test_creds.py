@@ -108,6 +108,8 @@ def test_set_and_reveal(folder, given, kept):
     (folder / "file").write_text(given)
     folder.creds("set", "other", "--from-file", "file")
     assert folder.value("other") == kept
+    folder.creds("set", "piped", "--from-file", "/dev/stdin", input=given)
+    assert folder.value("piped") == kept
 
 
 @pytest.mark.parametrize("given, says", [

@@ -54,6 +54,8 @@ REFUSED = [
     ("version 2.0", "GET /api/x HTTP/2.0\r\nHost: h\r\n\r\n", 400, []),
     ("head too large", "GET /api/x HTTP/1.1\r\nHost: h\r\nX-A: " + "a" * 30000 + "\r\n\r\n", 431, ["head"]),
     ("too many fields", "GET /api/x HTTP/1.1\r\nHost: h\r\n" + "X-A: a\r\n" * 150 + "\r\n", 431, ["fields"]),
+    ("too many cookies", "GET /api/x HTTP/1.1\r\nHost: h\r\nCookie: " + "a=b; " * 800 + "c=d\r\n\r\n", 431, ["cookies"]),
+    ("long cookies", "GET /api/x HTTP/1.1\r\nHost: h\r\nCookie: a=" + "b" * 21000 + "\r\n\r\n", 431, ["cookies"]),
 ]
 OWN = {"HTTP/2.0": 505, "Transfer-Encoding: gzip": 400}  # libmicrohttpd's, in its own words (the second: from 1.0 on)
 RULES = '["deny * /secret/**", "allow GET,POST /**"]'

@@ -208,6 +208,13 @@ struct judge_row {
 };
 
 static const struct judge_row judge_rows[] = {
+	/* path parameters: what is denied without them is denied with them; what is allowed is so as it stands */
+	{{"deny * /admin/**", "allow * /**"}, "GET", "/admin;x/y", false, false, 0},
+	{{"deny * /admin/**", "allow * /**"}, "GET", "/admin/y;x=1;z", false, false, 0},
+	{{"deny * /a/b", "allow * /**"}, "GET", "/;x/a", false, true, 1},
+	{{"deny * /admin", "allow * /**"}, "GET", "/admins;admin", false, true, 1},
+	{{"allow GET /a;x/*"}, "GET", "/a;x/b", false, true, 0},
+	{{"allow GET /a/*"}, "GET", "/a;x/b", false, false, -1},
 	{{NULL}, "GET", "/x", false, true, -1},
 	{{"allow GET /v1/**"}, "GET", "/v1/x", false, true, 0},
 	{{"allow GET /v1/**"}, "POST", "/v1/x", false, false, -1},
