@@ -301,18 +301,20 @@ static struct rules_verdict judge_once(const struct rules *rules, struct span me
 	return (struct rules_verdict){rules->count == 0, NULL};
 }
 
-/* /a;x/b;y as servers that know path parameters read it: /a/b. `out` has room for path.length bytes. */
-static struct span without_parameters(struct span path, char *out)
+/* /a;x/;y/b as servers that know path parameters read it: /a/b. The escape %2F ends a segment too where `as_slash`.
+ * `out` has room for path.length bytes. */
+static struct span without_parameters(struct span path, bool as_slash, char *out)
 {
+	bool parameter = false;
 	size_t used = 0;
-	while (path.data) {
-		struct span segment = span_split(&path, '/');
-		struct span plain = span_split(&segment, ';');
-		if (plain.length)
-			memcpy(out + used, plain.data, plain.length);
-		used += plain.length;
-		if (path.data)
-			out[used++] = '/';
+	for (size_t i = 0, size; i < path.length; i += size) {
+		bool escaped = as_slash && span_starts(span_from(path, i), SPAN("%2F"));
+		bool slash = escaped || path.data[i] == '/';
+		bool emptied = slash && parameter && used && out[used - 1] == '/';
+		size = escaped ? 3 : 1;
+		parameter = !slash && (parameter || path.data[i] == ';');
+		if (!parameter && !emptied)
+			out[used++] = slash ? '/' : path.data[i];
 	}
 	return (struct span){out, used};
 }
@@ -332,8 +334,13 @@ struct rules_verdict rules_judge(const struct rules *rules, struct span method, 
 	if (!verdict.allow || !rules->count || !memchr(path.data, ';', path.length))
 		return verdict;
 	AUTO_FREE char *plain = memory_alloc(path.length + 1);
-	struct rules_verdict other = judge_readings(rules, method, without_parameters(path, plain), encoded_slash);
-	return other.rule && !other.allow ? other : verdict;
+	for (int as_slash = 0; as_slash <= encoded_slash; as_slash++) {
+		struct span reading = without_parameters(path, as_slash, plain);
+		struct rules_verdict other = judge_readings(rules, method, reading, encoded_slash);
+		if (other.rule && !other.allow)
+			return other;
+	}
+	return verdict;
 }
 
 char *rules_hint(struct span method, struct span path)

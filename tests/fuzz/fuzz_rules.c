@@ -56,7 +56,9 @@ static bool matches(struct span pattern, struct span path, bool as_slash, unsign
 	return wanted == c && matches(pattern, path, as_slash, budget);
 }
 
-static bool judge_plainly(const struct rules *rules, struct span method, struct span path, bool as_slash, unsigned *budget)
+/* The rule that decides, NULL where none does. */
+static const struct rule *find_plainly(const struct rules *rules, struct span method, struct span path, bool as_slash,
+                                       unsigned *budget)
 {
 	for (size_t i = 0; i < rules->count; i++) {
 		const struct rule *rule = &rules->list[i];
@@ -64,9 +66,40 @@ static bool judge_plainly(const struct rules *rules, struct span method, struct 
 		for (size_t k = 0; k < rule->method_count; k++)
 			named = named || span_equal(span_of(rule->methods[k]), method);
 		if (named && matches(span_of(rule->pattern), path, as_slash, budget))
-			return rule->allow;
+			return rule;
 	}
-	return rules->count == 0;
+	return NULL;
+}
+
+static bool judge_plainly(const struct rules *rules, struct span method, struct span path, bool as_slash, unsigned *budget)
+{
+	const struct rule *rule = find_plainly(rules, method, path, as_slash, budget);
+	return rule ? rule->allow : rules->count == 0;
+}
+
+/* Each segment up to its ";", and none where nothing stands before that. */
+static bool denied_without_parameters(const struct rules *rules, struct span method, struct span path, bool cut_escaped,
+                                      bool as_slash, unsigned *budget)
+{
+	char plain[3 * MOST_BYTES + 1];
+	size_t used = 0;
+	while (path.length) {
+		bool escaped = path.data[0] == '%';
+		size_t slash = escaped ? 3 : 1, end = slash, stop;
+		while (end < path.length && path.data[end] != '/' &&
+		       !(cut_escaped && span_starts(span_from(path, end), SPAN("%2F"))))
+			end++;
+		for (stop = slash; stop < end && path.data[stop] != ';';)
+			stop++;
+		if (stop == end || stop > slash || end == path.length) {
+			plain[used++] = '/';
+			memcpy(plain + used, path.data + slash, stop - slash);
+			used += stop - slash;
+		}
+		path = span_from(path, end);
+	}
+	const struct rule *rule = find_plainly(rules, method, (struct span){plain, used}, as_slash, budget);
+	return rule && !rule->allow;
 }
 
 static void check(const struct rules *rules, struct span method, struct span path, bool encoded_slash)
@@ -79,6 +112,9 @@ static void check(const struct rules *rules, struct span method, struct span pat
 	bool allow = judge_plainly(rules, method, path, false, &budget);
 	if (allow && encoded_slash)
 		allow = judge_plainly(rules, method, path, true, &budget);
+	for (unsigned i = 0; i < 4 && allow; i++)
+		if (!(i && !encoded_slash) && memchr(path.data, ';', path.length))
+			allow = !denied_without_parameters(rules, method, path, i & 1, i & 2, &budget);
 	if (budget && allow != first.allow)
 		abort();
 	struct rules copy = rules_copy(rules);
