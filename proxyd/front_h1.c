@@ -7,14 +7,12 @@
 #include "memory.h"
 #include "refusal.h"
 
-#define LEFT_TIME 100 /* ms for the requests that came in front of a client's end to be read */
+/* Calls of libmicrohttpd in which a request waits for its response before it is suspended. Suspended it costs nothing, but
+ * to suspend and resume takes three system calls, and most responses are there sooner. */
+#define PATIENCE 16
 
+#define BODY_CALLS 2 /* of libmicrohttpd's: in the first one it writes the 100, in the next one it reads the body */
 #define EXPECT_TIME 3000 /* ms that a body waits for the upstream's 100; clients wait for less */
-
-static struct client *client_of_timer(struct loop_timer *timer)
-{
-	return (struct client *)((char *)timer - offsetof(struct client, timer));
-}
 
 void front_h1_suspend(struct client *client)
 {
@@ -24,11 +22,10 @@ void front_h1_suspend(struct client *client)
 
 void front_h1_resume(struct client *client)
 {
-	if (!client->suspended)
-		return;
+	if (client->suspended)
+		MHD_resume_connection(client->connection);
 	client->suspended = false;
-	MHD_resume_connection(client->connection);
-	loop_later(client->front->worker->loop, &client->front->run);
+	front_h1_run_soon(client, 0);
 }
 
 void front_h1_cut(struct client *client)
@@ -66,7 +63,7 @@ static void hide_query(const char *target)
 }
 
 /* The raw request-target; the `url` of the handler is decoded, and cut at %00. */
-static void *on_request_line(void *context, const char *target, struct MHD_Connection *connection)
+void *front_h1_on_request_line(void *context, const char *target, struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	struct client *client = info->socket_context;
@@ -155,23 +152,22 @@ static enum codec_result judge_head(struct client *client, bool whole, const cha
 	return codec_request_check(request, why);
 }
 
-static bool has_unread(const struct client *client)
-{
-	char byte;
-	return recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
-}
-
 /* Does it wait for a 100 before it sends its body? Where the body came already, no event will tell of it. */
 static bool awaits_continue(const struct client *client, const struct request *request)
 {
 	return request->minor == 1 && fields_list_has(&request->fields, SPAN("expect"), SPAN("100-continue")) &&
-	       !has_unread(client);
+	       !front_h1_has_unread(client);
 }
 
 static enum MHD_Result first_call(struct client *client, const char *method, const char *version)
 {
 	struct request *request = exchange_request(client->exchange);
 	const char *why;
+	/* Where nothing stands in front of it, the method is at the start of the memory, which is aligned. */
+	if (!client->memory && (uintptr_t)method % sizeof(void *) == 0)
+		client->memory = method;
+	front_h1_reading(client, false);
+	client->held = false;
 	loop_timer_stop(client->front->worker->loop, &client->timer);
 	enum codec_result result = judge_head(client, read_head(client, method, version), &why);
 	if (result != CODEC_DONE) {
@@ -188,6 +184,7 @@ static enum MHD_Result first_call(struct client *client, const char *method, con
 	} else if (!has_body(request)) {
 		/* Suspended in the next call, which comes at once: an answer that is queued in this one closes the connection. */
 		client->state = CLIENT_WAIT;
+		client->looks = 0;
 	} else if (awaits_continue(client, request)) {
 		/* The body may have come with the head: no event will tell, and an upstream that knows no Expect waits for it. */
 		client->state = CLIENT_EXPECT;
@@ -195,6 +192,8 @@ static enum MHD_Result first_call(struct client *client, const char *method, con
 		front_h1_suspend(client);
 	} else {
 		client->state = CLIENT_BODY;
+		front_h1_reading(client, true);
+		front_h1_run_soon(client, BODY_CALLS);
 	}
 	return MHD_YES;
 }
@@ -205,9 +204,12 @@ static void finish_body(struct client *client)
 	struct collect collect = {.fields = &trailers, .arena = exchange_arena(client->exchange)};
 	MHD_get_connection_values_n(client->connection, MHD_FOOTER_KIND, collect_field, &collect);
 	client->body_ended = true;
+	client->looks = 0;
+	front_h1_reading(client, false);
 	if (client->state == CLIENT_BODY)
 		client->state = CLIENT_WAIT;
-	front_h1_suspend(client);
+	else
+		front_h1_suspend(client);
 	exchange_finish(client->exchange, &trailers);
 }
 
@@ -221,6 +223,8 @@ static enum MHD_Result take_body(struct client *client, const char *bytes, size_
 	*size -= taken;
 	if (*size > 0)
 		front_h1_suspend(client);
+	else
+		front_h1_reading(client, true);
 	return MHD_YES;
 }
 
@@ -239,8 +243,8 @@ static enum MHD_Result take_body_beside(struct client *client, const char *bytes
 	return MHD_YES;
 }
 
-static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url, const char *method,
-                                  const char *version, const char *bytes, size_t *size, void **request_context)
+enum MHD_Result front_h1_on_request(void *context, struct MHD_Connection *connection, const char *url, const char *method,
+                                    const char *version, const char *bytes, size_t *size, void **request_context)
 {
 	struct client *client = *request_context;
 	(void)context;
@@ -252,13 +256,16 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 	case CLIENT_EXPECT:
 		loop_timer_stop(client->front->worker->loop, &client->timer);
 		client->state = CLIENT_BODY;
+		front_h1_reading(client, true);
+		front_h1_run_soon(client, BODY_CALLS);
 		return MHD_YES;
 	case CLIENT_BODY:
 		return take_body(client, bytes, size);
 	case CLIENT_RAW:
 		return take_body_beside(client, bytes, size);
 	case CLIENT_WAIT:
-		front_h1_suspend(client);
+		if (++client->looks > PATIENCE)
+			front_h1_suspend(client);
 		return MHD_YES;
 	case CLIENT_IDLE:
 	case CLIENT_REPLY:
@@ -279,8 +286,8 @@ static void note_refusal(struct client *client, enum MHD_RequestTerminationCode 
 		exchange_spoilt(client->exchange);
 }
 
-static void on_completed(void *context, struct MHD_Connection *connection, void **request_context,
-                         enum MHD_RequestTerminationCode how)
+void front_h1_on_completed(void *context, struct MHD_Connection *connection, void **request_context,
+                           enum MHD_RequestTerminationCode how)
 {
 	struct client *client = *request_context;
 	(void)context;
@@ -298,198 +305,5 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
 	client->reset_on_cut = false;
 	if (client->state != CLIENT_CLOSE && client->state != CLIENT_RAW)
 		client->state = CLIENT_IDLE;
-	loop_timer_set(client->front->worker->loop, &client->timer,
-	               client->left ? LEFT_TIME : client->front->worker->server->limits.idle);
-	if (client->front->worker->draining)
-		shutdown(client->fd, SHUT_RD);
-}
-
-/* --- the connection --- */
-
-static void on_socket(struct loop_watch *watch, uint32_t events)
-{
-	struct client *client = (struct client *)watch;
-	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
-		/* While libmicrohttpd is writing, it finds out by itself, and may have written all of it already. */
-		client->left = true;
-		if (!client->exchange || client->state == CLIENT_HEAD) {
-			client->gone = true;
-			loop_timer_set(client->front->worker->loop, &client->timer, LEFT_TIME);
-		} else if (client->state != CLIENT_REPLY || client->suspended) {
-			front_h1_close(client);
-		}
-		return;
-	}
-	if (client->state == CLIENT_RAW && (events & EPOLLOUT))
-		front_h1_raw_pump(client);
-	if (!(events & EPOLLIN))
-		return;
-	if (client->state == CLIENT_EXPECT) {
-		/* It sends the body without having waited. */
-		front_h1_resume(client);
-	} else if (client->state == CLIENT_IDLE && !client->head_began) {
-		client->head_began = true;
-		loop_timer_set(client->front->worker->loop, &client->timer, client->front->worker->server->limits.head_time);
-	}
-}
-
-static void on_time(struct loop_timer *timer)
-{
-	struct client *client = client_of_timer(timer);
-	if (client->state == CLIENT_EXPECT) {
-		front_h1_resume(client);
-		return;
-	}
-	/* libmicrohttpd read the beginning of a request, and with it, not knowing, the client's end: it waits for what no event
-	 * will tell of. What it has not read may be whole requests. */
-	if (client->left && has_unread(client)) {
-		client->left = false;
-		loop_timer_set(client->front->worker->loop, &client->timer, client->front->worker->server->limits.head_time);
-		return;
-	}
-	if (client->left) {
-		front_h1_close(client);
-		return;
-	}
-	if ((client->state == CLIENT_IDLE && client->head_began) || client->state == CLIENT_HEAD) {
-		front_h1_raw_problem(client, 408, "head_late", "the request head was not complete in time",
-		                     "send the head at once, or raise limits.head_time");
-		worker_note_refusal(client->front->worker, &client->way, "head_late", 408);
-	}
-	front_h1_close(client);
-}
-
-static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
-                          enum MHD_ConnectionNotificationCode what)
-{
-	struct front_h1 *front = context;
-	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-		*socket_context = front->adding;
-		front->adding->connection = connection;
-		return;
-	}
-	struct client *client = *socket_context;
-	struct worker *worker = front->worker;
-	if (front->adding == client)
-		front->adding = NULL;
-	if (client->state == CLIENT_IDLE && client->head_began && !client->gone) /* a request line that it refused */
-		worker_note_refusal(worker, &client->way, "malformed", 0);
-	loop_watch_remove(worker->loop, &client->watch);
-	loop_timer_stop(worker->loop, &client->timer);
-	LIST_REMOVE(client, others);
-	if (client->exchange)
-		exchange_end(client->exchange, false);
-	buffer_free(&client->raw);
-	worker_uncount_profile(worker, &client->way);
-	free(client);
-	worker_connection_closed(worker);
-}
-
-void front_h1_add(struct front_h1 *front, int fd, const struct way *way)
-{
-	struct client *client = memory_alloc(sizeof *client);
-	struct sockaddr nobody = {.sa_family = AF_UNSPEC};
-	*client = (struct client){.watch = {.fd = -1, .ready = on_socket},
-	                          .timer = {.fire = on_time},
-	                          .front = front,
-	                          .fd = fd,
-	                          .way = *way};
-	LIST_INSERT_HEAD(&front->clients, client, others);
-	loop_timer_set(front->worker->loop, &client->timer, front->worker->server->limits.head_time);
-	front->adding = client;
-	enum MHD_Result added = MHD_add_connection(front->daemon, fd, &nobody, sizeof nobody);
-	bool over = front->adding == NULL; /* it began and ended: on_connection saw to all of it */
-	front->adding = NULL;
-	if (over)
-		return;
-	if (added == MHD_YES && client->connection) {
-		loop_watch_add(front->worker->loop, &client->watch, fd, EPOLLIN | EPOLLRDHUP | EPOLLET);
-		loop_later(front->worker->loop, &front->run);
-		return;
-	}
-	/* libmicrohttpd closed the fd. */
-	loop_timer_stop(front->worker->loop, &client->timer);
-	LIST_REMOVE(client, others);
-	worker_uncount_profile(front->worker, &client->way);
-	free(client);
-	worker_connection_closed(front->worker);
-}
-
-static void on_daemon(struct loop_watch *watch, uint32_t events)
-{
-	struct front_h1 *front = (struct front_h1 *)((char *)watch - offsetof(struct front_h1, watch));
-	(void)events;
-	loop_later(front->worker->loop, &front->run);
-}
-
-static void run(struct loop_task *task)
-{
-	struct front_h1 *front = (struct front_h1 *)((char *)task - offsetof(struct front_h1, run));
-	MHD_UNSIGNED_LONG_LONG limit;
-	/* The second call sees to the end of what the first one wrote. What takes more (a body that goes out in pieces)
-	 * goes on in the next round. */
-	for (unsigned call = 0; call < 2; call++) {
-		MHD_run(front->daemon);
-		if (MHD_get_timeout(front->daemon, &limit) != MHD_YES || limit != 0)
-			return;
-	}
-	loop_next(front->worker->loop, &front->run);
-}
-
-/* MHD_USE_NO_THREAD_SAFETY: a daemon is used by one worker's thread alone. Without it libmicrohttpd 1.0 only queues what
- * MHD_add_connection gets, and starts it in a later MHD_run. 0.9.75 has no name for the flag, and ignores it. */
-#define ONE_THREAD (1U << 19)
-
-/* 1.0 is to be strict; what little 0.9.75 would refuse, judge_head refuses with a better answer. The library that is
- * loaded decides, not the one that was built with: both have the same soname. */
-static int strictness(void)
-{
-	return strncmp(MHD_get_version(), "0.", 2) == 0 ? -1 : 1;
-}
-
-struct front_h1 *front_h1_new(struct worker *worker, struct fault *fault)
-{
-	struct front_h1 *front = memory_alloc(sizeof *front);
-	front->worker = worker;
-	front->watch = (struct loop_watch){.fd = -1, .ready = on_daemon};
-	front->run.run = run;
-	front->daemon = MHD_start_daemon(
-		ONE_THREAD | MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
-		on_request, front,
-		MHD_OPTION_URI_LOG_CALLBACK, on_request_line, front,
-		MHD_OPTION_NOTIFY_COMPLETED, on_completed, front,
-		MHD_OPTION_NOTIFY_CONNECTION, on_connection, front,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)worker->server->limits.head + POOL_BESIDE,
-		MHD_OPTION_CONNECTION_LIMIT, (unsigned)worker->server->limits.connections + 64,
-		MHD_OPTION_STRICT_FOR_CLIENT, strictness(),
-		MHD_OPTION_END);
-	if (!front->daemon) {
-		fault_set(fault, FAULT_IO, "libmicrohttpd does not start");
-		free(front);
-		return NULL;
-	}
-	const union MHD_DaemonInfo *info = MHD_get_daemon_info(front->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-	loop_watch_add(worker->loop, &front->watch, info->epoll_fd, EPOLLIN);
-	return front;
-}
-
-void front_h1_drain(struct front_h1 *front)
-{
-	struct client *client;
-	LIST_FOREACH (client, &front->clients, others)
-		if (client->state == CLIENT_IDLE)
-			shutdown(client->fd, SHUT_RD);
-	loop_later(front->worker->loop, &front->run);
-}
-
-void front_h1_free(struct front_h1 *front)
-{
-	struct client *client;
-	LIST_FOREACH (client, &front->clients, others)
-		front_h1_close(client);
-	MHD_run(front->daemon);
-	loop_watch_remove(front->worker->loop, &front->watch);
-	MHD_stop_daemon(front->daemon);
-	loop_later_cancel(front->worker->loop, &front->run);
-	free(front);
+	front_h1_rest(client);
 }

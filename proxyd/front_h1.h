@@ -7,11 +7,14 @@
 struct front_h1;
 
 struct front_h1 *front_h1_new(struct worker *worker, struct fault *fault);
-/* Does libmicrohttpd's memory for a connection hold this head of `size` bytes? It keeps each field and each cookie apart,
- * and refuses what does not fit in words of its own. */
-bool front_h1_fits(const struct request *request, size_t size, const struct config_limits *limits);
-/* Serves a connection whose first head was found well-formed and still stands unread on `fd` (taken over). */
-void front_h1_add(struct front_h1 *front, int fd, const struct way *way);
+/* How much of libmicrohttpd's memory this head of `size` bytes takes: it keeps each field and each cookie apart, and
+ * refuses what does not fit in words of its own. */
+size_t front_h1_needs(const struct request *request, size_t size);
+/* What it can have at most. */
+size_t front_h1_most_memory(const struct config_limits *limits);
+/* Serves a connection whose next head was found well-formed, needs `memory`, and still stands unread on `fd` (taken
+ * over). When it rests after a response it goes back to the sniffer. */
+void front_h1_add(struct front_h1 *front, int fd, const struct way *way, size_t memory);
 /* Closes connections that are between requests; every other one after its response. */
 void front_h1_drain(struct front_h1 *front);
 void front_h1_free(struct front_h1 *front); /* closes everything */

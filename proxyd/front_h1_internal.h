@@ -1,5 +1,5 @@
-/* What the files of the HTTP/1.x front share: front_h1.c (connections, the request side), front_h1_reply.c (what the
- * exchange tells, and responses by libmicrohttpd), front_h1_raw.c (what is written past it). */
+/* What the files of the HTTP/1.x front share: front_h1_seat.c (connections), front_h1.c (requests), front_h1_reply.c
+ * (what the exchange tells, and responses by libmicrohttpd), front_h1_raw.c (what is written past it). */
 #ifndef KEYSTILE_FRONT_H1_INTERNAL_H
 #define KEYSTILE_FRONT_H1_INTERNAL_H
 
@@ -8,15 +8,26 @@
 #include "exchange.h"
 #include "front_h1.h"
 
-#define POOL_BESIDE (16 * 1024) /* beside a request head of limits.head: what a response head takes. Zeroed per request */
+/* A daemon of libmicrohttpd; they differ in the memory that each of their connections has. */
+struct hall {
+	struct MHD_Daemon *daemon;
+	size_t memory;
+	bool asked;    /* MHD_run is due */
+	unsigned more; /* and due again, so many times */
+};
+
+enum { HALL_SMALL, HALL_LARGE, HALLS };
 
 struct front_h1 {
 	struct worker *worker;
-	struct MHD_Daemon *daemon;
-	struct loop_watch watch; /* libmicrohttpd's epoll fd */
-	struct loop_task run;    /* MHD_run at the end of the round, behind the events of the connections themselves */
+	struct hall halls[HALLS];
+	struct loop_task run;  /* MHD_run at the end of the round, behind the events of the connections themselves */
 	LIST_HEAD(, client) clients;
-	struct client *adding;   /* while MHD_add_connection runs */
+	LIST_HEAD(, client) resting; /* whose response ended in this call of MHD_run */
+	LIST_HEAD(, client) reading; /* of whose head or body libmicrohttpd has a part */
+	struct client *adding; /* while MHD_add_connection runs */
+	struct arena scratch;
+	int over;              /* a socket whose other end is closed */
 };
 
 enum client_state {
@@ -24,7 +35,7 @@ enum client_state {
 	CLIENT_HEAD,   /* a request line came; its head is being read by libmicrohttpd */
 	CLIENT_EXPECT, /* suspended: the client waits for a 100 (Continue) before it sends the body */
 	CLIENT_BODY,   /* the request body is flowing, or is suspended because the upstream is slower */
-	CLIENT_WAIT,   /* suspended: the request is complete, the response is not there yet */
+	CLIENT_WAIT,   /* the request is complete, the response is not there yet; suspended after a while */
 	CLIENT_REPLY,  /* libmicrohttpd has the response, and pulls its body */
 	CLIENT_RAW,    /* the response came before the request body's end: written past libmicrohttpd */
 	CLIENT_CLOSE,  /* libmicrohttpd closes the connection at its next call */
@@ -32,16 +43,24 @@ enum client_state {
 
 struct client {
 	struct loop_watch watch; /* the connection: gone, more bytes, writable again (raw) */
-	struct loop_timer timer; /* idle: limits.idle; a head that began: limits.head_time; raw: the last bytes */
+	struct loop_timer timer; /* idle: until it leaves; a head that began: limits.head_time; raw: the last bytes */
 	struct front_h1 *front;
+	struct hall *hall;
 	struct MHD_Connection *connection;
-	LIST_ENTRY(client) others;
+	LIST_ENTRY(client) others, list;
+	enum listed { LISTED_NOWHERE, LISTED_RESTING, LISTED_READING } listed;
+	const char *memory; /* the start of libmicrohttpd's memory for it; NULL: not known */
 	int fd;
 	enum client_state state;
 	bool suspended;
+	unsigned vain;      /* calls of libmicrohttpd that read on, and nothing came of it */
+	unsigned looks;     /* CLIENT_WAIT: how often libmicrohttpd asked for the response */
 	bool gone;          /* its end came before its request was read; no event will tell of it again */
 	bool left;          /* its end came: no more than is here will come */
-	bool head_began;    /* CLIENT_IDLE: bytes of the next head came */
+	bool head_began;    /* CLIENT_IDLE: libmicrohttpd has bytes of the next head */
+	bool held;          /* CLIENT_IDLE: it might have */
+	bool unread;        /* bytes came that nobody has looked at */
+	bool moved;         /* the socket went back to the sniffer; libmicrohttpd is to end what is left */
 	bool body_ended;    /* the request body is complete */
 	bool raw_done;      /* CLIENT_RAW: the response is written */
 	bool close_behind;  /* what would follow this request cannot be trusted to be another one */
@@ -56,6 +75,13 @@ struct client {
 
 extern const struct front_table front_h1_table;
 
+/* ---- front_h1.c: requests, as libmicrohttpd gives them ---- */
+
+void *front_h1_on_request_line(void *context, const char *target, struct MHD_Connection *connection);
+enum MHD_Result front_h1_on_request(void *context, struct MHD_Connection *connection, const char *url, const char *method,
+                                    const char *version, const char *bytes, size_t *size, void **request_context);
+void front_h1_on_completed(void *context, struct MHD_Connection *connection, void **request_context,
+                           enum MHD_RequestTerminationCode how);
 void front_h1_suspend(struct client *client);
 void front_h1_resume(struct client *client);
 /* The connection ends at libmicrohttpd's next call. */
@@ -64,6 +90,25 @@ void front_h1_close(struct client *client);
 void front_h1_reset(struct client *client);
 /* Where the end of the connection would be the end of the response's body, what ends it now is a reset. */
 void front_h1_cut(struct client *client);
+
+/* ---- front_h1_seat.c: connections ---- */
+
+/* MHD_run at the end of the round, and then at least `more` times again. */
+void front_h1_run_soon(struct client *client, unsigned more);
+void front_h1_rest(struct client *client); /* a response ended */
+/* Does libmicrohttpd have a part of a head, or of a body? Then it is called as long as there is more to read. To say so
+ * again tells that something came of it. */
+void front_h1_reading(struct client *client, bool reading);
+bool front_h1_has_unread(const struct client *client); /* bytes on the socket */
+
+/* ---- front_h1_reply.c: responses ---- */
+
+/* How much memory libmicrohttpd needs for a head of `size` bytes, with so many fields and pieces of cookies. */
+size_t front_h1_memory(size_t size, size_t fields, size_t crumbs);
+/* What it has in HALL_LARGE. */
+size_t front_h1_most_memory(const struct config_limits *limits);
+
+/* ---- front_h1_raw.c: what is written past libmicrohttpd ---- */
 
 void front_h1_raw_start(struct client *client);
 void front_h1_raw_pump(struct client *client);

@@ -76,8 +76,6 @@ void front_h1_raw_pump(struct client *client)
 		if (!flush(client)) {
 			if (errno != EAGAIN)
 				front_h1_close(client);
-			else
-				loop_watch_change(client->front->worker->loop, &client->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 			return;
 		}
 		if (client->raw_done) {

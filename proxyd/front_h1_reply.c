@@ -12,23 +12,37 @@ static bool add_field(struct MHD_Response *response, const struct field *field, 
 	return MHD_add_response_header(response, name, value) == MHD_YES;
 }
 
-#define KEPT_BYTES 72   /* of libmicrohttpd's, for each field and cookie */
-#define OTHER_BYTES 2048 /* of libmicrohttpd's, beside these */
+#define KEPT_BYTES 72     /* of libmicrohttpd's, for each field and cookie */
+#define OTHER_BYTES 2048  /* of libmicrohttpd's, beside these */
+#define BESIDE (16 * 1024) /* what a response head takes beside a request head of limits.head */
 
-bool front_h1_fits(const struct request *request, size_t size, const struct config_limits *limits)
+size_t front_h1_most_memory(const struct config_limits *limits)
 {
-	size_t needed = size + request->fields.count * KEPT_BYTES + OTHER_BYTES;
-	for (size_t i = 0; i < request->fields.count; i++) {
-		struct span cookies = request->fields.list[i].value;
-		if (!span_equal_nocase(request->fields.list[i].name, SPAN("cookie")))
+	return (size_t)limits->head + BESIDE;
+}
+
+size_t front_h1_memory(size_t size, size_t fields, size_t crumbs)
+{
+	/* A cookie's pieces point into a copy of it. */
+	return size + (crumbs ? size : 0) + (fields + crumbs) * KEPT_BYTES + OTHER_BYTES;
+}
+
+static size_t count_crumbs(const struct fields *fields)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < fields->count; i++) {
+		struct span cookies = fields->list[i].value;
+		if (!span_equal_nocase(fields->list[i].name, SPAN("cookie")))
 			continue;
-		needed += cookies.length + 1;
-		while (cookies.data) {
+		for (; cookies.data; count++)
 			span_split(&cookies, ';');
-			needed += KEPT_BYTES;
-		}
 	}
-	return needed <= limits->head + POOL_BESIDE;
+	return count;
+}
+
+size_t front_h1_needs(const struct request *request, size_t size)
+{
+	return front_h1_memory(size, request->fields.count, count_crumbs(&request->fields));
 }
 
 static bool add_fields(struct MHD_Response *response, const struct fields *fields, struct arena *arena)
@@ -44,40 +58,23 @@ static bool add_fields(struct MHD_Response *response, const struct fields *field
 
 #define HEAD_SMALL 4096 /* fits in any case */
 #define HEAD_MORE 512   /* the status line, and what libmicrohttpd adds */
-#define ENTRY_BYTES 80  /* of its pool, for each field of a request, and each cookie */
 
-static size_t head_size(const struct fields *fields, size_t each)
+static size_t head_size(const struct fields *fields)
 {
 	size_t size = 0;
 	for (size_t i = 0; i < fields->count; i++)
-		size += fields->list[i].name.length + fields->list[i].value.length + strlen(": \r\n") + each;
+		size += fields->list[i].name.length + fields->list[i].value.length + strlen(": \r\n");
 	return size;
 }
 
-/* It has a copy of them. */
-static size_t cookie_size(const struct fields *fields)
-{
-	size_t size = 0;
-	for (size_t i = 0; i < fields->count; i++) {
-		struct span crumbs = fields->list[i].value;
-		if (!span_equal_nocase(fields->list[i].name, SPAN("cookie")))
-			continue;
-		size += crumbs.length;
-		for (; crumbs.data; span_split(&crumbs, ';'))
-			size += ENTRY_BYTES;
-	}
-	return size;
-}
-
-/* Does the head fit into libmicrohttpd's pool, where the request's head still is? */
+/* Does the head fit into libmicrohttpd's memory, where the request's head still is? */
 static bool fits(const struct client *client)
 {
 	const struct request *request = exchange_request(client->exchange);
-	size_t size = head_size(&exchange_response(client->exchange)->fields, 0) + HEAD_MORE;
+	size_t size = head_size(&exchange_response(client->exchange)->fields) + HEAD_MORE;
 	if (size <= HEAD_SMALL)
 		return true;
-	size += request->target.length + head_size(&request->fields, ENTRY_BYTES) + cookie_size(&request->fields);
-	return size <= client->front->worker->server->limits.head + POOL_BESIDE;
+	return size + front_h1_needs(request, request->target.length + head_size(&request->fields)) <= client->hall->memory;
 }
 
 static ssize_t end_of_body(struct client *client)
@@ -105,11 +102,14 @@ static ssize_t read_body(void *context, uint64_t position, char *bytes, size_t s
 		struct span part = span_head(client->prefetched, size);
 		memcpy(bytes, part.data, part.length);
 		client->prefetched = span_from(client->prefetched, part.length);
+		front_h1_run_soon(client, 1);
 		return (ssize_t)part.length;
 	}
 	if (client->state == CLIENT_CLOSE)
 		return cut_short(client);
 	ssize_t count = exchange_read(client->exchange, bytes, size);
+	if (count != UPSTREAM_READ_AGAIN)
+		front_h1_run_soon(client, 1);
 	if (count > 0)
 		return count;
 	if (count == 0)
@@ -220,10 +220,13 @@ static void front_respond(void *front)
 		return;
 	}
 	client->state = CLIENT_REPLY;
-	if (reply(client))
-		front_h1_resume(client);
-	else
+	if (!reply(client)) {
 		front_h1_close(client);
+		return;
+	}
+	/* One call writes, the next one sees to the end. */
+	front_h1_resume(client);
+	front_h1_run_soon(client, 1);
 }
 
 static void front_readable(void *front)

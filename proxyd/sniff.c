@@ -20,6 +20,7 @@ struct sniff {
 	struct way way;
 	int fd;
 	size_t looked; /* bytes that were judged, and are not enough */
+	bool kept;     /* not its first request */
 };
 
 enum verdict { VERDICT_WAIT, VERDICT_HTTP, VERDICT_REFUSE, VERDICT_NO_HTTP, VERDICT_GONE };
@@ -31,6 +32,7 @@ struct finding {
 	const char *detail;
 	const char *hint;
 	unsigned char byte; /* VERDICT_NO_HTTP */
+	size_t memory;      /* VERDICT_HTTP: what the head takes of libmicrohttpd's */
 };
 
 /* Takes the fd out of the sniffer, which is gone then. */
@@ -47,6 +49,7 @@ static int end(struct sniff *sniff)
 static void close_unanswered(struct sniff *sniff)
 {
 	struct worker *worker = sniff->worker;
+	worker_uncount_profile(worker, &sniff->way);
 	close(end(sniff));
 	worker_connection_closed(worker);
 }
@@ -65,6 +68,7 @@ static void refuse(struct sniff *sniff, const struct finding *finding)
 	problem_set(&problem, finding->status, finding->reason, finding->detail, finding->hint);
 	refusal_write(&problem, &out);
 	worker_note_refusal(worker, &sniff->way, finding->reason, finding->status);
+	worker_uncount_profile(worker, &sniff->way);
 	linger_close(worker, end(sniff), buffer_view(&out));
 }
 
@@ -80,7 +84,7 @@ static struct finding of_codec(enum codec_result result, const char *why, struct
 	if (result == CODEC_MORE || result == CODEC_DONE)
 		return (struct finding){.verdict = result == CODEC_MORE ? VERDICT_WAIT : VERDICT_HTTP};
 	refusal_of_head(result, why, limits, arena, &problem);
-	return (struct finding){VERDICT_REFUSE, problem.status, problem.reason, problem.detail, problem.hint, 0};
+	return (struct finding){VERDICT_REFUSE, problem.status, problem.reason, problem.detail, problem.hint, 0, 0};
 }
 
 /* Judges the first bytes. `eof`: nothing will follow them. */
@@ -94,7 +98,7 @@ static struct finding look(struct worker *worker, struct span bytes, bool eof, s
 		return (struct finding){.verdict = VERDICT_NO_HTTP, .byte = first};
 	if (span_starts(bytes, SPAN("PRI * HTTP/2.0\r\n")))
 		return (struct finding){VERDICT_REFUSE, 501, "h2c", "HTTP/2 is not built into this proxyd",
-		                        "speak HTTP/1.1 to the proxy", 0};
+		                        "speak HTTP/1.1 to the proxy", 0, 0};
 	struct request request = {0};
 	size_t used = 0;
 	const char *why = NULL;
@@ -103,10 +107,13 @@ static struct finding look(struct worker *worker, struct span bytes, bool eof, s
 	struct finding finding = of_codec(result, why, arena, limits);
 	if (finding.verdict == VERDICT_WAIT && eof)
 		return (struct finding){.verdict = VERDICT_GONE};
-	if (finding.verdict == VERDICT_HTTP && !front_h1_fits(&request, used, limits))
-		return (struct finding){VERDICT_REFUSE, 431, "too_many_cookies", "the request has more cookies than fit beside it",
-		                        "send fewer or shorter cookies, or raise limits.head", 0};
-	return finding;
+	if (finding.verdict != VERDICT_HTTP)
+		return finding;
+	finding.memory = front_h1_needs(&request, used);
+	if (finding.memory <= front_h1_most_memory(limits))
+		return finding;
+	return (struct finding){VERDICT_REFUSE, 431, "too_many_cookies", "the request has more cookies than fit beside it",
+	                        "send fewer or shorter cookies, or raise limits.head", 0, 0};
 }
 
 static void decide(struct sniff *sniff, const struct finding *finding)
@@ -118,7 +125,7 @@ static void decide(struct sniff *sniff, const struct finding *finding)
 		break;
 	case VERDICT_HTTP: {
 		struct way way = sniff->way;
-		front_h1_add(worker->front, end(sniff), &way);
+		front_h1_add(worker->front, end(sniff), &way, finding->memory);
 		break;
 	}
 	case VERDICT_REFUSE:
@@ -157,6 +164,8 @@ static void on_readable(struct loop_watch *watch, uint32_t events)
 		return;
 	struct span bytes = {worker->peek, count > 0 ? (size_t)count : 0};
 	bool eof = count <= 0 || (events & EPOLLRDHUP);
+	if (sniff->kept && sniff->looked == 0 && bytes.length > 0)
+		loop_timer_set(worker->loop, &sniff->timer, worker->server->limits.head_time);
 	if (!eof && !is_news(sniff, bytes)) {
 		sniff->looked = bytes.length;
 		return;
@@ -177,21 +186,32 @@ static void on_late(struct loop_timer *timer)
 		return;
 	}
 	const struct finding late = {VERDICT_REFUSE, 408, "head_late", "the request head was not complete in time",
-	                             "send the head at once, or raise limits.head_time", 0};
+	                             "send the head at once, or raise limits.head_time", 0, 0};
 	refuse(sniff, &late);
 }
 
-void sniff_start(struct worker *worker, int fd, const struct way *way)
+static void start(struct worker *worker, int fd, const struct way *way, bool kept, uint64_t time)
 {
 	struct sniff *sniff = memory_alloc(sizeof *sniff);
 	*sniff = (struct sniff){.watch = {.fd = -1, .ready = on_readable},
 	                        .timer = {.fire = on_late},
 	                        .worker = worker,
 	                        .way = *way,
-	                        .fd = fd};
+	                        .fd = fd,
+	                        .kept = kept};
 	LIST_INSERT_HEAD(&worker->sniffs, sniff, others);
-	loop_timer_set(worker->loop, &sniff->timer, worker->server->limits.head_time);
+	loop_timer_set(worker->loop, &sniff->timer, time);
 	loop_watch_add(worker->loop, &sniff->watch, fd, EPOLLIN | EPOLLRDHUP | EPOLLET);
+}
+
+void sniff_start(struct worker *worker, int fd, const struct way *way)
+{
+	start(worker, fd, way, false, worker->server->limits.head_time);
+}
+
+void sniff_kept(struct worker *worker, int fd, const struct way *way, uint64_t idle)
+{
+	start(worker, fd, way, true, idle);
 }
 
 void sniff_drain(struct worker *worker)

@@ -8,6 +8,10 @@
  * closed with an audit line that names the byte; a malformed, slow or over-long head gets its 400, 408 or 431 here. */
 void sniff_start(struct worker *worker, int fd, const struct way *way);
 
+/* The same for a connection that has had a response: it may be silent for `idle` milliseconds. Its count for a profile
+ * goes on. */
+void sniff_kept(struct worker *worker, int fd, const struct way *way, uint64_t idle);
+
 /* Closes every connection whose first head is not complete yet. */
 void sniff_drain(struct worker *worker);
 

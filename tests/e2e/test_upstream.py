@@ -137,15 +137,15 @@ def test_hint_of_too_many_fields(serve):
     assert "limits.fields" in told["hint"], told
 
 
-BY_LIBMICROHTTPD = [
+LATER_HEADS = [
     ("no colon", "GET /api/x HTTP/1.1\r\nHost: x\r\nnothing\r\n\r\n", "malformed"),
     ("another version", "GET /api/x HTTP/2.0\r\nHost: x\r\n\r\n", "malformed"),
-    ("over its memory", "GET /api/x HTTP/1.1\r\nHost: x\r\nX: " + "a" * 90000 + "\r\n\r\n", "malformed"),
+    ("too long", "GET /api/x HTTP/1.1\r\nHost: x\r\nX: " + "a" * 90000 + "\r\n\r\n", "head_too_large"),
     ("never complete", "GET /api/x HTTP/1.1\r\nHost:", "head_late"),
 ]
 
 
-@pytest.mark.parametrize("head,reason", [row[1:] for row in BY_LIBMICROHTTPD], ids=[row[0] for row in BY_LIBMICROHTTPD])
+@pytest.mark.parametrize("head,reason", [row[1:] for row in LATER_HEADS], ids=[row[0] for row in LATER_HEADS])
 def test_audit_of_later_heads(serve, head, reason):
     """What is refused has its line, on a later request too, which never becomes an exchange."""
     proxy, _ = serve(head={"limits": "{{ head_time: 1s }}"})
@@ -153,8 +153,19 @@ def test_audit_of_later_heads(serve, head, reason):
         assert client.ask(get("/api/x", proxy.token())).status == 200
         client.send(head)
         client.head()
-        assert len(proxy.audit(1, verdict="deny" if reason == "malformed" else "fail")) == 1
+        assert len(proxy.audit(1, verdict="fail" if reason == "head_late" else "deny")) == 1
         assert proxy.audit(reason=reason)
+
+
+@pytest.mark.parametrize("head", [row[1] for row in LATER_HEADS[:3]], ids=[row[0] for row in LATER_HEADS[:3]])
+def test_audit_of_heads_right_behind(serve, head):
+    """Those that libmicrohttpd has read together with the request before, and refuses by itself."""
+    proxy, _ = serve()
+    with proxy.client() as client:
+        client.send(get("/api/x", proxy.token()) + head)
+        assert client.response().status == 200
+        client.head()
+        assert len(proxy.audit(1, verdict="deny")) == 1
 
 
 def test_audit_of_a_malformed_body(serve):

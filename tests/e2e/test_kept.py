@@ -1,0 +1,128 @@
+"""Client connections that are kept: later heads of every size, those that come right behind, and what rests (SPEC §3)."""
+
+import os
+import time
+
+import pytest
+
+from peers import evidence
+from peers.config import get, one_api
+from peers.keystile import wait_for
+
+
+@pytest.fixture
+def serve(keystile, origin):
+    def start(limits=None):
+        server = origin()
+        head = {"limits": f"{{{{ {limits} }}}}"} if limits else None
+        proxy = keystile(one_api(f"http://127.0.0.1:{server.port}"), {"api": evidence.secret()}, head)
+        proxy.padded = lambda size: get("/api/x", proxy.token(), "X-Pad: " + "p" * size)
+        return proxy, server
+
+    return start
+
+
+SIZES = [10, 20000, 3000, 4080, 4200, 10, 9000, 14000, 23000, 10]
+
+
+def test_heads_of_every_size(serve):
+    """What is large needs another place than what is small; the client notices nothing."""
+    proxy, server = serve()
+    with proxy.client() as client:
+        for size in SIZES:
+            assert client.ask(proxy.padded(size)).status == 200, size
+    assert [len(request.get("X-Pad")) for request in server.requests] == SIZES
+
+
+@pytest.mark.parametrize("sizes", [[10] * 30, [10, 6000], [10, 3000, 3000, 3000, 3000], [10, 23000, 10]],
+                         ids=["small ones", "a larger one", "more than one read", "large"])
+def test_heads_right_behind(serve, sizes):
+    """They come with the first, in one piece: they are read together with it. What does not fit may be refused then."""
+    proxy, server = serve()
+    with proxy.client() as client:
+        client.send("".join(map(proxy.padded, sizes)))
+        statuses = []
+        for _ in sizes:
+            statuses.append(client.response().status)
+            if statuses[-1] != 200:
+                break
+    whole = [len(request.get("X-Pad")) for request in server.requests]
+    assert whole == sizes[:len(whole)] and statuses[:len(whole)] == [200] * len(whole)
+    assert statuses == [200] * len(sizes) or (max(sizes) > 10000 and statuses[-1] == 431), statuses
+
+
+@pytest.mark.parametrize("size", [10, 6000])
+def test_a_head_in_pieces_behind_another(serve, size):
+    """Its beginning was read with the one before, its end comes once that is answered."""
+    proxy, server = serve()
+    second = proxy.padded(size)
+    with proxy.client() as client:
+        for cut in (1, 3, 30, len(second) // 2, len(second) - 1):
+            client.send(proxy.padded(1) + second[:cut])
+            assert client.response().status == 200
+            client.send(second[cut:])
+            assert client.response().status == 200, cut
+    assert len(server.requests) == 10
+
+
+def sockets(proxy):
+    """Number and identity of each socket that proxyd has open."""
+    folder, found = f"/proc/{proxy.process.pid}/fd", set()
+    for number in os.listdir(folder):
+        try:
+            found.add((number, os.readlink(f"{folder}/{number}")))
+        except OSError:
+            pass
+    return {entry for entry in found if entry[1].startswith("socket:")}
+
+
+def has_moved(proxy, before):
+    """A socket is there under another number: its connection left its seat."""
+    names = {name for _, name in before}
+    return any(name in names for _, name in sockets(proxy) - before)
+
+
+def test_a_connection_that_rests(serve):
+    """It gives back what it does not need, and goes on as if nothing had been."""
+    proxy, server = serve()
+    with proxy.client() as client:
+        for _ in range(3):
+            assert client.ask(proxy.padded(10)).status == 200
+            before = sockets(proxy)
+            wait_for(lambda: has_moved(proxy, before), "the connection to rest")
+            assert client.ask(proxy.padded(20000)).status == 200
+    assert len(server.requests) == 6
+
+
+def test_a_connection_that_rests_too_long(serve):
+    proxy, _ = serve("idle: 600ms, head_time: 300ms")
+    with proxy.client() as client:
+        client.ask(proxy.padded(10))
+        began = time.monotonic()
+        assert client.rest() == b""
+        assert time.monotonic() - began > 0.5
+
+
+def test_a_head_that_stops_after_a_rest(serve):
+    proxy, _ = serve("head_time: 300ms")
+    with proxy.client() as client:
+        client.ask(proxy.padded(10))
+        before = sockets(proxy)
+        wait_for(lambda: has_moved(proxy, before), "the connection to rest")
+        client.send("GET /api/x HTTP/1.1\r\nHo")
+        assert client.head().status == 408
+    assert proxy.audit(1, reason="head_late")
+
+
+def test_resting_connections_count_for_their_profile(serve):
+    proxy, _ = serve("profile_connections: 2")
+    first, second, third = (proxy.client() for _ in range(3))
+    for client in (first, second):
+        assert client.ask(proxy.padded(10)).status == 200
+        before = sockets(proxy)
+        wait_for(lambda: has_moved(proxy, before), "the connection to rest")
+    assert third.ask(proxy.padded(10)).status == 503
+    first.close()
+    wait_for(lambda: third.ask(proxy.padded(10)).status == 200, "room for the third")
+    for client in (second, third):
+        client.close()
