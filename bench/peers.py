@@ -167,11 +167,11 @@ class Proxy:
 
     def rss_kib(self):
         """Of the process that serves: of nginx the worker alone, the master has no part in it."""
-        with open(f'/proc/{self.pids[-1]}/status', encoding='ascii') as file:
+        with open(f'/proc/{self.pids[-1]}/smaps_rollup', encoding='ascii') as file:
             for line in file:
-                if line.startswith('VmRSS:'):
+                if line.startswith('Rss:'):
                     return int(line.split()[1])
-        raise Failure(f'{self.name}: no VmRSS')
+        raise Failure(f'{self.name}: no Rss')
 
     def stop(self):
         self.place.stop(self.child)

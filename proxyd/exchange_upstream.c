@@ -25,7 +25,7 @@ bool exchange_find_destination(struct exchange *exchange)
 	};
 	if (!judgement->tls)
 		return true;
-	exchange->destination.trust = snapshot_trust(exchange->snapshot, judgement->credential, &why);
+	exchange->destination.trust = trusts_get(exchange->snapshot->shared->trusts, judgement->credential, &why);
 	if (exchange->destination.trust)
 		return true;
 	return problem_set(&exchange->problem, 503, "trust_unavailable",

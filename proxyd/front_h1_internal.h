@@ -27,6 +27,8 @@ struct front_h1 {
 	LIST_HEAD(, client) reading; /* of whose head or body libmicrohttpd has a part */
 	struct client *adding; /* while MHD_add_connection runs */
 	struct arena scratch;
+	struct loop_timer trim;
+	unsigned left; /* connections that left since it fired */
 	int over;              /* a socket whose other end is closed */
 };
 

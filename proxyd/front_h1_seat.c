@@ -3,6 +3,7 @@
 #include "front_h1_internal.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,6 +18,7 @@
 #define CALLS 2                  /* one call reads or writes, the next goes on with what that brought, a third sees to the end */
 #define VAIN_CALLS 1000          /* that read on where nothing comes of it; of a head it may take 128 bytes in each */
 #define REST_TIME 1000           /* ms after a response until a connection leaves libmicrohttpd */
+#define LEFT_MANY 64             /* connections that left since memory was given back */
 #define LEFT_TIME 100            /* ms for the requests that came in front of a client's end to be read */
 
 static struct client *client_of_timer(struct loop_timer *timer)
@@ -67,8 +69,18 @@ static bool leave(struct client *client, uint64_t idle)
 	MHD_resume_connection(client->connection);
 	client->moved = true;
 	front_h1_run_soon(client, 1);
+	if (++front->left >= LEFT_MANY)
+		loop_timer_set(front->worker->loop, &front->trim, REST_TIME / 2);
 	sniff_kept(front->worker, fd, &client->way, idle);
 	return true;
+}
+
+/* Their memory lies in pieces between others', and would stay with the process. */
+static void trim(struct loop_timer *timer)
+{
+	struct front_h1 *front = (struct front_h1 *)((char *)timer - offsetof(struct front_h1, trim));
+	front->left = 0;
+	malloc_trim(0);
 }
 
 /* Is it a whole and well-formed head, and fits where the connection has its seat? */
@@ -383,6 +395,7 @@ struct front_h1 *front_h1_new(struct worker *worker, struct fault *fault)
 	struct front_h1 *front = memory_alloc(sizeof *front);
 	front->worker = worker;
 	front->run.run = run;
+	front->trim.fire = trim;
 	front->over = make_over();
 	if (front->over < 0)
 		fault_errno(fault, "cannot make a socket");
@@ -417,6 +430,7 @@ void front_h1_free(struct front_h1 *front)
 		MHD_stop_daemon(front->halls[i].daemon);
 	}
 	loop_later_cancel(front->worker->loop, &front->run);
+	loop_timer_stop(front->worker->loop, &front->trim);
 	arena_free(&front->scratch);
 	if (front->over >= 0)
 		close(front->over);

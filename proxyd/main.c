@@ -1,6 +1,7 @@
 /* proxyd: see docs/proxyd.8. */
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,6 +143,7 @@ static int run(const char *given)
 		log_error("%s", fault.text);
 		return EXIT_FAILURE;
 	}
+	malloc_trim(0); /* what reading certificates and configuration took */
 	log_info("ready");
 	service_notify("READY=1");
 	serve(&server, &signals);

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "inject.h"
-#include "log.h"
 #include "memory.h"
 #include "route.h"
 
@@ -19,55 +18,11 @@ static bool load_tokens(struct shared_config *shared, struct fault *fault)
 	return done;
 }
 
-/* Is there an upstream that the default trust has to verify, whatever an agent asks for? */
-static bool needs_default(const struct config *config)
-{
-	for (size_t i = 0; i < config->credential_count; i++)
-		if (config->credentials[i].upstream.tls && !config->credentials[i].ca)
-			return true;
-	return false;
-}
-
-/* A `ca:` that does not load is the fault of its credential alone. Without any roots on this machine, upstreams that need
- * none still work: allowed hosts over https are then refused, with the reason. */
-static bool load_trust(struct shared_config *shared, struct fault *fault)
-{
-	const struct config *config = shared->config;
-	size_t count = config->credential_count;
-	struct fault why = FAULT_INIT;
-	shared->trusts = memory_array(count + 1, sizeof(struct tls_trust *));
-	shared->trust_faults = memory_array(count + 1, sizeof(char *));
-	struct tls_trust *standard = shared->trusts[count] = tls_trust_load(NULL, &why);
-	if (!standard && needs_default(config))
-		return fault_set(fault, why.code, "%s", why.text);
-	if (!standard) {
-		log_warning("%s", why.text);
-		shared->trust_faults[count] = memory_string(why.text);
-	}
-	for (size_t i = 0; i < count; i++) {
-		const struct config_credential *credential = &config->credentials[i];
-		if (!credential->ca) {
-			shared->trusts[i] = standard ? tls_trust_ref(standard) : NULL;
-			continue;
-		}
-		shared->trusts[i] = tls_trust_load(credential->ca, &why);
-		if (!shared->trusts[i])
-			shared->trust_faults[i] = memory_string(why.text);
-	}
-	return true;
-}
-
 static void shared_unref(struct shared_config *shared)
 {
 	if (atomic_fetch_sub(&shared->references, 1) != 1)
 		return;
-	for (size_t i = 0; shared->trusts && i <= shared->config->credential_count; i++) {
-		if (shared->trusts[i])
-			tls_trust_free(shared->trusts[i]);
-		free(shared->trust_faults[i]);
-	}
-	free(shared->trusts);
-	free(shared->trust_faults);
+	trusts_free(shared->trusts);
 	if (shared->routes)
 		route_table_free(shared->routes);
 	token_table_free(shared->tokens);
@@ -91,7 +46,7 @@ struct snapshot *snapshot_new(struct config *config, struct fault *fault)
 	struct shared_config *shared = memory_alloc(sizeof *shared);
 	atomic_init(&shared->references, 1);
 	shared->config = config;
-	if (!load_tokens(shared, fault) || !load_trust(shared, fault)) {
+	if (!load_tokens(shared, fault) || !(shared->trusts = trusts_load(config, fault))) {
 		shared_unref(shared);
 		return NULL;
 	}
@@ -126,16 +81,7 @@ const char *snapshot_waits(const struct snapshot *snapshot, const struct config_
 	const char *why = NULL;
 	if (!secrets_ready(snapshot->secrets, credential, &why))
 		return why;
-	if (credential->upstream.tls && !snapshot_trust(snapshot, credential, &why))
+	if (credential->upstream.tls && !trusts_get(snapshot->shared->trusts, credential, &why))
 		return why;
 	return inject_unfit(snapshot->injections, credential);
-}
-
-struct tls_trust *snapshot_trust(const struct snapshot *snapshot, const struct config_credential *credential,
-                                 const char **why)
-{
-	const struct shared_config *shared = snapshot->shared;
-	size_t last = shared->config->credential_count, index = credential ? credential->number : last;
-	*why = shared->trust_faults[index] ? shared->trust_faults[index] : shared->trust_faults[last];
-	return shared->trusts[index];
 }

@@ -8,8 +8,8 @@
 
 #include "config.h"
 #include "secrets.h"
-#include "tls.h"
 #include "token.h"
+#include "trusts.h"
 
 struct route_table;  /* route.h */
 struct inject_table; /* inject.h */
@@ -20,8 +20,7 @@ struct shared_config {
 	struct config *config;
 	struct token_table *tokens; /* NULL: session: none */
 	struct route_table *routes;
-	struct tls_trust **trusts;  /* one per credential (NULL: `ca:` did not load; trust_faults says why), then the default */
-	char **trust_faults;
+	struct trusts *trusts;
 };
 
 struct snapshot {
@@ -45,10 +44,5 @@ void snapshot_unref(struct snapshot *snapshot); /* NULL is fine; the last one fr
 /* Why a credential cannot be used now: a secret that is not there or does not fit, a `ca:` that did not load. NULL where
  * it can. Valid as long as the snapshot. */
 const char *snapshot_waits(const struct snapshot *snapshot, const struct config_credential *credential);
-
-/* The trust for an upstream: of its credential's `ca:`, or the default (credential NULL). NULL with a reason where that
- * file did not load. */
-struct tls_trust *snapshot_trust(const struct snapshot *snapshot, const struct config_credential *credential,
-                                 const char **why);
 
 #endif

@@ -13,7 +13,7 @@ struct way {
 	enum way_kind kind;       /* WAY_REVERSE stands for an open listener: each request tells origin-form from absolute-form */
 	const char *profile;      /* name, where CONNECT or the listener fixed it; else NULL. Valid as long as the connection */
 	bool tls;                 /* intercepted: the scheme is https */
-	struct authority target;  /* where CONNECT or SNI fixed it; else host.length 0 */
+	const struct authority *target; /* where CONNECT or SNI fixed it; else NULL. Valid as long as the connection */
 	char client[64];          /* the peer's address and port, or "unix" */
 	unsigned counted;         /* number + 1 of the profile that the connection counts for; 0: none so far */
 };

@@ -20,7 +20,7 @@ LAYERS = {
         ("ways in", r"listener|sniff|connect|front_\w+|admin|linger"),
         ("exchange", r"exchange\w*"),
         ("upstream", r"upstream\w*|relay"),
-        ("outside", r"dial\w*|tls|mint_\w+|secrets\w*|snapshot|exec|watch|audit|metrics|service|loop"),
+        ("outside", r"dial\w*|tls|trusts|mint_\w+|secrets\w*|snapshot|exec|watch|audit|metrics|service|loop"),
         ("pure", r".*"),
     ],
     "envgen": [("main", r"main"), ("rooms", r".*")],
@@ -33,7 +33,7 @@ SHARED = {"way.h", "message.h", "problem.h", "exchange.h", "snapshot.h", "worker
 ROOMS = {
     "yaml.h": r"common/document\.c",
     "curl/curl.h": r"proxyd/(dial\w*|mint_token)\.c",
-    "gnutls/.*": r"proxyd/(tls|mint_leaf)\.c",
+    "gnutls/.*": r"proxyd/(tls|trusts|mint_leaf)\.c",
     "microhttpd.h": r"proxyd/(front_h1\w*|admin)\.(c|h)",
     "nghttp2/.*": r"proxyd/(front_h2|upstream_h2)\w*\.c",
     "sodium.h": r"common/(secret|vault\w*|token|table|keysource|base64)\.(c|h)",
