@@ -168,6 +168,10 @@ static void repeat(struct exchange *exchange)
 	exchange_send_upstream(exchange, true);
 	if (exchange->replay.length > 0 || exchange->finish_pending)
 		push_replay(exchange);
+	/* The dead connection took less than it was given. Where the new one took all of the replay, no event will tell that
+	 * it takes more. */
+	if (exchange->upload_blocked && exchange->replay_written == exchange->replay.length)
+		on_writable(exchange);
 }
 
 static void on_failed(void *context, const struct upstream_error *error)
