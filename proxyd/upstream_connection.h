@@ -86,8 +86,9 @@ struct upstream_pool {
 
 /* ---- upstream_pool.c ---- */
 
-/* An idle connection, or NULL. It is then in CONNECTION_HEAD. */
-struct connection *pool_take_idle(struct upstream_pool *pool, const struct destination *destination);
+/* An idle connection, or NULL. It is then in CONNECTION_HEAD. `look`: what goes out may not be repeated, so it is looked at
+ * even if it was idle for a moment only. */
+struct connection *pool_take_idle(struct upstream_pool *pool, const struct destination *destination, bool look);
 /* A new one, which dials. */
 struct connection *pool_connect(struct upstream_pool *pool, const struct destination *destination);
 void pool_keep(struct connection *connection);    /* makes it idle */

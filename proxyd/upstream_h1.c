@@ -230,7 +230,8 @@ struct upstream *upstream_h1_start(struct upstream_pool *pool, const struct dest
                                    const struct request *head, bool fresh, const struct upstream_events *events,
                                    void *context)
 {
-	struct connection *connection = fresh ? NULL : pool_take_idle(pool, destination);
+	struct connection *connection =
+		fresh ? NULL : pool_take_idle(pool, destination, !method_is_idempotent(head->method));
 	bool reused = connection != NULL;
 	if (!reused)
 		connection = pool_connect(pool, destination);

@@ -175,13 +175,14 @@ static void unlist_idle(struct connection *connection)
 	connection->pool->idle_count--;
 }
 
-struct connection *pool_take_idle(struct upstream_pool *pool, const struct destination *destination)
+struct connection *pool_take_idle(struct upstream_pool *pool, const struct destination *destination, bool look)
 {
 	struct origin_pool *origin = find_origin(pool, destination);
 	struct connection *connection;
 	while (origin && (connection = LIST_FIRST(&origin->idle))) {
 		bool last = origin->members == 1;
-		if (loop_now(pool->loop) - connection->idle_since < TRUSTED_IDLE || connection_is_quiet(connection)) {
+		bool trusted = !look && loop_now(pool->loop) - connection->idle_since < TRUSTED_IDLE;
+		if (trusted || connection_is_quiet(connection)) {
 			unlist_idle(connection);
 			connection->state = CONNECTION_HEAD;
 			return connection;

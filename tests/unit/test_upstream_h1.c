@@ -217,6 +217,7 @@ struct ask {
 	size_t size;         /* of the pattern that is its body */
 	const char *trailer; /* the value of X-Trailer */
 	bool fresh, waits;
+	bool stands; /* until the idle connection has ended, without letting the loop see it */
 	size_t piece;   /* what one read asks for; 0: 64 KiB */
 	bool abandons;   /* releases when the head is there */
 	bool holds_back; /* the last byte of its body, and the end */
@@ -402,10 +403,20 @@ static void start(struct client *client)
 	write_more(client);
 }
 
+static void stand(const struct client *client)
+{
+	struct connection *idle = TAILQ_FIRST(&client->pool->idle);
+	struct pollfd wait = {.fd = idle ? idle->fd : -1, .events = POLLIN};
+	if (!idle || write(client->word, "w", 1) != 1 || poll(&wait, 1, PATIENCE) != 1)
+		abort();
+}
+
 static void next(struct loop_task *task)
 {
 	struct client *client = (struct client *)((char *)task - offsetof(struct client, next));
 	client->ask++;
+	if (client->ask->method && client->ask->stands)
+		stand(client);
 	if (!client->ask->method)
 		loop_stop(client->loop);
 	else if (!client->ask->waits || client->told)
@@ -714,6 +725,11 @@ static const struct play plays[] = {
 	 .steps = {{.act = ACCEPT}, {.expect = GET}, {.send = OK_5}, {.act = AWAIT}, {.act = HALF}, {.act = END},
 	  {.act = NOTIFY}, {.act = ACCEPT}, {.expect = GET}, {.send = OK_5}},
 	 .asks = {{.method = "GET"}, {.method = "GET", .waits = true}},
+	 .log = "connected 200 length \"hello\" | connected 200 length \"hello\""},
+	{.name = "an idle connection ends, and no event has told of it when a request comes that may not be repeated",
+	 .steps = {{.act = ACCEPT}, {.expect = GET}, {.send = OK_5}, {.act = AWAIT}, {.act = CLOSE}, {.act = ACCEPT},
+	  {.expect = POST_40 PATTERN_40}, {.send = OK_5}},
+	 .asks = {{.method = "GET"}, {.method = "POST", .body = BODY_LENGTH, .size = 40, .stands = true}},
 	 .log = "connected 200 length \"hello\" | connected 200 length \"hello\""},
 	{.name = "an idle connection is spoken on",
 	 .steps = {{.act = ACCEPT}, {.expect = GET}, {.send = OK_5}, {.act = AWAIT},
