@@ -72,6 +72,9 @@ void *front_h1_on_request_line(void *context, const char *target, struct MHD_Con
 	client->exchange = exchange_new(client->front->worker);
 	exchange_request(client->exchange)->target = arena_span(exchange_arena(client->exchange), span_of(target));
 	hide_query(target);
+	/* It may have been read together with the request in front of it: then no event told that this head began. */
+	if (!client->head_began && !client->left)
+		loop_timer_set(client->front->worker->loop, &client->timer, client->front->worker->server->limits.head_time);
 	return client;
 }
 
