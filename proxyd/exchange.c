@@ -208,14 +208,6 @@ void exchange_progress(struct exchange *exchange)
 		loop_timer_set(exchange->worker->loop, &exchange->timer, idle);
 }
 
-static void release_upstream(struct exchange *exchange)
-{
-	if (!exchange->upstream)
-		return;
-	exchange->upstream->table->release(exchange->upstream);
-	exchange->upstream = NULL;
-}
-
 /* Back to the first state, the arena's memory kept. What may have held a secret is wiped. */
 static void recycle(struct exchange *exchange)
 {
@@ -246,7 +238,7 @@ void exchange_end(struct exchange *exchange, bool delivered)
 	exchange->gone = !delivered && exchange->state != EXCHANGE_BROKEN && exchange->state != EXCHANGE_ANSWERED;
 	loop_timer_stop(worker->loop, &exchange->timer);
 	loop_later_cancel(worker->loop, &exchange->task);
-	release_upstream(exchange);
+	exchange_release_upstream(exchange);
 	if (exchange->snapshot) {
 		exchange_fill_record(exchange, &record, "end");
 		audit_write(worker->audit, &record);

@@ -44,7 +44,7 @@ struct exchange {
 	bool repeated;
 	bool gone;                /* the client went away */
 	bool over_limit;          /* the request body went over its limit when the response had begun */
-	bool unsent;              /* it failed before a byte of the request was sent */
+	bool unsent;              /* it ended before a byte of the request was sent */
 	bool stalled;             /* the response stopped coming, or the client stopped taking it */
 	struct fields trailers;   /* of the request */
 	size_t replay_written;
@@ -67,6 +67,7 @@ bool exchange_too_large(struct exchange *exchange); /* sets the problem; returns
 /* Fills exchange->destination from the judgement; false with a problem where a `ca:` did not load. */
 bool exchange_find_destination(struct exchange *exchange);
 void exchange_send_upstream(struct exchange *exchange, bool fresh);
+void exchange_release_upstream(struct exchange *exchange); /* if there is one */
 
 /* The upstream's response with the fields that stay, Location rewritten; in the arena. */
 const struct response *exchange_filter(struct exchange *exchange, const struct response *response);

@@ -144,9 +144,13 @@ static void on_writable(void *context)
 		exchange->table->writable(exchange->front);
 }
 
-static void drop_upstream(struct exchange *exchange)
+void exchange_release_upstream(struct exchange *exchange)
 {
-	exchange->upstream->table->release(exchange->upstream);
+	struct upstream *upstream = exchange->upstream;
+	if (!upstream)
+		return;
+	exchange->unsent = upstream->table->error(upstream)->unsent && (exchange->unsent || !exchange->repeated);
+	upstream->table->release(upstream);
 	exchange->upstream = NULL;
 }
 
@@ -183,12 +187,11 @@ static void on_failed(void *context, const struct upstream_error *error)
 		return;
 	}
 	struct upstream_error copy = *error;
-	drop_upstream(exchange);
+	exchange_release_upstream(exchange);
 	if (may_repeat(exchange, &copy)) {
 		repeat(exchange);
 		return;
 	}
-	exchange->unsent = copy.unsent && !exchange->repeated;
 	problem_of(exchange, &copy);
 	exchange_answer(exchange);
 }
@@ -225,7 +228,7 @@ void exchange_on_stall(struct loop_timer *timer)
 		exchange->table->abort(exchange->front);
 		return;
 	}
-	drop_upstream(exchange);
+	exchange_release_upstream(exchange);
 	if (exchange_owes_body(exchange)) {
 		problem_set(&exchange->problem, 408, "body_late", "the request body stopped coming",
 		            "send it without a pause, or raise limits.body_idle");
@@ -265,7 +268,7 @@ static void refuse_rest(struct exchange *exchange)
 		loop_timer_set(exchange->worker->loop, &exchange->timer, 0);
 		return;
 	}
-	drop_upstream(exchange);
+	exchange_release_upstream(exchange);
 	exchange_answer(exchange);
 }
 

@@ -67,6 +67,7 @@ struct upstream_table {
 	/* How many bytes the response body has that read() would give at once, and whether its end is among them. */
 	size_t (*ready)(struct upstream *upstream, bool *whole);
 	const struct fields *(*trailers)(struct upstream *upstream); /* after read() said 0; may be NULL */
+	/* What went wrong; `unsent` is true to the moment, whether anything went wrong or not. */
 	const struct upstream_error *(*error)(struct upstream *upstream);
 	/* Over. The connection goes back to its pool where both messages are complete, else it is closed. */
 	void (*release)(struct upstream *upstream);

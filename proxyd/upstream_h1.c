@@ -153,7 +153,9 @@ static const struct fields *h1_trailers(struct upstream *upstream)
 
 static const struct upstream_error *h1_error(struct upstream *upstream)
 {
-	return &connection_of(upstream)->error;
+	struct connection *connection = connection_of(upstream);
+	connection->error.unsent = !connection->sent_any;
+	return &connection->error;
 }
 
 static bool is_reusable(struct connection *connection)
