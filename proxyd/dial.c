@@ -16,6 +16,7 @@
 
 #define LOOKUPS 32
 #define LOOKUPS_PER_PROFILE 8
+#define LOOKUPS_KEPT 8 /* of LOOKUPS, for profiles that have none: a few that ask for dead names leave room for others */
 
 /* libcurl's memory is zeroed before it is given back: parts of it could be secrets (SPEC §10). */
 static void wiping_free(void *memory)
@@ -84,7 +85,7 @@ static bool slot_is_free(const struct dial *dial)
 		return true;
 	for (const struct dial *other = dial->dialer->running; other; other = other->next)
 		same += other->holds_slot && strcmp(other->profile, dial->profile) == 0;
-	return same < LOOKUPS_PER_PROFILE;
+	return same == 0 || (same < LOOKUPS_PER_PROFILE && dial->dialer->lookups < LOOKUPS - LOOKUPS_KEPT);
 }
 
 static void release_slot(struct dial *dial)

@@ -49,7 +49,8 @@ struct dialer *dialer_new(struct loop *loop, const struct sockaddr_storage *own,
 void dialer_free(struct dialer *dialer);
 
 /* Starts to connect. `done` is called once, never from within this call, unless dial_cancel() came first. At most 32
- * look-ups run at a time per worker and 8 per `profile` (its name, may be NULL); the rest wait within the limit. */
+ * look-ups run at a time per worker and 8 per `profile` (its name, may be NULL), the last 8 of the 32 for profiles that
+ * have none running; the rest wait within the limit. */
 struct dial *dial_start(struct dialer *dialer, const struct host *host, uint16_t port, struct dial_policy policy,
                         const char *profile, void (*done)(void *context, const struct dial_result *result),
                         void *context);
