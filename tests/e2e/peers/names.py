@@ -1,0 +1,75 @@
+"""A name server for a test, in a network and a mount namespace of its own: it knows some names, and is silent of others."""
+
+import ctypes
+import fcntl
+import os
+import pathlib
+import socket
+import struct
+import subprocess
+import sys
+import threading
+
+ENTER = ["unshare", "--user", "--map-root-user", "--net", "--mount"]
+
+
+def can_enter():
+    """May we make such namespaces here?"""
+    try:
+        return subprocess.run([*ENTER, "true"], capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def enter(module, *arguments, timeout=120):
+    """Runs `module` of this folder's parent in the namespaces; returns what it printed."""
+    done = subprocess.run(
+        [*ENTER, sys.executable, "-m", module, *arguments], capture_output=True, text=True, timeout=timeout,
+        cwd=pathlib.Path(__file__).parents[1],
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def loopback_up():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        fcntl.ioctl(sock, 0x8914, struct.pack("16sh22x", b"lo", 0x1 | 0x40))  # SIOCSIFFLAGS: IFF_UP, IFF_RUNNING
+
+
+def use_resolver(folder, text):
+    """Makes `text` this namespace's /etc/resolv.conf."""
+    path = pathlib.Path(folder) / "resolv.conf"
+    path.write_text(text)
+    mount = ctypes.CDLL(None, use_errno=True).mount
+    if mount(os.fsencode(path), b"/etc/resolv.conf", None, 4096, None) != 0:  # MS_BIND
+        raise OSError(ctypes.get_errno(), "cannot mount over /etc/resolv.conf")
+
+
+def name_in(query):
+    labels, at = [], 12
+    while query[at]:
+        labels.append(query[at + 1 : at + 1 + query[at]].decode())
+        at += 1 + query[at]
+    return ".".join(labels), query[12 : at + 5], query[at + 1 : at + 3] == b"\0\1"
+
+
+class Names:
+    """`addresses` maps names to IPv4 addresses; a question for any other name gets no answer at all."""
+
+    def __init__(self, addresses):
+        self.addresses = addresses
+        self.asked = {}  # name: how often
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(("127.0.0.1", 53))
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            query, client = self.sock.recvfrom(4096)
+            name, question, wants_v4 = name_in(query)
+            self.asked[name] = self.asked.get(name, 0) + 1
+            if name not in self.addresses:
+                continue
+            head = query[:2] + struct.pack(">HHHHH", 0x8180, 1, wants_v4, 0, 0)
+            address = b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4" + socket.inet_aton(self.addresses[name])
+            self.sock.sendto(head + question + address * wants_v4, client)
