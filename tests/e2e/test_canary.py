@@ -6,7 +6,7 @@ import resource
 
 import pytest
 
-from peers import evidence
+from peers import evidence, sanitizers
 from peers.config import get, one_api
 from peers.evidence import EVIDENCE
 from test_refusals import REFUSED, RULES
@@ -74,7 +74,7 @@ def test_no_core_and_none_that_would_hold_it(used):
     """Cores are off, and every page in which the secret stands is kept out of one and locked."""
     pid = used.process.pid
     assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, 0)
-    if "ASAN_OPTIONS" in os.environ or "TSAN_OPTIONS" in os.environ:
+    if sanitizers.in_use():
         pytest.skip("a sanitizer keeps freed memory as it was")
     for place, flags in memory_with_canary(pid):
         assert "dd" in flags, f"the canary stands at {place}, flags {flags}, without MADV_DONTDUMP"
@@ -82,7 +82,7 @@ def test_no_core_and_none_that_would_hold_it(used):
 
 def test_gone_after_the_exchange(used):
     """The memory that carried a request is wiped: the secret stands in guarded memory alone, and in few places."""
-    if "ASAN_OPTIONS" in os.environ or "TSAN_OPTIONS" in os.environ:
+    if sanitizers.in_use():
         pytest.skip("a sanitizer keeps freed memory as it was")
     places = memory_with_canary(used.process.pid)
     assert len(places) <= 2, places

@@ -47,11 +47,12 @@ def test_shell_scripts_parse():
 
 def test_demo_ends_by_itself():
     """What `./setup demo` runs, on what this test run built."""
-    from peers.keystile import PROGRAMS, sanitizer_options
+    from peers import sanitizers
+    from peers.keystile import PROGRAMS
 
     done = subprocess.run(
         [TOP / "examples/demo/run", PROGRAMS], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
-        env={"PATH": "/usr/bin:/bin", **sanitizer_options()},
+        env={"PATH": "/usr/bin:/bin", **sanitizers.options()},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     sent, received = re.findall(r"Authorization: Bearer (\S+)", done.stdout.split("What the client sent")[1])[:2]

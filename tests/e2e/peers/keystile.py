@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 
+from . import sanitizers
 from .evidence import EVIDENCE
 from .wire import Client, note
 
@@ -20,7 +21,7 @@ PATIENCE = float(os.environ.get("KEYSTILE_PATIENCE", "15"))
 HEAD = {
     "listen": "127.0.0.1:{port}",
     "admin": "127.0.0.1:{admin_port}",
-    "workers": "1",
+    "workers": os.environ.get("KEYSTILE_WORKERS", "1"),
     "vault": '{{ file: secrets.vault, key: "file:vault.key" }}',
     "session": '{{ key: "file:session.key" }}',
     "audit": "{{ file: audit.jsonl }}",
@@ -55,11 +56,7 @@ def wait_for(condition, what, patience=PATIENCE):
 
 def clean_environment(**more):
     """The environment of our own programs: nothing of the machine's proxies, CAs and keys."""
-    return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8", **sanitizer_options(), **more}
-
-
-def sanitizer_options():
-    return {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS") if name in os.environ}
+    return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8", **sanitizers.options(), **more}
 
 
 class Keystile:
