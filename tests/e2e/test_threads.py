@@ -1,0 +1,80 @@
+"""Several workers at once: requests of every kind on all of them while secrets change, SIGHUP comes and pages are read.
+
+It holds on any build. Under ThreadSanitizer it is where two threads that touch one thing without order are seen to."""
+
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from peers import evidence
+from peers.config import get
+from peers.keystile import wait_for
+from test_ways import admin_get, proxied
+
+CLIENTS, ROUNDS, RELOADS = 6, 12, 8
+
+
+def config(plain, tls, authority):
+    api = "upstream: '{}', secret: vault:api, inject: {{ header: X-Key, value: '{{secret}}' }}, env: {{ token: {} }}"
+    return (
+        "credentials:\n"
+        f"  plain: {{ {api.format(f'http://127.0.0.1:{plain.port}', 'PLAIN_TOKEN')}, rules: ['allow GET,POST /x/**'] }}\n"
+        f"  tls: {{ {api.format(f'https://localhost:{tls.port}', 'TLS_TOKEN')}, ca: '{authority.ca}' }}\n"
+        "profiles:\n  agent: { credentials: [plain, tls] }\n"
+    )
+
+
+def work(proxy, plain, tokens, number):
+    """What one client does; returns the statuses that it got."""
+    got = []
+    for round in range(ROUNDS):
+        with proxy.client(f"client {number}") as client:
+            got.append(client.ask(get("/plain/x/y", tokens["plain"])).status)
+            got.append(client.ask(get("/tls/x", tokens["tls"])).status)
+            got.append(client.ask(get("/plain/x/y", tokens["plain"], "Content-Length: 3", method="POST") + "abc").status)
+            got.append(client.ask(get("/plain/no", tokens["plain"])).status)
+            got.append(client.ask(proxied(f"http://127.0.0.1:{plain.port}/x/z", tokens["proxy"])).status)
+        with proxy.client(f"client {number}, leaving") as client:
+            client.send(get("/tls/x", tokens["tls"]))
+            if round % 2:
+                client.reset()
+    return got
+
+
+def reload(proxy, secrets, ended):
+    """New values and SIGHUPs, one behind the other, until all clients are done."""
+    for value in secrets:
+        proxy.creds("set", "api", input=value)
+        os.kill(proxy.process.pid, signal.SIGHUP)
+        admin_get(proxy, "/readyz?all")
+    while not ended.wait(0.02):
+        os.kill(proxy.process.pid, signal.SIGHUP)
+        admin_get(proxy, "/readyz")
+
+
+def test_workers_share_nothing_without_order(keystile, origin, authority):
+    plain = origin()
+    tls = origin(context=authority.server_context())
+    secrets = [evidence.secret() for _ in range(RELOADS)]
+    proxy = keystile(config(plain, tls, authority), {"api": secrets[0]}, {"workers": "3"})
+    tokens = {"plain": proxy.token("PLAIN_TOKEN"), "tls": proxy.token("TLS_TOKEN"), "proxy": proxy.proxy_token()}
+    ended = threading.Event()
+    with ThreadPoolExecutor(CLIENTS + 1) as pool:
+        reloader = pool.submit(reload, proxy, secrets, ended)
+        clients = [pool.submit(work, proxy, plain, tokens, number) for number in range(CLIENTS)]
+        try:
+            for client in clients:
+                assert client.result() == [200, 200, 200, 403, 200] * ROUNDS
+        finally:
+            ended.set()
+        reloader.result()
+    for request in plain.requests + tls.requests:
+        assert request.get("X-Key") in secrets
+    wait_for(lambda: last_key(proxy, plain, tokens) == secrets[-1], "the last secret in use")
+    proxy.audit(CLIENTS * ROUNDS * 5, event="end")
+
+
+def last_key(proxy, plain, tokens):
+    proxy.ask(get("/plain/x/last", tokens["plain"]))
+    return plain.requests[-1].get("X-Key")
