@@ -39,6 +39,14 @@ def test_no_file_grows_too_long():
         assert len((TOP / path).read_text().splitlines()) <= 500, path
 
 
+@pytest.mark.parametrize("name", sorted(path.stem for path in (TOP / "tests/fuzz").glob("fuzz_*.c")))
+def test_fuzzer_is_built_and_has_a_small_corpus(name):
+    makefile = (TOP / "Makefile.am").read_text()
+    assert re.search(rf"^\ttests/fuzz/{name}\b", makefile, re.MULTILINE) and f"\ntests_fuzz_{name}_LDFLAGS = " in makefile
+    sizes = [path.stat().st_size for path in (TOP / "tests/fuzz/corpus" / name).iterdir()]
+    assert 3 <= len(sizes) <= 120 and sum(sizes) <= 50 * 1024, "CONTRIBUTING.md says how a corpus is made smaller"
+
+
 def test_shell_scripts_parse():
     for script in ("setup", "examples/demo/run"):
         done = subprocess.run(["/bin/sh", "-n", TOP / script], capture_output=True, text=True)
