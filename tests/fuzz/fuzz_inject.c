@@ -77,6 +77,18 @@ static bool holds_token(struct span text)
 	return false;
 }
 
+static bool is_place(struct span name)
+{
+	return span_equal_nocase(name, SPAN("x-api-key")) || span_equal_nocase(name, SPAN("x_api_key"));
+}
+
+static void check_field(const struct field *field)
+{
+	if (holds_token(field->value) || span_equal_nocase(span_head(field->name, 6), SPAN("proxy-")) ||
+	    span_equal_nocase(field->name, SPAN("connection")))
+		abort();
+}
+
 static void check(const struct request *request, bool injected)
 {
 	size_t secrets = count(request->target, SECRET);
@@ -84,18 +96,27 @@ static void check(const struct request *request, bool injected)
 		abort();
 	for (size_t i = 0; i < request->fields.count; i++) {
 		const struct field *field = &request->fields.list[i];
-		bool place = span_equal_nocase(field->name, SPAN("x-api-key")) ||
-		             span_equal_nocase(field->name, SPAN("x_api_key"));
+		check_field(field);
 		secrets += count(field->value, SECRET);
-		if (holds_token(field->value) || span_equal_nocase(span_head(field->name, 6), SPAN("proxy-")) ||
-		    span_equal_nocase(field->name, SPAN("connection")) ||
-		    (place && injected && !span_equal(field->value, SPAN(SECRET))))
+		if (is_place(field->name) && injected && !span_equal(field->value, SPAN(SECRET)))
 			abort();
 	}
 	if (injected && (secrets < 3 || fields_count(&request->fields, SPAN("x-api-key")) != 1 ||
 	                 fields_find(&request->fields, SPAN("x_api_key")) ||
 	                 !span_ends(request->target, SPAN("key=" SECRET))))
 		abort();
+}
+
+/* The same fields behind the body. */
+static void check_trailers(const struct judgement *judgement, const struct request *request, struct arena *arena)
+{
+	struct fields out = {0};
+	inject_trailers(&snapshot, judgement, request, &request->fields, arena, &out);
+	for (size_t i = 0; i < out.count; i++) {
+		check_field(&out.list[i]);
+		if (is_place(out.list[i].name) && judgement->credential)
+			abort();
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -120,6 +141,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		    injected != (judgement.credential != NULL))
 			abort();
 		check(&out, injected);
+		check_trailers(&judgement, &request, &arena);
 	}
 	arena_free(&arena);
 	return 0;
