@@ -149,12 +149,31 @@ bool judge_rules(const struct judging *judging, const struct rules *rules, bool 
 	return judge_overrides(judging, rules, encoded_slash);
 }
 
+static bool is_base62(char c)
+{
+	char lower = span_lower(c);
+	return (c >= '0' && c <= '9') || (lower >= 'a' && lower <= 'z');
+}
+
+/* With the word in front of it, where that is long enough for a token: it only showed as none while another stood right
+ * behind it. */
+static struct span with_neighbours(struct span segment, struct span token)
+{
+	const char *start = token.data;
+	while (start > segment.data && is_base62(start[-1]))
+		start--;
+	size_t added = (size_t)(token.data - start);
+	return added < TOKEN_BODY ? token : (struct span){start, added + token.length};
+}
+
 /* The token in a segment as it stands there; where it has escapes, the whole segment. data NULL: there is none. */
 static struct span token_in(const struct judging *judging, struct span segment)
 {
 	const struct token_table *tokens = judging->snapshot->shared->tokens;
 	struct span token = token_table_within(tokens, segment);
-	if (token.data || segment.length < TOKEN_BODY || !memchr(segment.data, '%', segment.length))
+	if (token.data)
+		return with_neighbours(segment, token);
+	if (segment.length < TOKEN_BODY || !memchr(segment.data, '%', segment.length))
 		return token;
 	char *plain = arena_alloc(judging->arena, segment.length);
 	bool found = token_table_within(tokens, (struct span){plain, percent_decode(segment, false, plain)}).data;

@@ -456,10 +456,11 @@ static void test_audit_path(void **state)
 		/* refused for something else */
 		"GET /plain/x/{ruled}/y", "GET /plain/bot{bot}/{plain},{ruled};a/b", "GET /plain/z{bot escaped}/{plain}/%41",
 		"DELETE /ruled/{plain}|Authorization: Basic {basic ruled}", "POST http://ruled.example/a/{other}" PROXY,
+		"GET /plain/x/{ruled}{wild}/y", "GET /plain/x/{ruled}{plain}-a{plain}",
 	};
 	static const char *const paths[] = {"/say/bot{secret}/getMe", "/{secret}/x", "/{secret}/y", "/{secret}",
 	                                    "/x/{secret}/y", "/bot{secret}/{secret},{secret};a/b", "/{secret}/{secret}/A",
-	                                    "/v1/{secret}", "/a/{secret}"};
+	                                    "/v1/{secret}", "/a/{secret}", "/x/{secret}/y", "/x/{secret}-a{secret}"};
 	static const struct way way = {.kind = WAY_REVERSE};
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
