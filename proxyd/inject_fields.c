@@ -99,7 +99,9 @@ static struct span strip_value(const struct strip *strip, enum name_rule rule, s
 	case NAME_DROPPED:
 		return gone;
 	case NAME_EXPECT:
-		return expect_stays(strip, value) ? value : gone;
+		if (!expect_stays(strip, value))
+			return gone;
+		break;
 	case NAME_TE:
 		return te_stays(strip) ? SPAN("trailers") : gone;
 	case NAME_COOKIE: /* a blank line that the agent sent stays as it is, unless the secret would join it */

@@ -371,6 +371,7 @@ static const struct row expect_rows[] = {
 	{"", PUT "|Expect: 100-continue|Content-Length: 0", PUT_UP "|Content-Length: 0", 0},
 	{"", PUT "|Expect: 100-continue", PUT_UP, 0},
 	{"", PUT "|Expect: else", PUT_UP "|Expect: else", 0},
+	{"", PUT "|Expect: 100-continue, <token>|Content-Length: 4", PUT_UP "|Content-Length: 4", 0},
 	{"", "PUT /x HTTP/1.0|Expect: 100-continue|Content-Length: 4", PUT_UP "|Content-Length: 4", 0},
 };
 
