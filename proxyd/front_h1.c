@@ -308,5 +308,7 @@ void front_h1_on_completed(void *context, struct MHD_Connection *connection, voi
 	client->reset_on_cut = false;
 	if (client->state != CLIENT_CLOSE && client->state != CLIENT_RAW)
 		client->state = CLIENT_IDLE;
+	if (how != MHD_REQUEST_TERMINATED_COMPLETED_OK)
+		client->memory = NULL; /* libmicrohttpd frees it now, and tells of the connection's end later */
 	front_h1_rest(client);
 }
