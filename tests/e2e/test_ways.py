@@ -351,7 +351,7 @@ def test_audit_line(keystile, origin):
     token = proxy.token()
     proxy.ask(get("/api/a/b?q=secret-query", token))
     proxy.ask(get("/api/no/c", token))
-    allowed, denied = proxy.audit(2, event="end")
+    allowed, denied = sorted(proxy.audit(2, event="end"), key=lambda line: line["verdict"])
     assert {key: allowed[key] for key in ("profile", "way", "credential", "method", "path", "verdict", "status")} == {
         "profile": "agent", "way": "reverse", "credential": "api", "method": "GET", "path": "/a/b", "verdict": "allow",
         "status": 200,
