@@ -7,8 +7,8 @@
 #include "memory.h"
 #include "refusal.h"
 
-/* Calls of libmicrohttpd in which a request waits for its response before it is suspended. Suspended it costs nothing, but
- * to suspend and resume takes three system calls, and most responses are there sooner. */
+/* Calls of libmicrohttpd in which a client waits for its response, or for more of it, before it is suspended. Suspended it
+ * costs nothing, but to suspend and resume takes three system calls, and most waits are over sooner. */
 #define PATIENCE 16
 
 #define BODY_CALLS 2 /* of libmicrohttpd's: in the first one it writes the 100, in the next one it reads the body */
@@ -18,6 +18,12 @@ void front_h1_suspend(struct client *client)
 {
 	client->suspended = true;
 	MHD_suspend_connection(client->connection);
+}
+
+void front_h1_wait(struct client *client)
+{
+	if (++client->looks > PATIENCE)
+		front_h1_suspend(client);
 }
 
 void front_h1_resume(struct client *client)
@@ -267,8 +273,7 @@ enum MHD_Result front_h1_on_request(void *context, struct MHD_Connection *connec
 	case CLIENT_RAW:
 		return take_body_beside(client, bytes, size);
 	case CLIENT_WAIT:
-		if (++client->looks > PATIENCE)
-			front_h1_suspend(client);
+		front_h1_wait(client);
 		return MHD_YES;
 	case CLIENT_IDLE:
 	case CLIENT_REPLY:

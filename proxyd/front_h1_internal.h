@@ -56,7 +56,7 @@ struct client {
 	enum client_state state;
 	bool suspended;
 	unsigned vain;      /* calls of libmicrohttpd that read on, and nothing came of it */
-	unsigned looks;     /* CLIENT_WAIT: how often libmicrohttpd asked for the response */
+	unsigned looks;     /* CLIENT_WAIT, CLIENT_REPLY: how often libmicrohttpd asked in vain */
 	bool gone;          /* its end came before its request was read; no event will tell of it again */
 	bool left;          /* its end came: no more than is here will come */
 	bool head_began;    /* CLIENT_IDLE: libmicrohttpd has bytes of the next head */
@@ -85,6 +85,7 @@ enum MHD_Result front_h1_on_request(void *context, struct MHD_Connection *connec
 void front_h1_on_completed(void *context, struct MHD_Connection *connection, void **request_context,
                            enum MHD_RequestTerminationCode how);
 void front_h1_suspend(struct client *client);
+void front_h1_wait(struct client *client); /* there is no response, or no more of it yet */
 void front_h1_resume(struct client *client);
 /* The connection ends at libmicrohttpd's next call. */
 void front_h1_close(struct client *client);

@@ -108,16 +108,17 @@ static ssize_t read_body(void *context, uint64_t position, char *bytes, size_t s
 	if (client->state == CLIENT_CLOSE)
 		return cut_short(client);
 	ssize_t count = exchange_read(client->exchange, bytes, size);
-	if (count != UPSTREAM_READ_AGAIN)
-		front_h1_run_soon(client, 1);
+	if (count == UPSTREAM_READ_AGAIN) {
+		front_h1_wait(client);
+		return 0;
+	}
+	client->looks = 0;
+	front_h1_run_soon(client, 1);
 	if (count > 0)
 		return count;
 	if (count == 0)
 		return end_of_body(client);
-	if (count == UPSTREAM_READ_ERROR)
-		return cut_short(client);
-	front_h1_suspend(client);
-	return 0;
+	return cut_short(client);
 }
 
 /* Reads a short body that is here already. False where it turned out to be cut. */
@@ -220,6 +221,7 @@ static void front_respond(void *front)
 		return;
 	}
 	client->state = CLIENT_REPLY;
+	client->looks = 0;
 	if (!reply(client)) {
 		front_h1_close(client);
 		return;

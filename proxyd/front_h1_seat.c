@@ -13,7 +13,7 @@
 #include "memory.h"
 #include "sniff.h"
 
-#define SMALL_MEMORY (16 * 1024) /* zeroed for each request, so what most requests need */
+#define SMALL_MEMORY (12 * 1024) /* zeroed for each request, so what most requests need */
 #define LOOK_BYTES 4096          /* of a later head; one that is longer needs a larger seat, too */
 #define CALLS 2                  /* one call reads or writes, the next goes on with what that brought, a third sees to the end */
 #define VAIN_CALLS 1000          /* that read on where nothing comes of it; of a head it may take 128 bytes in each */
