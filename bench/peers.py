@@ -31,8 +31,8 @@ def free_port():
     raise Failure('no free port between 20000 and 32000')
 
 
-def child_setup(core):
-    """For a child: on its core, and gone when we are."""
+def child_setup(cores):
+    """For a child: on its core, or its set of them, and gone when we are."""
     parent = os.getpid()
     prctl = ctypes.CDLL(None).prctl
 
@@ -40,7 +40,7 @@ def child_setup(core):
         prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
         if os.getppid() != parent:
             os._exit(1)
-        os.sched_setaffinity(0, {core})
+        os.sched_setaffinity(0, cores if isinstance(cores, set) else {cores})
     return setup
 
 
@@ -191,14 +191,14 @@ def start_nginx(place, core, name='nginx'):
     return Proxy(place, name, child, port, startup, {})
 
 
-def start_proxyd(place, core, name='proxyd', many=0):
+def start_proxyd(place, core, name='proxyd', many=0, workers=1):
     """`many`: as many more credentials and allowed hosts in the configuration, which nobody asks for."""
     port = free_port()
     envgen = program('envgen', required=False)
     more = ''.join(f'  more{i}: {{ upstream: "https://c{i}.example.com", secret: "file:secret", '
         'inject: { header: Authorization, value: "Bearer {secret}" } }\n' for i in range(many))
     hosts = ''.join(f'      - h{i}.example.org\n' for i in range(many))
-    place.template('keystile.yaml', name + '.yaml', {'PORT': port, 'MORE_CREDENTIALS': more,
+    place.template('keystile.yaml', name + '.yaml', {'PORT': port, 'MORE_CREDENTIALS': more, 'WORKERS': workers,
         'SESSION': '{ key: "file:session.key" }' if envgen else 'none',
         'MORE_NAMES': ''.join(f', more{i}' for i in range(many)), 'MORE_HOSTS': '    hosts:\n' + hosts if many else ''})
     config = place.path(name + '.yaml')
