@@ -10,7 +10,7 @@ static const struct unbuilt of_top[] = {{"tls", NULL}, {"parent", NULL}, {NULL, 
                             of_listener[] = {{"transparent", NULL}, {NULL, NULL}},
                             of_credential[] = {{"intercept", "true"}, {"http2", "off"}, {"http2", "tunnel"},
                                                {"client", NULL}, {"rate", NULL}, {"rotation", "overlap"},
-                                               {"scrub", "on"}, {NULL, NULL}},
+                                               {NULL, NULL}},
                             of_injection[] = {{"aws_sigv4", NULL}, {"oauth2", NULL}, {"jwt", NULL}, {NULL, NULL}},
                             of_profile[] = {{"rate", NULL}, {NULL, NULL}},
                             of_host[] = {{"intercept", "true"}, {"http2", "off"}, {"http2", "tunnel"}, {NULL, NULL}};

@@ -175,6 +175,8 @@ static bool prepare(struct exchange *exchange)
 	if (!inject_request(exchange->snapshot, &exchange->judgement, &exchange->request, &exchange->arena,
 	                    &exchange->outgoing, &exchange->injected, &exchange->problem))
 		return false;
+	if (exchange->injected)
+		exchange->scrub.needles = inject_needles(exchange->snapshot->injections, exchange->judgement.credential);
 	return exchange_find_destination(exchange) && audit_start(exchange);
 }
 
@@ -220,6 +222,7 @@ static void recycle(struct exchange *exchange)
 	else
 		arena_reset(&arena);
 	buffer_wipe(&exchange->replay);
+	scrub_end(&exchange->scrub);
 	worker->exchanges--;
 	if (worker->spare_count >= SPARES_KEPT) {
 		arena_free(&arena);

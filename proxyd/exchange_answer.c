@@ -96,6 +96,7 @@ const struct response *exchange_filter(struct exchange *exchange, const struct r
 			fields_add(&out->fields, &exchange->arena, field.name, field.value);
 	}
 	rewrite_locations(exchange, &out->fields);
+	scrub_fields(&exchange->scrub, &out->fields, &exchange->arena);
 	return out;
 }
 
@@ -106,6 +107,7 @@ const struct fields *exchange_filter_trailers(struct exchange *exchange, const s
 		if (!is_dropped(trailers->list[i].name))
 			fields_add(out, &exchange->arena, trailers->list[i].name, trailers->list[i].value);
 	rewrite_locations(exchange, out);
+	scrub_fields(&exchange->scrub, out, &exchange->arena);
 	return out;
 }
 
@@ -132,6 +134,8 @@ static const char *reason_of(const struct exchange *exchange)
 {
 	if (exchange->gone)
 		return "client_gone";
+	if (exchange->scrub.broken)
+		return exchange->scrub.broken;
 	if (exchange->state == EXCHANGE_BROKEN && !exchange->over_limit)
 		return exchange->stalled ? "stalled" : "upstream_cut";
 	return exchange->problem.reason;
@@ -154,6 +158,7 @@ void exchange_fill_record(const struct exchange *exchange, struct audit_record *
 		.rule = exchange->problem.rule ? exchange->problem.rule : judgement->rule,
 		.reason = reason_of(exchange),
 		.injected = exchange->injected && !exchange->unsent,
+		.scrubbed = (uint32_t)exchange->scrub.finds,
 		.status = exchange->response.status,
 		.bytes_up = exchange->bytes_up,
 		.bytes_down = exchange->bytes_down,

@@ -4,6 +4,7 @@
 #define KEYSTILE_EXCHANGE_INTERNAL_H
 
 #include "exchange.h"
+#include "scrub.h"
 
 enum exchange_state {
 	EXCHANGE_NEW,      /* the front fills in the request */
@@ -32,6 +33,7 @@ struct exchange {
 	struct problem problem;
 	struct upstream *upstream;
 	struct response response;
+	struct scrub scrub;
 	struct span own_body;     /* EXCHANGE_ANSWERED */
 	size_t own_body_read;
 	struct buffer replay;     /* the body so far, while the request might have to be repeated */

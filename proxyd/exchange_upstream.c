@@ -119,6 +119,7 @@ static void on_head(void *context, const struct response *response)
 	struct exchange *exchange = context;
 	exchange->first = exchange_clock();
 	exchange_become(exchange, EXCHANGE_RELAYING);
+	scrub_start(&exchange->scrub, response);
 	exchange->response = *exchange_filter(exchange, response);
 	exchange_progress(exchange);
 	exchange->table->respond(exchange->front);
@@ -329,18 +330,33 @@ static ssize_t read_own(struct exchange *exchange, void *bytes, size_t size)
 	return (ssize_t)size;
 }
 
+static ssize_t read_upstream(void *context, void *bytes, size_t size)
+{
+	struct exchange *exchange = context;
+	return exchange->upstream->table->read(exchange->upstream, bytes, size);
+}
+
+static bool upstream_is_over(void *context)
+{
+	struct exchange *exchange = context;
+	bool whole;
+	return exchange->upstream->table->ready(exchange->upstream, &whole) == 0 && whole;
+}
+
 ssize_t exchange_read(struct exchange *exchange, void *bytes, size_t size)
 {
 	if (exchange->state == EXCHANGE_ANSWERED)
 		return read_own(exchange, bytes, size);
 	if (exchange->state != EXCHANGE_RELAYING)
 		return UPSTREAM_READ_ERROR;
-	ssize_t count = exchange->upstream->table->read(exchange->upstream, bytes, size);
+	const struct scrub_source source = {read_upstream, upstream_is_over, exchange};
+	ssize_t count = scrub_read(&exchange->scrub, &source, bytes, size);
 	if (count > 0) {
 		exchange->bytes_down += (uint64_t)count;
 		exchange_progress(exchange);
-	} else if (count == UPSTREAM_READ_ERROR) {
+	} else if (count == UPSTREAM_READ_ERROR || count == SCRUB_BROKEN) {
 		exchange_become(exchange, EXCHANGE_BROKEN);
+		return UPSTREAM_READ_ERROR;
 	}
 	return count;
 }
@@ -350,7 +366,7 @@ size_t exchange_ready(struct exchange *exchange, bool *whole)
 	*whole = true;
 	if (exchange->state == EXCHANGE_ANSWERED)
 		return exchange->own_body.length - exchange->own_body_read;
-	return exchange->upstream->table->ready(exchange->upstream, whole);
+	return exchange->upstream->table->ready(exchange->upstream, whole) + scrub_ready(&exchange->scrub);
 }
 
 const struct fields *exchange_trailers(struct exchange *exchange)

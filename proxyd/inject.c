@@ -144,6 +144,12 @@ void inject_trailers(const struct snapshot *snapshot, const struct judgement *ju
 	inject_trailing_fields(&strip, trailers, out);
 }
 
+const struct needle_set *inject_needles(const struct inject_table *table, const struct config_credential *credential)
+{
+	const struct needle_set *needles = &table->renderings[credential->number].needles;
+	return needles->count ? needles : NULL;
+}
+
 const char *inject_unfit(const struct inject_table *table, const struct config_credential *credential)
 {
 	return table->renderings[credential->number].unfit;

@@ -6,6 +6,7 @@
 #define KEYSTILE_INJECT_H
 
 #include "judge.h"
+#include "needle.h"
 
 struct inject_table;
 
@@ -20,7 +21,7 @@ void inject_table_free(struct inject_table *table);
  * - Authorization unless passed (towards a credential);
  * - every spelling and copy of each injected place, and every session token wherever it stands;
  * then what is injected. `*injected` is false where nothing was (an allowed host, or a problem). `TE: trailers` is kept
- * only for h2. Where scrubbing applies Accept-Encoding is reduced (not yet: the scrubber's issue turns it on). */
+ * only for h2. Where the response is to be searched for the secret, of Accept-Encoding only gzip and identity stay. */
 bool inject_request(const struct snapshot *snapshot, const struct judgement *judgement, const struct request *request,
                     struct arena *arena, struct request *out, bool *injected, struct problem *problem);
 
@@ -28,6 +29,9 @@ bool inject_request(const struct snapshot *snapshot, const struct judgement *jud
  * token and a value with a control character do not go on. Appends to `*out` spans of `trailers` and of `arena`. */
 void inject_trailers(const struct snapshot *snapshot, const struct judgement *judgement, const struct request *request,
                      const struct fields *trailers, struct arena *arena, struct fields *out);
+
+/* What the responses to this credential's requests are searched for. NULL: nothing (`scrub: off`, or short secrets). */
+const struct needle_set *inject_needles(const struct inject_table *table, const struct config_credential *credential);
 
 /* Why a secret that is ready cannot be sent by this credential, for a warning at start and /readyz; NULL: it can. */
 const char *inject_unfit(const struct inject_table *table, const struct config_credential *credential);

@@ -111,6 +111,8 @@ static struct span strip_value(const struct strip *strip, enum name_rule rule, s
 	case NAME_PROTOCOLS:
 		left = inject_strip_protocols(strip, value);
 		return left.data != value.data ? unless_blank(left) : left;
+	case NAME_CODINGS:
+		return strip->rendering->needles.count ? inject_strip_codings(strip, value) : value;
 	case NAME_KEPT:
 		break;
 	}

@@ -13,6 +13,7 @@ enum name_rule {
 	NAME_TE,
 	NAME_COOKIE,
 	NAME_PROTOCOLS, /* Sec-WebSocket-Protocol */
+	NAME_CODINGS,   /* Accept-Encoding, where the response is searched */
 };
 
 /* Names in lower case, with "-" for all that is neither letter nor digit: servers that hand fields on as variables
@@ -47,6 +48,7 @@ struct rendering {
 	struct span cookie;      /* "sid=…", several with "; " between; empty: none */
 	struct span query;       /* "key=…", several with "&" between; empty: none */
 	struct name_list cookie_names, query_names;
+	struct needle_set needles; /* what responses are searched for */
 	struct path_template *paths; /* one for each of the injection's `paths` */
 	size_t path_count;
 };
@@ -83,6 +85,8 @@ bool inject_parameter_holds_token(const struct strip *strip, struct span text);
 struct span inject_strip_query(const struct strip *strip, struct span text);
 struct span inject_strip_cookie(const struct strip *strip, struct span text);
 struct span inject_strip_protocols(const struct strip *strip, struct span text);
+/* Accept-Encoding: what can be read, or "identity". */
+struct span inject_strip_codings(const struct strip *strip, struct span text);
 
 /* inject_fields.c: appends the agent's fields that stay, then what is injected; or the trailers that stay. */
 void inject_fields(const struct strip *strip, struct fields *out);

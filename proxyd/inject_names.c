@@ -75,6 +75,8 @@ static void add_places(struct name_table *table, const struct config_credential 
 		if (injection->kind == INJECT_HEADER)
 			add(table, folded(span_of(injection->name), arena), NAME_DROPPED);
 	}
+	if (credential->scrub)
+		add(table, SPAN("accept-encoding"), NAME_CODINGS);
 	if (basic || !passes(credential, SPAN("authorization")))
 		add(table, SPAN("authorization"), NAME_DROPPED);
 }
@@ -82,7 +84,7 @@ static void add_places(struct name_table *table, const struct config_credential 
 struct name_table inject_names(const struct config_credential *credential, struct arena *arena)
 {
 	struct name_table table = {0};
-	size_t places = credential ? credential->injection_count + 1 : 0;
+	size_t places = credential ? credential->injection_count + 2 : 0;
 	table.rows = arena_zero(arena, (standing_count + places) * sizeof *table.rows);
 	if (credential)
 		add_places(&table, credential, arena);

@@ -130,6 +130,24 @@ struct span inject_strip_cookie(const struct strip *strip, struct span text)
 	return strip_list(strip, &kind, text);
 }
 
+static bool coding_goes(const struct strip *strip, struct span piece)
+{
+	static const struct span readable[] = {{"gzip", 4}, {"x-gzip", 6}, {"identity", 8}};
+	struct span name = span_trim(span_split(&piece, ';'));
+	(void)strip;
+	for (size_t i = 0; i < sizeof readable / sizeof *readable; i++)
+		if (span_equal_nocase(name, readable[i]))
+			return false;
+	return true;
+}
+
+struct span inject_strip_codings(const struct strip *strip, struct span text)
+{
+	static const struct list_kind kind = {",,", coding_goes, true};
+	struct span left = span_trim(strip_list(strip, &kind, text));
+	return left.length ? left : SPAN("identity");
+}
+
 struct span inject_strip_protocols(const struct strip *strip, struct span text)
 {
 	static const struct list_kind kind = {",,", protocol_goes, true};

@@ -123,6 +123,8 @@ static bool render_basic(const struct render *render, const struct injection *in
 	char *value = secret_arena_room(render->table->secrets, scheme.length + BASE64_BYTES(plain.length));
 	memcpy(value, scheme.data, scheme.length);
 	base64_encode(plain, value + scheme.length);
+	if (render->credential->scrub && secret.length >= NEEDLE_LEAST)
+		needle_add(&render->out->needles, &render->table->arena, span_of(value + scheme.length));
 	add_header(render, SPAN("Authorization"), span_of(value));
 	return true;
 }
@@ -233,6 +235,8 @@ static void render_credential(const struct render *render)
 	render->out->ready = secrets_ready(render->secrets, credential, &why);
 	for (size_t i = 0; render->out->ready && i < credential->injection_count; i++)
 		render->out->ready = render_one(render, &credential->injections[i]);
+	for (size_t i = 0; credential->scrub && render->out->ready && i < credential->secret_count; i++)
+		needle_add(&render->out->needles, &render->table->arena, secrets_get(render->secrets, credential, i)->bytes);
 }
 
 #define FIRST_SECRETS 4096

@@ -32,6 +32,7 @@ SHARED = {"way.h", "message.h", "problem.h", "exchange.h", "snapshot.h", "worker
 
 ROOMS = {
     "yaml.h": r"common/document\.c",
+    "zlib.h": r"proxyd/scrub_gunzip\.c",
     "curl/curl.h": r"proxyd/(dial\w*|mint_token)\.c",
     "gnutls/.*": r"proxyd/(tls|trusts|mint_leaf)\.c",
     "microhttpd.h": r"proxyd/(front_h1\w*|admin)\.(c|h)",

@@ -355,7 +355,6 @@ static const struct told_row unbuilt_rows[] = {
 	{Q "intercept: true }\n" A, UNBUILT("3:39", "intercept: true")},
 	{Q "http2: off }\n" A, UNBUILT("3:39", "http2: off")},
 	{Q "rotation: overlap }\n" A, UNBUILT("3:39", "rotation: overlap")},
-	{Q "scrub: on }\n" A, UNBUILT("3:39", "scrub: on")},
 	{Q "rate: 5/s }\n" A, UNBUILT("3:39", "rate")},
 	{Q "client: { cert: a, key: env:A } }\n" A, UNBUILT("3:39", "client")},
 	{"version: 1\ncredentials:\n  q: { upstream: https://a, secrets: { id: env:A, key: env:B }, inject:\n"

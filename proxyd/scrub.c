@@ -1,0 +1,153 @@
+#include "scrub.h"
+
+#include "scrub_gunzip.h"
+
+#define LEAST_READ 1024     /* bytes of new body that are worth a search */
+#define HELD_GZIP (64 * 1024) /* compressed bytes that wait until what they inflate to is decided */
+
+static bool is_coding(struct span value, const char *name)
+{
+	return span_equal_nocase(span_trim(value), span_of(name));
+}
+
+static enum scrub_mode mode_of(const struct response *response)
+{
+	enum scrub_mode mode = SCRUB_PLAIN;
+	if (response->status == 206)
+		return SCRUB_UNREAD;
+	for (size_t i = 0; i < response->fields.count; i++) {
+		const struct field *field = &response->fields.list[i];
+		if (!span_equal_nocase(field->name, SPAN("content-encoding")) || is_coding(field->value, "identity") ||
+		    field->value.length == 0)
+			continue;
+		bool gzip = is_coding(field->value, "gzip") || is_coding(field->value, "x-gzip");
+		mode = gzip && mode == SCRUB_PLAIN ? SCRUB_GZIP : SCRUB_UNREAD;
+	}
+	return mode;
+}
+
+void scrub_start(struct scrub *scrub, const struct response *response)
+{
+	scrub->mode = !scrub->needles || response->body.kind == BODY_NONE ? SCRUB_OFF : mode_of(response);
+	if (scrub->mode == SCRUB_GZIP && !(scrub->gunzip = gunzip_new(scrub->needles)))
+		scrub->mode = SCRUB_UNREAD;
+}
+
+/* How many of the bytes may go on, of which those from `known` on are new; below 0: none ever. */
+static ssize_t decide(struct scrub *scrub, char *bytes, size_t known, size_t length, bool end)
+{
+	if (scrub->mode == SCRUB_PLAIN)
+		return (ssize_t)needle_mask(scrub->needles, bytes, length, end, &scrub->finds);
+	switch (gunzip_take(scrub->gunzip, (struct span){bytes + known, length - known})) {
+	case GUNZIP_CLEAN:
+		return (ssize_t)length;
+	case GUNZIP_UNDECIDED:
+		if (end)
+			return (ssize_t)length;
+		if (length <= HELD_GZIP)
+			return 0;
+		scrub->broken = "gzip_undecided";
+		break;
+	case GUNZIP_FIND:
+		scrub->finds++;
+		scrub->broken = "secret_in_gzip";
+		break;
+	case GUNZIP_UNREADABLE:
+		scrub->broken = "unreadable_gzip";
+		break;
+	}
+	return -1;
+}
+
+static size_t take_side(struct scrub *scrub, void *bytes, size_t size)
+{
+	struct span rest = span_head(span_from(buffer_view(&scrub->side), scrub->side_read), size);
+	memcpy(bytes, rest.data, rest.length);
+	scrub->side_read += rest.length;
+	if (scrub->side_read == scrub->side.length) {
+		buffer_clear(&scrub->side);
+		scrub->side_read = 0;
+	}
+	return rest.length;
+}
+
+/* One read of the source into `into`, which begins with what is held, and has room for that and more. Returns the count
+ * of bytes that may go on from its start, or what the source said. */
+static ssize_t read_once(struct scrub *scrub, const struct scrub_source *source, char *into, size_t room)
+{
+	size_t known = scrub->held.length;
+	ssize_t count = source->read(source->context, into + known, room - known);
+	if (count < 0)
+		return count;
+	size_t length = known + (size_t)count;
+	scrub->over = count == 0;
+	if (known)
+		memcpy(into, scrub->held.data, known);
+	ssize_t decided = decide(scrub, into, known, length, scrub->over || source->is_over(source->context));
+	if (decided < 0)
+		return SCRUB_BROKEN;
+	buffer_clear(&scrub->held);
+	if ((size_t)decided < length) {
+		/* All that it can ever need: so it never moves, and leaves nothing behind. */
+		buffer_room(&scrub->held, scrub->mode == SCRUB_PLAIN ? 2 * scrub->needles->reach : 0);
+		buffer_append(&scrub->held, into + decided, length - (size_t)decided);
+	}
+	return decided;
+}
+
+ssize_t scrub_read(struct scrub *scrub, const struct scrub_source *source, void *bytes, size_t size)
+{
+	if (scrub->mode == SCRUB_OFF || scrub->mode == SCRUB_UNREAD)
+		return source->read(source->context, bytes, size);
+	ssize_t count = 0;
+	while (count == 0) {
+		if (scrub->broken)
+			return SCRUB_BROKEN;
+		if (scrub->side.length > 0)
+			return (ssize_t)take_side(scrub, bytes, size);
+		if (scrub->over)
+			return 0;
+		size_t room = scrub->held.length + LEAST_READ;
+		if (size >= room) {
+			count = read_once(scrub, source, bytes, size);
+			continue;
+		}
+		char *side = buffer_room(&scrub->side, room);
+		count = read_once(scrub, source, side, room);
+		if (count > 0) {
+			scrub->side.length = (size_t)count;
+			count = 0;
+		}
+	}
+	return count;
+}
+
+size_t scrub_ready(const struct scrub *scrub)
+{
+	return scrub->side.length - scrub->side_read + scrub->held.length;
+}
+
+void scrub_fields(struct scrub *scrub, struct fields *fields, struct arena *arena)
+{
+	size_t kept = 0;
+	for (size_t i = 0; scrub->needles && i < fields->count; i++) {
+		struct field field = fields->list[i];
+		size_t start, end;
+		if (needle_find(scrub->needles, field.name, 0, &start, &end)) {
+			scrub->finds++;
+			continue;
+		}
+		field.value = needle_replace(scrub->needles, field.value, arena, &scrub->finds);
+		fields->list[kept++] = field;
+	}
+	if (scrub->needles)
+		fields->count = kept;
+}
+
+void scrub_end(struct scrub *scrub)
+{
+	gunzip_free(scrub->gunzip);
+	scrub->gunzip = NULL;
+	buffer_wipe(&scrub->held);
+	buffer_wipe(&scrub->side);
+}
