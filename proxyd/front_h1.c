@@ -22,7 +22,10 @@ void front_h1_suspend(struct client *client)
 
 void front_h1_wait(struct client *client)
 {
-	if (++client->looks > PATIENCE)
+	client->looks++;
+	if (client->left)
+		front_h1_close(client);
+	else if (client->looks > PATIENCE)
 		front_h1_suspend(client);
 }
 

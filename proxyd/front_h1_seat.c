@@ -198,12 +198,12 @@ static void go_on_reading(struct front_h1 *front)
 
 static void on_end(struct client *client)
 {
-	/* While libmicrohttpd is writing, it finds out by itself, and may have written all of it already. */
+	/* While libmicrohttpd has something to write, it finds out by itself, and may have written all of it already. */
 	client->left = true;
 	if (!client->exchange || client->state == CLIENT_HEAD) {
 		client->gone = true;
 		set_timer(client, LEFT_TIME);
-	} else if (client->state != CLIENT_REPLY || client->suspended) {
+	} else if (client->state != CLIENT_REPLY || client->looks > 0) {
 		front_h1_close(client);
 	}
 }

@@ -16,7 +16,7 @@ from test_limits import memory_of
 
 CLIENTS = 100
 MOST = 256 << 10  # bytes for one exchange
-BODY = 32 << 20
+BODY = 128 * 1024 * 1024  # more than a kernel that sizes its buffers itself holds on the way
 sanitized = pytest.mark.skipif("ASAN_OPTIONS" in os.environ or "TSAN_OPTIONS" in os.environ,
                                reason="a sanitizer's memory is not proxyd's")
 
