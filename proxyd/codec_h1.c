@@ -47,6 +47,14 @@ static bool parse_length(struct span text, uint64_t *length)
 	return true;
 }
 
+/* A body whose coding does not end in "chunked" has no end (RFC 9112 §6.3). */
+static bool ends_chunked(struct span coding)
+{
+	const char *comma = memrchr(coding.data, ',', coding.length);
+	struct span last = comma ? span_from(coding, (size_t)(comma - coding.data) + 1) : coding;
+	return span_equal_nocase(span_trim(last), SPAN("chunked"));
+}
+
 static enum codec_result judge_coding(const struct framing_fields *found, unsigned minor, const char **why)
 {
 	if (found->lengths > 0)
@@ -57,7 +65,9 @@ static enum codec_result judge_coding(const struct framing_fields *found, unsign
 		return refuse(CODEC_BAD, "has a Transfer-Encoding in HTTP/1.0", why);
 	if (found->coding.length == 0)
 		return refuse(CODEC_BAD, "has an empty Transfer-Encoding", why);
-	if (!span_equal_nocase(found->coding, SPAN("chunked")))
+	if (!ends_chunked(found->coding))
+		return refuse(CODEC_BAD, "has a Transfer-Encoding that does not end in \"chunked\"", why);
+	if (found->coding.length != SPAN("chunked").length)
 		return refuse(CODEC_CODING, "has a transfer coding other than \"chunked\"", why);
 	return CODEC_DONE;
 }
@@ -81,18 +91,50 @@ static enum codec_result judge_framing(const struct framing_fields *found, unsig
 	return CODEC_DONE;
 }
 
+/* A port, if there is one: ":" and digits, perhaps none (RFC 3986 §3.2.3). */
+static bool ends_as_port(struct span text)
+{
+	unsigned port = 0;
+	if (text.length > 6 || (text.length > 0 && text.data[0] != ':'))
+		return false;
+	for (size_t i = 1; i < text.length; i++) {
+		if (text.data[i] < '0' || text.data[i] > '9')
+			return false;
+		port = port * 10 + (unsigned)(text.data[i] - '0');
+	}
+	return port <= 65535;
+}
+
+/* host or host:port (RFC 3986 §3.2), without what is used for no host that exists: escapes, and the comma, in which a
+ * reader of lists would see two. */
+static bool is_host_port(struct span text)
+{
+	static const bool name[256] = {
+		['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['-'] = true, ['.'] = true, ['_'] = true,
+		['~'] = true, ['!'] = true, ['$'] = true, ['&'] = true, ['\''] = true, ['('] = true, [')'] = true, ['*'] = true,
+		['+'] = true, [';'] = true, ['='] = true,
+	};
+	static const bool address[256] = {
+		['0' ... '9'] = true, ['A' ... 'F'] = true, ['a' ... 'f'] = true, [':'] = true, ['.'] = true,
+	};
+	bool bracket = text.length > 0 && text.data[0] == '[';
+	const bool *allowed = bracket ? address : name;
+	size_t end = bracket;
+	while (end < text.length && allowed[(unsigned char)text.data[end]])
+		end++;
+	if (end == bracket || (bracket && (end == text.length || text.data[end] != ']')))
+		return false;
+	return ends_as_port(span_from(text, end + bracket));
+}
+
 static enum codec_result judge_host(const struct framing_fields *found, unsigned minor, const char **why)
 {
-	static const bool refused[256] = {[' '] = true, ['\t'] = true, [','] = true, ['/'] = true,
-	                                  ['@'] = true, ['?'] = true,  ['#'] = true, ['\\'] = true};
 	if (found->hosts > 1)
 		return refuse(CODEC_BAD, "has two Host fields", why);
 	if (found->hosts == 0)
 		return minor == 0 ? CODEC_DONE : refuse(CODEC_BAD, "has no Host field", why);
-	for (size_t i = 0; i < found->host.length; i++)
-		if (refused[(unsigned char)found->host.data[i]])
-			return refuse(CODEC_BAD, "has a Host field that is not host or host:port", why);
-	return CODEC_DONE;
+	return is_host_port(found->host) ? CODEC_DONE
+	                                 : refuse(CODEC_BAD, "has a Host field that is not host or host:port", why);
 }
 
 static enum codec_result judge_request(struct request *request, const char **why)

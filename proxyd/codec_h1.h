@@ -34,6 +34,10 @@ enum codec_result codec_request_head(struct span bytes, struct codec_limits limi
  * "chunked" on 1.1 and not beside Content-Length. Sets request->body. */
 enum codec_result codec_request_check(struct request *request, const char **why);
 
+/* The same for trailers that were parsed elsewhere: names are tokens, values hold no controls, none of them frames a
+ * message, and there are no more than limits.fields. */
+enum codec_result codec_trailers_check(const struct fields *trailers, struct codec_limits limits, const char **why);
+
 /* Parses a response head. `method` is the request's: HEAD has no body whatever the fields say, neither have 1xx, 204
  * and 304. A 1xx is a head of its own; the caller parses on behind it. */
 enum codec_result codec_response_head(struct span bytes, struct codec_limits limits, struct span method,

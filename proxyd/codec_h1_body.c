@@ -90,6 +90,23 @@ static bool is_framing(struct span name)
 	return span_equal_nocase(name, SPAN("content-length")) || span_equal_nocase(name, SPAN("transfer-encoding"));
 }
 
+enum codec_result codec_trailers_check(const struct fields *trailers, struct codec_limits limits, const char **why)
+{
+	if (trailers->count > limits.fields)
+		return refuse(CODEC_TOO_MANY, "has more trailers than the limit", why);
+	for (size_t i = 0; i < trailers->count; i++) {
+		const struct field *field = &trailers->list[i];
+		const char *fault = codec_line_fault(field->value);
+		if (!text_is_token(field->name))
+			return refuse(CODEC_BAD, "has a trailer's name with a character that may not stand in one", why);
+		if (fault)
+			return refuse(CODEC_BAD, fault, why);
+		if (is_framing(field->name))
+			return refuse(CODEC_BAD, "has a framing field in its trailers", why);
+	}
+	return CODEC_DONE;
+}
+
 static enum codec_result keep_trailer(const struct codec_body *body, struct span line, struct fields *trailers,
                                       struct arena *arena, const char **why)
 {

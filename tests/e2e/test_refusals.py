@@ -46,7 +46,7 @@ REFUSED = [
     ("length and coding", "POST /api/x HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n"
      "Authorization: Bearer {token}\r\n\r\n0\r\n\r\n", 400, []),
     ("signed length", "POST /api/x HTTP/1.1\r\nHost: h\r\nContent-Length: +1\r\n\r\na", 400, []),
-    ("unknown coding", "POST /api/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n", 501, []),
+    ("unknown coding", "POST /api/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501, []),
     ("fold", "GET /api/x HTTP/1.1\r\nHost: h\r\nX-A: b\r\n c\r\n\r\n", 400, []),
     ("blank before the colon", "GET /api/x HTTP/1.1\r\nHost : h\r\n\r\n", 400, []),
     ("no colon", "GET /api/x HTTP/1.1\r\nHost: h\r\nnothing\r\n\r\n", 400, []),
@@ -57,7 +57,7 @@ REFUSED = [
     ("too many cookies", "GET /api/x HTTP/1.1\r\nHost: h\r\nCookie: " + "a=b; " * 800 + "c=d\r\n\r\n", 431, ["cookies"]),
     ("long cookies", "GET /api/x HTTP/1.1\r\nHost: h\r\nCookie: a=" + "b" * 21000 + "\r\n\r\n", 431, ["cookies"]),
 ]
-OWN = {"HTTP/2.0": 505, "Transfer-Encoding: gzip": 400}  # libmicrohttpd's, in its own words (the second: from 1.0 on)
+OWN = {"HTTP/2.0": 505, "Transfer-Encoding: gzip, chunked": 400}  # libmicrohttpd's, in its own words (the second: from 1.0 on)
 RULES = '["deny * /secret/**", "allow GET,POST /**"]'
 
 

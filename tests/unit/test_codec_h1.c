@@ -60,6 +60,19 @@ static const struct request_row request_rows[] = {
 	{BYTES("GET / HTTP/1.1\r\nHost: a, b\r\n\r\n"), CODEC_BAD, 0, 0, "host or host:port"},
 	{BYTES("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"), CODEC_BAD, 0, 0, "host or host:port"},
 	{BYTES("GET / HTTP/1.1\r\nHost: u@a\r\n\r\n"), CODEC_BAD, 0, 0, "host or host:port"},
+	{BYTES("GET / HTTP/1.1\r\nHost:\r\n\r\n"), CODEC_BAD, 0, 0, "host or host:port"},
+	{BYTES("GET / HTTP/1.1\r\nHost: :80\r\n\r\n"), CODEC_BAD, 0, 0, "host or host:port"},
+	{BYTES("GET / HTTP/1.1\r\nHost: a:b\r\n\r\n"), CODEC_BAD, 0, 0, "host or host:port"},
+	{BYTES("GET / HTTP/1.1\r\nHost: a:65536\r\n\r\n"), CODEC_BAD, 0, 0, "host or host:port"},
+	{BYTES("GET / HTTP/1.1\r\nHost: a:000080\r\n\r\n"), CODEC_BAD, 0, 0, "host or host:port"},
+	{BYTES("GET / HTTP/1.1\r\nHost: ::1\r\n\r\n"), CODEC_BAD, 0, 0, "host or host:port"},
+	{BYTES("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n"), CODEC_BAD, 0, 0, "host or host:port"},
+	{BYTES("GET / HTTP/1.1\r\nHost: []\r\n\r\n"), CODEC_BAD, 0, 0, "host or host:port"},
+	{BYTES("GET / HTTP/1.1\r\nHost: [::1]a\r\n\r\n"), CODEC_BAD, 0, 0, "host or host:port"},
+	{BYTES("GET / HTTP/1.1\r\nHost: a%62\r\n\r\n"), CODEC_BAD, 0, 0, "host or host:port"},
+	{BYTES("GET / HTTP/1.1\r\nHost: \xc3\xa9\r\n\r\n"), CODEC_BAD, 0, 0, "host or host:port"},
+	{BYTES("GET / HTTP/1.1\r\nHost: [::1]:65535\r\n\r\n"), CODEC_DONE, BODY_NONE, 0, NULL},
+	{BYTES("GET / HTTP/1.1\r\nHost: a_b;c=d:\r\n\r\n"), CODEC_DONE, BODY_NONE, 0, NULL},
 	{BYTES("GET / HTTP/1.1\nHost: a\n\n"), CODEC_BAD, 0, 0, "bare LF"},
 	{BYTES("GET / HTTP/1.1\r\nHost: a\n\r\n"), CODEC_BAD, 0, 0, "bare LF"},
 	{BYTES("GET / HTTP/1.1\r\n" HOST "X: a\rb\r\n\r\n"), CODEC_BAD, 0, 0, "bare CR"},
@@ -98,9 +111,11 @@ static const struct request_row request_rows[] = {
 	{BYTES("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), CODEC_BAD, 0, 0, "HTTP/1.0"},
 	{BYTES("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding:\r\n\r\n"), CODEC_BAD, 0, 0, "empty"},
 	{BYTES("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n"), CODEC_CODING, 0, 0, "coding"},
-	{BYTES("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: identity\r\n\r\n"), CODEC_CODING, 0, 0, "coding"},
-	{BYTES("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: xchunked\r\n\r\n"), CODEC_CODING, 0, 0, "coding"},
-	{BYTES("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: \"chunked\"\r\n\r\n"), CODEC_CODING, 0, 0, "coding"},
+	{BYTES("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: identity\r\n\r\n"), CODEC_BAD, 0, 0, "end in"},
+	{BYTES("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: xchunked\r\n\r\n"), CODEC_BAD, 0, 0, "end in"},
+	{BYTES("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: \"chunked\"\r\n\r\n"), CODEC_BAD, 0, 0, "end in"},
+	{BYTES("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked,\r\n\r\n"), CODEC_BAD, 0, 0, "end in"},
+	{BYTES("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: ,\tChunked\r\n\r\n"), CODEC_CODING, 0, 0, "coding"},
 	{BYTES("GET / HTTP/1.1\r\nHost: a\r\n1:\r\n2:\r\n3:\r\n4:\r\n5:\r\n6:\r\n7:\r\n\r\n"), CODEC_DONE, BODY_NONE, 0, NULL},
 	{BYTES("GET / HTTP/1.1\r\nHost: a\r\n1:\r\n2:\r\n3:\r\n4:\r\n5:\r\n6:\r\n7:\r\n8:\r\n\r\n"), CODEC_TOO_MANY, 0, 0, "fields"},
 	{BYTES("GET /" LONG_60 LONG_60 LONG_60 LONG_60 LONG_60 LONG_60 LONG_60), CODEC_TOO_LARGE, 0, 0, "limit"},
@@ -185,7 +200,8 @@ static const struct check_row check_rows[] = {
 	{"GET", "/", "Content-Length", "7", CODEC_DONE},
 	{"GET", "/", "Transfer-Encoding", "chunked", CODEC_DONE},
 	{"GET", "/", "Host", "other", CODEC_BAD},
-	{"GET", "/", "Transfer-Encoding", "gzip", CODEC_CODING},
+	{"GET", "/", "Transfer-Encoding", "gzip", CODEC_BAD},
+	{"GET", "/", "Transfer-Encoding", "gzip, chunked", CODEC_CODING},
 	{"GET", "/", "Content-Length", "7 ", CODEC_BAD},
 	{"G T", "/", "X", "y", CODEC_BAD},
 	{"GET", "/ ", "X", "y", CODEC_BAD},
@@ -209,6 +225,35 @@ static void test_request_check(void **state)
 		if (result != row->result)
 			fail_msg("\"%s\" \"%s\" \"%s\": \"%s\" came %s (%s), should be %s", row->method, row->target, row->name,
 			         row->value, result_names[result], why, result_names[row->result]);
+		arena_free(&arena);
+	}
+}
+
+static const struct trailer_row {
+	const char *name, *value;
+	enum codec_result result;
+} trailer_rows[] = {
+	{"X-A", "b\t\xff", CODEC_DONE}, {"X-A", "", CODEC_DONE},      {"X A", "b", CODEC_BAD},
+	{"", "b", CODEC_BAD},           {"X-\xc4", "b", CODEC_BAD},    {"X-A", "b\rc", CODEC_BAD},
+	{"X-A", "b\x01", CODEC_BAD},    {"content-length", "5", CODEC_BAD}, {"Transfer-Encoding", "chunked", CODEC_BAD},
+};
+
+static void test_trailers_check(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof trailer_rows / sizeof *trailer_rows; i++) {
+		const struct trailer_row *row = &trailer_rows[i];
+		struct arena arena = {0};
+		struct fields trailers = {0};
+		const char *why = "";
+		fields_add(&trailers, &arena, span_of(row->name), span_of(row->value));
+		enum codec_result result = codec_trailers_check(&trailers, limits, &why);
+		if (result != row->result)
+			fail_msg("\"%s\": \"%s\" came %s (%s), should be %s", row->name, row->value, result_names[result], why,
+			         result_names[row->result]);
+		for (size_t more = 0; more < limits.fields; more++)
+			fields_add(&trailers, &arena, SPAN("X-A"), SPAN("b"));
+		assert_int_equal(codec_trailers_check(&trailers, limits, &why), CODEC_TOO_MANY);
 		arena_free(&arena);
 	}
 }
@@ -252,7 +297,8 @@ static const struct response_row response_rows[] = {
 	{"GET", BYTES("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n"), CODEC_BAD, 0, 0, 0},
 	{"GET", BYTES("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"), CODEC_BAD, 0, 0, 0},
 	{"GET", BYTES("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), CODEC_BAD, 0, 0, 0},
-	{"GET", BYTES("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"), CODEC_CODING, 0, 0, 0},
+	{"GET", BYTES("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"), CODEC_BAD, 0, 0, 0},
+	{"GET", BYTES("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"), CODEC_CODING, 0, 0, 0},
 	{"GET", BYTES("HTTP/1.1 200 OK\r\nContent-Length: 5x\r\n\r\n"), CODEC_BAD, 0, 0, 0},
 	{"GET", BYTES("HTTP/1.1 200 OK\r\nX: a\r\n\tb\r\n\r\n"), CODEC_BAD, 0, 0, 0},
 	{"GET", BYTES("HTTP/1.1 200 OK\r\nX : a\r\n\r\n"), CODEC_BAD, 0, 0, 0},
@@ -434,7 +480,8 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_requests),  cmocka_unit_test(test_request_parts_of_a_head),
-		cmocka_unit_test(test_request_check), cmocka_unit_test(test_responses),
+		cmocka_unit_test(test_request_check),
+		cmocka_unit_test(test_trailers_check), cmocka_unit_test(test_responses),
 		cmocka_unit_test(test_bodies),    cmocka_unit_test(test_writing),
 		cmocka_unit_test(test_chunk_heads),
 	};
