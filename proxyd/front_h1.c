@@ -164,11 +164,13 @@ static enum codec_result judge_head(struct client *client, bool whole, const cha
 	return codec_request_check(request, why);
 }
 
-/* Does it wait for a 100 before it sends its body? Where the body came already, no event will tell of it. */
+/* Does it wait for a 100 before it sends its body? Where the body came already, no event will tell of it. Without a body
+ * nobody waits, but libmicrohttpd would say 100 by itself, and take no answer while it does. */
 static bool awaits_continue(const struct client *client, const struct request *request)
 {
-	return request->minor == 1 && fields_list_has(&request->fields, SPAN("expect"), SPAN("100-continue")) &&
-	       !front_h1_has_unread(client);
+	if (request->minor == 0 || !fields_list_has(&request->fields, SPAN("expect"), SPAN("100-continue")))
+		return false;
+	return !has_body(request) || (!front_h1_has_read_on(client) && !front_h1_has_unread(client));
 }
 
 static enum MHD_Result first_call(struct client *client, const char *method, const char *version)
@@ -193,15 +195,15 @@ static enum MHD_Result first_call(struct client *client, const char *method, con
 	exchange_start(client->exchange, &client->way, &front_h1_table, client);
 	if (client->gone) {
 		front_h1_close(client);
+	} else if (awaits_continue(client, request)) {
+		/* An upstream that knows no Expect waits for the body. */
+		client->state = CLIENT_EXPECT;
+		loop_timer_set(client->front->worker->loop, &client->timer, EXPECT_TIME);
+		front_h1_suspend(client);
 	} else if (!has_body(request)) {
 		/* Suspended in the next call, which comes at once: an answer that is queued in this one closes the connection. */
 		client->state = CLIENT_WAIT;
 		client->looks = 0;
-	} else if (awaits_continue(client, request)) {
-		/* The body may have come with the head: no event will tell, and an upstream that knows no Expect waits for it. */
-		client->state = CLIENT_EXPECT;
-		loop_timer_set(client->front->worker->loop, &client->timer, EXPECT_TIME);
-		front_h1_suspend(client);
 	} else {
 		client->state = CLIENT_BODY;
 		front_h1_reading(client, true);
@@ -210,11 +212,11 @@ static enum MHD_Result first_call(struct client *client, const char *method, con
 	return MHD_YES;
 }
 
-static void finish_body(struct client *client)
+static enum MHD_Result finish_body(struct client *client)
 {
 	struct fields trailers = {0};
-	struct collect collect = {.fields = &trailers, .arena = exchange_arena(client->exchange)};
-	MHD_get_connection_values_n(client->connection, MHD_FOOTER_KIND, collect_field, &collect);
+	if (!front_h1_trailers(client, &trailers))
+		return MHD_NO;
 	client->body_ended = true;
 	client->looks = 0;
 	front_h1_reading(client, false);
@@ -223,14 +225,13 @@ static void finish_body(struct client *client)
 	else
 		front_h1_suspend(client);
 	exchange_finish(client->exchange, &trailers);
+	return MHD_YES;
 }
 
 static enum MHD_Result take_body(struct client *client, const char *bytes, size_t *size)
 {
-	if (*size == 0) {
-		finish_body(client);
-		return MHD_YES;
-	}
+	if (*size == 0)
+		return finish_body(client);
 	size_t taken = exchange_write(client->exchange, bytes, *size);
 	*size -= taken;
 	if (*size > 0)

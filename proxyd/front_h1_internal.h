@@ -1,5 +1,6 @@
 /* What the files of the HTTP/1.x front share: front_h1_seat.c (connections), front_h1.c (requests), front_h1_reply.c
- * (what the exchange tells, and responses by libmicrohttpd), front_h1_raw.c (what is written past it). */
+ * (what the exchange tells, and responses by libmicrohttpd), front_h1_raw.c (what is written past it),
+ * front_h1_trailers.c (trailers). */
 #ifndef KEYSTILE_FRONT_H1_INTERNAL_H
 #define KEYSTILE_FRONT_H1_INTERNAL_H
 
@@ -110,6 +111,16 @@ bool front_h1_has_unread(const struct client *client); /* bytes on the socket */
 size_t front_h1_memory(size_t size, size_t fields, size_t crumbs);
 /* What it has in HALL_LARGE. */
 size_t front_h1_most_memory(const struct config_limits *limits);
+
+/* ---- front_h1_trailers.c: what libmicrohttpd's memory shows ---- */
+
+/* The request's trailers, pointing into that memory. False where they are refused: the connection ends. */
+bool front_h1_trailers(struct client *client, struct fields *trailers);
+/* Did it read more than the request's head, once first_call() has that? */
+bool front_h1_has_read_on(const struct client *client);
+/* 0.9.75 takes what 1.0 refuses. The library that is loaded decides, not the one that was built with: both have the same
+ * soname. */
+bool front_h1_library_is_lax(void);
 
 /* ---- front_h1_raw.c: what is written past libmicrohttpd ---- */
 

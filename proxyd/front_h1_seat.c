@@ -357,11 +357,10 @@ static void run(struct loop_task *task)
  * MHD_add_connection gets, and starts it in a later MHD_run. 0.9.75 has no name for the flag, and ignores it. */
 #define ONE_THREAD (1U << 19)
 
-/* 1.0 is to be strict; what little 0.9.75 would refuse, judge_head refuses with a better answer. The library that is
- * loaded decides, not the one that was built with: both have the same soname. */
+/* 1.0 is to be strict; what little 0.9.75 would refuse, judge_head refuses with a better answer. */
 static int strictness(void)
 {
-	return strncmp(MHD_get_version(), "0.", 2) == 0 ? -1 : 1;
+	return front_h1_library_is_lax() ? -1 : 1;
 }
 
 static bool open_hall(struct front_h1 *front, struct hall *hall, size_t memory)
