@@ -108,7 +108,8 @@ static void on_interim(void *context, const struct response *interim)
 	if (interim->status == 100)
 		exchange->held_back = false;
 	exchange_progress(exchange);
-	if (interim->status == 100)
+	/* One that nobody waits for goes down as any 1xx does (RFC 9110 §15.2). */
+	if (interim->status == 100 && fields_find(&exchange->request.fields, SPAN("expect")))
 		exchange->table->proceed(exchange->front);
 	else
 		exchange->table->interim(exchange->front, exchange_filter(exchange, interim));
