@@ -111,10 +111,11 @@ static void look(struct client *client)
 }
 
 /* Has libmicrohttpd read the beginning of the next request already? It moved that to the start of its memory, whose rest is
- * zero. Where the start is not known, it might have. */
+ * zero; a NUL in front of a request is no request, and not nothing. Where the start is not known, it might have. */
 static bool holds_bytes(const struct client *client)
 {
-	return !client->memory || *client->memory != 0;
+	static const char nothing[8];
+	return !client->memory || memcmp(client->memory, nothing, sizeof nothing) != 0;
 }
 
 static void list_as(struct client *client, enum listed listed)
