@@ -298,6 +298,17 @@ static void note_refusal(struct client *client, enum MHD_RequestTerminationCode 
 		exchange_spoilt(client->exchange);
 }
 
+/* The connection is closed, and its memory goes. Where a body was cut, libmicrohttpd 0.9.75 forgets to end it as long as an
+ * older connection is there, and that may be one client that is busy for ever. It looks in each call at those that have a
+ * time limit of their own. */
+static void see_to_end(struct client *client)
+{
+	client->state = CLIENT_CLOSE;
+	client->memory = NULL;
+	MHD_set_connection_option(client->connection, MHD_CONNECTION_OPTION_TIMEOUT, 1u);
+	front_h1_run_soon(client, 1);
+}
+
 void front_h1_on_completed(void *context, struct MHD_Connection *connection, void **request_context,
                            enum MHD_RequestTerminationCode how)
 {
@@ -315,6 +326,10 @@ void front_h1_on_completed(void *context, struct MHD_Connection *connection, voi
 	client->head_began = false;
 	client->body_ended = false;
 	client->reset_on_cut = false;
+	if (how != MHD_REQUEST_TERMINATED_COMPLETED_OK) {
+		see_to_end(client);
+		return;
+	}
 	if (client->state != CLIENT_CLOSE && client->state != CLIENT_RAW)
 		client->state = CLIENT_IDLE;
 	if (how != MHD_REQUEST_TERMINATED_COMPLETED_OK)
