@@ -298,9 +298,9 @@ static void note_refusal(struct client *client, enum MHD_RequestTerminationCode 
 		exchange_spoilt(client->exchange);
 }
 
-/* The connection is closed, and its memory goes. Where a body was cut, libmicrohttpd 0.9.75 forgets to end it as long as an
- * older connection is there, and that may be one client that is busy for ever. It looks in each call at those that have a
- * time limit of their own. */
+/* The connection is closed, and its memory goes. Where a body was cut or ended with the connection, libmicrohttpd 0.9.75
+ * forgets to end it as long as an older connection is there, and that may be one client that is busy for ever. It looks in
+ * each call at those that have a time limit of their own. */
 static void see_to_end(struct client *client)
 {
 	client->state = CLIENT_CLOSE;
@@ -319,6 +319,7 @@ void front_h1_on_completed(void *context, struct MHD_Connection *connection, voi
 		return;
 	note_refusal(client, how);
 	bool delivered = (client->state == CLIENT_REPLY && how == MHD_REQUEST_TERMINATED_COMPLETED_OK) || client->raw_done;
+	bool over = how != MHD_REQUEST_TERMINATED_COMPLETED_OK || client->reset_on_cut;
 	exchange_end(client->exchange, delivered);
 	client->exchange = NULL;
 	client->prefetched = (struct span){0};
@@ -326,7 +327,7 @@ void front_h1_on_completed(void *context, struct MHD_Connection *connection, voi
 	client->head_began = false;
 	client->body_ended = false;
 	client->reset_on_cut = false;
-	if (how != MHD_REQUEST_TERMINATED_COMPLETED_OK) {
+	if (over) {
 		see_to_end(client);
 		return;
 	}
