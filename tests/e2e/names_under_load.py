@@ -11,8 +11,8 @@ import threading
 import time
 
 from peers import names
-from peers.keystile import Keystile
-from peers.wire import Client, Closed, Origin, TRANSCRIPT
+from peers.keystile import Keystile, wait_for
+from peers.wire import TRANSCRIPT, Closed, Origin
 
 DEAD = 20   # names of each noisy profile
 NOISY = 4   # such profiles: with eight look-ups each they would have all of a worker's 32
@@ -113,8 +113,7 @@ def main(folder):
     load = Load(proxy, origin.port, [proxy.proxy_token(f"noisy{number}") for number in range(NOISY)])
     before = threads_of(proxy.process)
     load.start()
-    while sum(server.asked.get(f"dead{number}.test", 0) for number in range(DEAD)) < 8:
-        time.sleep(0.01)
+    wait_for(lambda: sum(server.asked.get(f"dead{number}.test", 0) for number in range(DEAD)) >= 8, "dead names to be asked for")
     result["noisy"], result["threads"] = {}, 0
     while load.answers.get(504, 0) < NOISY * DEAD:  # until every slot has been given on
         for kind, took in measure(proxy, origin.port, token).items():

@@ -279,7 +279,8 @@ def test_ended_answers_hold_nothing(keystile, origin, who, version):
             connection.rest()
 
     server = origin(script)
-    proxy = keystile(one_api(f"http://127.0.0.1:{server.port}"), {"api": evidence.secret()}, {"limits": "{{ connections: 20 }}"})
+    limits = {"limits": "{{ connections: 20 }}"}
+    proxy = keystile(one_api(f"http://127.0.0.1:{server.port}"), {"api": evidence.secret()}, limits)
     token = proxy.token()
     with proxy.client("one that uploads") as slow:
         slow.send(get("/api/slow", token, "Transfer-Encoding: chunked", method="POST") + "1\r\na\r\n")

@@ -131,7 +131,8 @@ def expect(client, path, body, status, content):
 
 def pipelines(client):
     """Several requests at once, cut anywhere; the answers come in their order."""
-    paths = [f"/echo/{client.nonce()}?size={client.choose.choice([0, 100, 3000])}" for _ in range(client.choose.randrange(2, 6))]
+    count = client.choose.randrange(2, 6)
+    paths = [f"/echo/{client.nonce()}?size={client.choose.choice([0, 100, 3000])}" for _ in range(count)]
     with client.connect() as sock:
         data = b"".join(client.request("/honest" + path) for path in paths[:-1])
         data += client.request("/honest" + paths[-1], "Connection: close")
@@ -144,7 +145,7 @@ def pipelines(client):
 
 def is_refused(client):
     """Without the right token nothing goes out."""
-    target, status = client.choose.choice([("/honest/echo", 401), ("/tlswild/x", 401), ("/nothing/x", 404), ("/honest/a/../b", 401)])
+    target, status = client.choose.choice([("/honest/echo", 401), ("/tlswild/x", 401), ("/nothing/x", 404)])
     with client.connect() as sock:
         sock.sendall(client.request(target, "Connection: close", token="x" * 43))
         came = client.read(sock)
@@ -174,10 +175,13 @@ def mutates(client):
         leave(client, sock)
 
 
+NONSENSE = [b"\x16\x03\x01", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"CONNECT a:1 HTTP/1.1\r\n\r\n", b"\r\n\r\n", b"\0" * 50]
+
+
 def talks_nonsense(client):
     with client.connect() as sock:
-        sock.sendall(client.choose.choice([b"\x16\x03\x01", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"CONNECT a:1 HTTP/1.1\r\n\r\n", b"\r\n\r\n",
-                                           b"\0" * 50, client.choose.randbytes(client.choose.randrange(1, 3000))]))
+        noise = client.choose.randbytes(client.choose.randrange(1, 3000))
+        sock.sendall(client.choose.choice([*NONSENSE, noise, noise]))
         client.read(sock, seconds=0.1)
         leave(client, sock)
 
@@ -194,7 +198,8 @@ def cuts_an_upload(client):
 
 def cuts_a_download(client):
     with client.connect(small=True) as sock:
-        sock.sendall(client.request(f"/{client.choose.choice(['honest', 'tlshonest'])}/echo?size={client.choose.choice([50000, 3000000])}"))
+        endpoint, size = client.choose.choice(["honest", "tlshonest"]), client.choose.choice([50000, 3000000])
+        sock.sendall(client.request(f"/{endpoint}/echo?size={size}"))
         client.read(sock, client.choose.randrange(1, 200000), 1)
         leave(client, sock)
 
