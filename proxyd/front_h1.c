@@ -333,7 +333,5 @@ void front_h1_on_completed(void *context, struct MHD_Connection *connection, voi
 	}
 	if (client->state != CLIENT_CLOSE && client->state != CLIENT_RAW)
 		client->state = CLIENT_IDLE;
-	if (how != MHD_REQUEST_TERMINATED_COMPLETED_OK)
-		client->memory = NULL; /* libmicrohttpd frees it now, and tells of the connection's end later */
 	front_h1_rest(client);
 }
