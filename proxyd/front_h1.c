@@ -78,8 +78,15 @@ void *front_h1_on_request_line(void *context, const char *target, struct MHD_Con
 	struct client *client = info->socket_context;
 	(void)context;
 	client->state = CLIENT_HEAD;
-	client->exchange = exchange_new(client->front->worker);
-	exchange_request(client->exchange)->target = arena_span(exchange_arena(client->exchange), span_of(target));
+	client->looked_at = client->next && span_equal(exchange_request(client->next)->target, span_of(target));
+	if (client->looked_at) {
+		client->exchange = client->next;
+		client->next = NULL;
+	} else {
+		front_h1_forget_next(client);
+		client->exchange = exchange_new(client->front->worker);
+		exchange_request(client->exchange)->target = arena_span(exchange_arena(client->exchange), span_of(target));
+	}
 	hide_query(target);
 	/* It may have been read together with the request in front of it: then no event told that this head began. */
 	if (!client->head_began && !client->left)
@@ -164,6 +171,26 @@ static enum codec_result judge_head(struct client *client, bool whole, const cha
 	return codec_request_check(request, why);
 }
 
+/* Is it what was looked at, and judged, before libmicrohttpd read it? Of a request with a body its own reading counts, too:
+ * that is what finds the body's end. */
+static bool is_known(const struct client *client, const char *method)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(client->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	const struct request *request = exchange_request(client->exchange);
+	return client->looked_at && info && info->header_size == client->next_size && !has_body(request) &&
+	       span_equal(request->method, span_of(method));
+}
+
+static enum codec_result take_head(struct client *client, const char *method, const char *version, const char **why)
+{
+	struct request *request = exchange_request(client->exchange);
+	if (is_known(client, method))
+		return CODEC_DONE;
+	*request = (struct request){.target = request->target};
+	return judge_head(client, read_head(client, method, version), why);
+}
+
 /* Does it wait for a 100 before it sends its body? Where the body came already, no event will tell of it. Without a body
  * nobody waits, but libmicrohttpd would say 100 by itself, and take no answer while it does. */
 static bool awaits_continue(const struct client *client, const struct request *request)
@@ -183,7 +210,7 @@ static enum MHD_Result first_call(struct client *client, const char *method, con
 	front_h1_reading(client, false);
 	client->held = false;
 	loop_timer_stop(client->front->worker->loop, &client->timer);
-	enum codec_result result = judge_head(client, read_head(client, method, version), &why);
+	enum codec_result result = take_head(client, method, version, &why);
 	if (result != CODEC_DONE) {
 		struct problem problem = {0};
 		refusal_of_head(result, why, &client->front->worker->server->limits, exchange_arena(client->exchange), &problem);

@@ -27,7 +27,6 @@ struct front_h1 {
 	LIST_HEAD(, client) resting; /* whose response ended in this call of MHD_run */
 	LIST_HEAD(, client) reading; /* of whose head or body libmicrohttpd has a part */
 	struct client *adding; /* while MHD_add_connection runs */
-	struct arena scratch;
 	struct loop_timer trim;
 	unsigned left; /* connections that left since it fired */
 	int over;              /* a socket whose other end is closed */
@@ -70,6 +69,9 @@ struct client {
 	bool reset_on_cut;  /* the end of the response is the end of the connection: a cut must be a reset */
 	struct way way;
 	struct exchange *exchange;
+	struct exchange *next; /* CLIENT_IDLE: with the head that was looked at; then `exchange` */
+	size_t next_size;      /* of that head */
+	bool looked_at;        /* `exchange` has its head from there */
 	struct span prefetched; /* response body read before libmicrohttpd asked; in the exchange's arena */
 	struct MHD_Response *footers; /* the response that trailers are added to */
 	struct buffer raw;      /* CLIENT_RAW: what waits for the socket */
@@ -99,6 +101,7 @@ void front_h1_cut(struct client *client);
 
 /* MHD_run at the end of the round, and then at least `more` times again. */
 void front_h1_run_soon(struct client *client, unsigned more);
+void front_h1_forget_next(struct client *client);
 void front_h1_rest(struct client *client); /* a response ended */
 /* Does libmicrohttpd have a part of a head, or of a body? Then it is called as long as there is more to read. To say so
  * again tells that something came of it. */

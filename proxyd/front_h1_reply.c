@@ -56,7 +56,6 @@ static bool add_fields(struct MHD_Response *response, const struct fields *field
 	return true;
 }
 
-#define HEAD_SMALL 4096 /* fits in any case */
 #define HEAD_MORE 512   /* the status line, and what libmicrohttpd adds */
 
 static size_t head_size(const struct fields *fields)
@@ -72,8 +71,6 @@ static bool fits(const struct client *client)
 {
 	const struct request *request = exchange_request(client->exchange);
 	size_t size = head_size(&exchange_response(client->exchange)->fields) + HEAD_MORE;
-	if (size <= HEAD_SMALL)
-		return true;
 	return size + front_h1_needs(request, request->target.length + head_size(&request->fields)) <= client->hall->memory;
 }
 

@@ -13,7 +13,7 @@
 #include "memory.h"
 #include "sniff.h"
 
-#define SMALL_MEMORY (12 * 1024) /* zeroed for each request, so what most requests need */
+#define SMALL_MEMORY (8 * 1024) /* zeroed for each request, so what most requests need */
 #define LOOK_BYTES 4096          /* of a later head; one that is longer needs a larger seat, too */
 #define CALLS 2                  /* one call reads or writes, the next goes on with what that brought, a third sees to the end */
 #define VAIN_CALLS 1000          /* that read on where nothing comes of it; of a head it may take 128 bytes in each */
@@ -68,6 +68,7 @@ static bool leave(struct client *client, uint64_t idle)
 	dup3(front->over, client->fd, O_CLOEXEC);
 	MHD_resume_connection(client->connection);
 	client->moved = true;
+	front_h1_forget_next(client);
 	front_h1_run_soon(client, 1);
 	if (++front->left >= LEFT_MANY)
 		loop_timer_set(front->worker->loop, &front->trim, REST_TIME / 2);
@@ -83,19 +84,26 @@ static void trim(struct loop_timer *timer)
 	malloc_trim(0);
 }
 
-/* Is it a whole and well-formed head, and fits where the connection has its seat? */
-static bool is_served_here(const struct client *client, struct span bytes)
+void front_h1_forget_next(struct client *client)
 {
-	struct arena *arena = &client->front->scratch;
+	if (client->next)
+		exchange_end(client->next, false);
+	client->next = NULL;
+}
+
+/* Is it a whole and well-formed head, and fits where the connection has its seat? Then it is the next request. */
+static bool is_served_here(struct client *client, struct span bytes)
+{
 	const struct config_limits *limits = limits_of(client);
-	struct request request = {0};
-	size_t used = 0;
 	const char *why;
-	enum codec_result result = codec_request_head(
-		bytes, (struct codec_limits){(size_t)limits->head, (size_t)limits->fields}, arena, &request, &used, &why);
-	bool served = result == CODEC_DONE && front_h1_needs(&request, used) <= client->hall->memory;
-	arena_reset(arena);
-	return served;
+	front_h1_forget_next(client);
+	client->next = exchange_new(client->front->worker);
+	struct arena *arena = exchange_arena(client->next);
+	struct request *request = exchange_request(client->next);
+	enum codec_result result =
+		codec_request_head(arena_span(arena, bytes), (struct codec_limits){(size_t)limits->head, (size_t)limits->fields},
+	                       arena, request, &client->next_size, &why);
+	return result == CODEC_DONE && front_h1_needs(request, client->next_size) <= client->hall->memory;
 }
 
 /* Bytes of a later head are there, and libmicrohttpd has not read them. All that is not to be served here is for the
@@ -269,6 +277,7 @@ static void free_client(struct client *client)
 {
 	struct worker *worker = client->front->worker;
 	bool moved = client->moved;
+	front_h1_forget_next(client);
 	LIST_REMOVE(client, others);
 	list_as(client, LISTED_NOWHERE);
 	loop_watch_remove(worker->loop, &client->watch);
@@ -431,7 +440,6 @@ void front_h1_free(struct front_h1 *front)
 	}
 	loop_later_cancel(front->worker->loop, &front->run);
 	loop_timer_stop(front->worker->loop, &front->trim);
-	arena_free(&front->scratch);
 	if (front->over >= 0)
 		close(front->over);
 	free(front);
