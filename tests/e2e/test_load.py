@@ -12,6 +12,7 @@ import pytest
 from peers import evidence
 from peers.config import get, one_api, problem
 from peers.keystile import wait_for
+from peers.wire import serve_ok
 from test_limits import memory_of
 
 CLIENTS = 100
@@ -164,7 +165,13 @@ def room():
 @pytest.mark.parametrize("workers", [1, 2])
 def test_5000_connections(keystile, origin, room, workers):
     """Half of them silent, half of them kept after a request: others are served, one too many is told, all are given back."""
-    server = origin()
+
+    def script(connection):
+        connection.sock.settimeout(120)  # all of this takes longer than a test's usual patience
+        serve_ok(connection)
+
+    server = origin(script)
+    server.listener.listen(CONNECTIONS)  # half of them come at once
     limits = f"connections: {CONNECTIONS}, profile_connections: {CONNECTIONS}, head_time: 300s, idle: 300s"
     proxy = keystile(one_api(f"http://127.0.0.1:{server.port}"), {"api": evidence.secret()},
                      {"limits": "{{ " + limits + " }}", "workers": str(workers)})
