@@ -114,8 +114,14 @@ static void look(struct client *client)
 	size_t size = client->hall == &client->front->halls[HALL_SMALL] ? LOOK_BYTES : limits_of(client)->head + 1;
 	ssize_t count = recv(client->fd, bytes, size, MSG_PEEK | MSG_DONTWAIT);
 	client->unread = false;
-	if (count > 0 && !is_served_here(client, (struct span){bytes, (size_t)count}) && !leave(client, 0))
+	if (count <= 0)
+		return;
+	if (is_served_here(client, (struct span){bytes, (size_t)count})) {
+		client->unread = (size_t)count > client->next_size; /* no event will tell of that again */
+		front_h1_run_soon(client, CALLS);
+	} else if (!leave(client, 0)) {
 		front_h1_close(client);
+	}
 }
 
 /* Has libmicrohttpd read the beginning of the next request already? It moved that to the start of its memory, whose rest is
@@ -318,6 +324,7 @@ void front_h1_add(struct front_h1 *front, int fd, const struct way *way, size_t 
 	                          .front = front,
 	                          .hall = &front->halls[memory > front->halls[HALL_SMALL].memory ? HALL_LARGE : HALL_SMALL],
 	                          .fd = fd,
+	                          .unread = true,
 	                          .way = *way};
 	LIST_INSERT_HEAD(&front->clients, client, others);
 	set_timer(client, limits_of(client)->head_time);

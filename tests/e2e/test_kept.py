@@ -51,7 +51,21 @@ def test_heads_right_behind(serve, sizes):
     assert statuses == [200] * len(sizes) or (max(sizes) > 10000 and statuses[-1] == 431), statuses
 
 
-@pytest.mark.parametrize("size", [10, 6000])
+def test_heads_that_end_where_a_read_ends(serve):
+    """No part of the next one is read with them, and no event tells of what was there before."""
+    proxy, server = serve("idle: 60s")
+    one = get("/api/x", proxy.token(), "X-Pad: ")
+    request = one.replace("X-Pad: ", "X-Pad: " + "p" * (-len(one) % 512))
+    assert len(request) % 512 == 0
+    with proxy.client() as client:
+        client.send(request * 100)
+        began = time.monotonic()
+        for _ in range(100):
+            assert client.response().status == 200
+        assert time.monotonic() - began < 0.9, "less than a rest"
+
+
+@pytest.mark.parametrize("size", [10, 3000])
 def test_a_head_in_pieces_behind_another(serve, size):
     """Its beginning was read with the one before, its end comes once that is answered."""
     proxy, server = serve()
