@@ -118,7 +118,7 @@ static void look(struct client *client)
 		return;
 	if (is_served_here(client, (struct span){bytes, (size_t)count})) {
 		client->unread = (size_t)count > client->next_size; /* no event will tell of that again */
-		front_h1_run_soon(client, CALLS);
+		front_h1_run_soon(client, size == LOOK_BYTES ? 0 : CALLS); /* it reads a small head at once */
 	} else if (!leave(client, 0)) {
 		front_h1_close(client);
 	}
@@ -245,7 +245,8 @@ static void on_socket(struct loop_watch *watch, uint32_t events)
 		front_h1_raw_pump(client);
 	if ((events & EPOLLIN) && client->state != CLIENT_CLOSE)
 		on_bytes(client);
-	if (!client->suspended)
+	/* Between requests all that libmicrohttpd is to see was seen to. */
+	if (!client->suspended && (client->state != CLIENT_IDLE || client->held || client->left))
 		front_h1_run_soon(client, client->state == CLIENT_WAIT ? 0 : CALLS);
 }
 

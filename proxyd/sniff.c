@@ -9,7 +9,6 @@
 #include "codec_h1.h"
 #include "front_h1.h"
 #include "linger.h"
-#include "memory.h"
 #include "refusal.h"
 
 struct sniff {
@@ -42,7 +41,7 @@ static int end(struct sniff *sniff)
 	loop_watch_remove(sniff->worker->loop, &sniff->watch);
 	loop_timer_stop(sniff->worker->loop, &sniff->timer);
 	LIST_REMOVE(sniff, others);
-	free(sniff);
+	slab_give(&sniff->worker->sniff_slab, sniff);
 	return fd;
 }
 
@@ -192,7 +191,8 @@ static void on_late(struct loop_timer *timer)
 
 static void start(struct worker *worker, int fd, const struct way *way, bool kept, uint64_t time)
 {
-	struct sniff *sniff = memory_alloc(sizeof *sniff);
+	worker->sniff_slab.size = sizeof(struct sniff);
+	struct sniff *sniff = slab_take(&worker->sniff_slab);
 	*sniff = (struct sniff){.watch = {.fd = -1, .ready = on_readable},
 	                        .timer = {.fire = on_late},
 	                        .worker = worker,

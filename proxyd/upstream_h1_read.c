@@ -2,6 +2,7 @@
 #include "upstream_connection.h"
 
 #define DIRECT_CHUNK 4096 /* a chunk of which so much is left is read straight into the reader's memory */
+#define HEAD_READ 8192    /* with a head; more of a body would only be copied */
 #define INTERIM_COUNT 100 /* 1xx heads of one response */
 #define INTERIM_BYTES (256 * 1024)
 
@@ -100,7 +101,8 @@ void h1_read_head(struct connection *connection)
 	while (connection->can_read) {
 		compact(connection);
 		char *into = connection->in + connection->in_end;
-		ssize_t count = connection_read(connection, into, connection->in_size - connection->in_end);
+		size_t room = connection->in_size - connection->in_end;
+		ssize_t count = connection_read(connection, into, room < HEAD_READ ? room : HEAD_READ);
 		if (count == CONNECTION_AGAIN)
 			break;
 		if (count <= 0) {

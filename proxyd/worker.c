@@ -125,6 +125,7 @@ static void free_rooms(struct worker *worker)
 	loop_free(worker->loop);
 	worker->loop = NULL;
 	free(worker->peek);
+	slab_free(&worker->sniff_slab);
 }
 
 static void *run(void *context)

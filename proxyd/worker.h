@@ -10,6 +10,7 @@
 #include "audit.h"
 #include "judge.h"
 #include "loop.h"
+#include "slab.h"
 #include "snapshot.h"
 #include "upstream_h1.h"
 #include "way.h"
@@ -67,6 +68,7 @@ struct worker {
 	size_t exchanges;             /* under way */
 	atomic_size_t connections;    /* read by others to hand connections to the least loaded */
 	LIST_HEAD(, sniff) sniffs;
+	struct slab sniff_slab; /* resting connections: most of all there are */
 	LIST_HEAD(, linger_state) lingers;
 	bool draining;
 	atomic_bool drain_asked, stop_asked;
