@@ -96,7 +96,7 @@ const struct response *exchange_filter(struct exchange *exchange, const struct r
 			fields_add(&out->fields, &exchange->arena, field.name, field.value);
 	}
 	rewrite_locations(exchange, &out->fields);
-	scrub_fields(&exchange->scrub, &out->fields, &exchange->arena);
+	scrub_head(&exchange->scrub, out, &exchange->arena);
 	return out;
 }
 

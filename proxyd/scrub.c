@@ -127,6 +127,13 @@ size_t scrub_ready(const struct scrub *scrub)
 	return scrub->side.length - scrub->side_read + scrub->held.length;
 }
 
+void scrub_head(struct scrub *scrub, struct response *response, struct arena *arena)
+{
+	if (scrub->needles)
+		response->reason = needle_replace(scrub->needles, response->reason, arena, &scrub->finds);
+	scrub_fields(scrub, &response->fields, arena);
+}
+
 void scrub_fields(struct scrub *scrub, struct fields *fields, struct arena *arena)
 {
 	size_t kept = 0;

@@ -49,7 +49,9 @@ ssize_t scrub_read(struct scrub *scrub, const struct scrub_source *source, void 
 /* Bytes that scrub_read() has without its source. */
 size_t scrub_ready(const struct scrub *scrub);
 
-/* Field values, in place; a field whose name has a find goes. What is new is in `arena`. Also before scrub_start(). */
+/* Reason phrase and field values, in place; a field whose name has a find goes. What is new is in `arena`. Also before
+ * scrub_start(), and for interim responses. */
+void scrub_head(struct scrub *scrub, struct response *response, struct arena *arena);
 void scrub_fields(struct scrub *scrub, struct fields *fields, struct arena *arena);
 
 /* Wipes and frees what it holds; the counts stay. */

@@ -160,6 +160,20 @@ def test_fields_names_and_trailers(serve):
     assert proxy.audit(1, verdict="allow")[0]["scrubbed"] == 6
 
 
+def test_reason_phrase(serve):
+    """Where the head is written past libmicrohttpd: interim responses, and those that come before the request's end."""
+    early = f"HTTP/1.1 103 so {SECRET}\r\nX: y\r\n\r\n"
+    final = f"HTTP/1.1 413 not {SECRET} again\r\nContent-Length: 2\r\n\r\nno"
+    proxy, server = serve(None)
+    server.script = lambda connection: (connection.head(), connection.send(early), connection.send(final), connection.rest())
+    with proxy.client() as client:
+        client.send(get("/api/x", proxy.token(), "Content-Length: 100", method="POST") + "begin")
+        assert client.head().line == "HTTP/1.1 103 so [secret]"
+        assert client.head().line == "HTTP/1.1 413 not [secret] again"
+        assert client.exactly(2) == b"no"
+    assert proxy.audit(1, status=413)[0]["scrubbed"] == 2
+
+
 SENT_UP = [
     (["gzip, deflate, br"], ["gzip"]),
     (["br;q=1.0, gzip;q=0.8, *;q=0.1"], ["gzip;q=0.8"]),
