@@ -25,7 +25,7 @@ static bool is_alphanumeric(char c)
 /* What nobody escapes. */
 static bool is_plain(char c)
 {
-	return is_alphanumeric(c) || c == '-' || c == '.' || c == '_' || c == '~';
+	return is_alphanumeric(c) || c == '-' || c == '.' || c == '_';
 }
 
 static int hex_digit(char c)

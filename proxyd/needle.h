@@ -1,8 +1,9 @@
 /* What is searched for in responses: the secrets that went out with a request, in the forms in which services give them
  * back (SPEC §3 Scrubbing). Pure.
  *
- * A needle is found as it stands, percent-encoded and JSON-escaped. Letters, digits and "-._~" are escaped by nobody, so
- * the longest run of these is what memmem() looks for; around it the forms are tried. */
+ * A needle is found as it stands, percent-encoded and JSON-escaped. Letters, digits and "-._" are escaped by nobody ("~" is,
+ * by encoders from before RFC 3986), so the longest run of these is what memmem() looks for; around it the forms are
+ * tried. */
 #ifndef KEYSTILE_NEEDLE_H
 #define KEYSTILE_NEEDLE_H
 

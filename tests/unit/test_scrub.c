@@ -81,6 +81,17 @@ static void test_forms(void **unused)
 	check_rows("ab+/c\"\\d e", NULL, rows, sizeof rows / sizeof *rows);
 }
 
+static void test_tilde(void **unused)
+{
+	static const struct row rows[] = {
+		{"key~12345", "*********"},
+		{"key%7E12345", "***********"},
+		{"key%7e12345~", "***********~"},
+	};
+	(void)unused;
+	check_rows("key~12345", NULL, rows, sizeof rows / sizeof *rows);
+}
+
 static void test_without_an_anchor(void **unused)
 {
 	static const struct row rows[] = {
@@ -356,6 +367,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_forms),
+		cmocka_unit_test(test_tilde),
 		cmocka_unit_test(test_without_an_anchor),
 		cmocka_unit_test(test_one_within_the_other),
 		cmocka_unit_test(test_no_ascii),
