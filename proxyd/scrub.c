@@ -2,8 +2,11 @@
 
 #include "scrub_gunzip.h"
 
-#define LEAST_READ 1024     /* bytes of new body that are worth a search */
-#define HELD_GZIP (64 * 1024) /* compressed bytes that wait until what they inflate to is decided */
+#define LEAST_READ 1024 /* bytes of new body that are worth a search */
+/* Compressed bytes that wait for the next ones to decide, and those that are read at once: they bound what one exchange
+ * holds, and how long the worker inflates (to 1032 times as much at most, some 20 ms). */
+#define HELD_GZIP (8 * 1024)
+#define READ_GZIP (8 * 1024)
 
 static bool is_coding(struct span value, const char *name)
 {
@@ -30,7 +33,7 @@ void scrub_start(struct scrub *scrub, const struct response *response)
 {
 	scrub->mode = !scrub->needles || response->body.kind == BODY_NONE ? SCRUB_OFF : mode_of(response);
 	if (scrub->mode == SCRUB_GZIP && !(scrub->gunzip = gunzip_new(scrub->needles)))
-		scrub->mode = SCRUB_UNREAD;
+		scrub->broken = "unreadable_gzip";
 }
 
 /* How many of the bytes may go on, of which those from `known` on are new; below 0: none ever. */
@@ -38,15 +41,23 @@ static ssize_t decide(struct scrub *scrub, char *bytes, size_t known, size_t len
 {
 	if (scrub->mode == SCRUB_PLAIN)
 		return (ssize_t)needle_mask(scrub->needles, bytes, length, end, &scrub->finds);
-	switch (gunzip_take(scrub->gunzip, (struct span){bytes + known, length - known})) {
+	enum gunzip_result result = gunzip_take(scrub->gunzip, (struct span){bytes + known, length - known});
+	if (end && length == 0)
+		return 0;
+	switch (result) {
 	case GUNZIP_CLEAN:
 		return (ssize_t)length;
 	case GUNZIP_UNDECIDED:
 		if (end)
 			return (ssize_t)length;
-		if (length <= HELD_GZIP)
+		if (known <= HELD_GZIP)
 			return 0;
 		scrub->broken = "gzip_undecided";
+		break;
+	case GUNZIP_IN_HEAD:
+		if (!end && known <= HELD_GZIP)
+			return 0;
+		scrub->broken = "unreadable_gzip";
 		break;
 	case GUNZIP_FIND:
 		scrub->finds++;
@@ -76,6 +87,8 @@ static size_t take_side(struct scrub *scrub, void *bytes, size_t size)
 static ssize_t read_once(struct scrub *scrub, const struct scrub_source *source, char *into, size_t room)
 {
 	size_t known = scrub->held.length;
+	if (scrub->mode == SCRUB_GZIP && room - known > READ_GZIP)
+		room = known + READ_GZIP;
 	ssize_t count = source->read(source->context, into + known, room - known);
 	if (count < 0)
 		return count;
@@ -84,13 +97,16 @@ static ssize_t read_once(struct scrub *scrub, const struct scrub_source *source,
 	if (known)
 		memcpy(into, scrub->held.data, known);
 	ssize_t decided = decide(scrub, into, known, length, scrub->over || source->is_over(source->context));
-	if (decided < 0)
+	if (decided < 0) {
+		explicit_bzero(into, length);
 		return SCRUB_BROKEN;
+	}
 	buffer_clear(&scrub->held);
 	if ((size_t)decided < length) {
 		/* All that it can ever need: so it never moves, and leaves nothing behind. */
 		buffer_room(&scrub->held, scrub->mode == SCRUB_PLAIN ? 2 * scrub->needles->reach : 0);
 		buffer_append(&scrub->held, into + decided, length - (size_t)decided);
+		explicit_bzero(into + decided, length - (size_t)decided);
 	}
 	return decided;
 }

@@ -7,11 +7,15 @@
 
 #define WINDOW 8192
 #define GZIP_ONLY (MAX_WBITS + 16)
+#define LABEL 512 /* bytes of a member's name, comment or extra field; a longer one is refused */
 
 struct gunzip {
 	const struct needle_set *needles;
 	z_stream stream;
 	bool ended;    /* a member has, and no other has begun */
+	bool labelled; /* the labels of this member are looked at */
+	gz_header head;
+	Bytef name[LABEL], comment[LABEL], extra[LABEL];
 	size_t carry;  /* bytes at the start of `text` that are not decided */
 	size_t room;
 	char text[];
@@ -30,6 +34,17 @@ static void release(voidpf context, voidpf memory)
 	secret_free(memory);
 }
 
+static bool begin_head(struct gunzip *gunzip)
+{
+	gunzip->labelled = false;
+	gunzip->head = (gz_header){
+		.name = gunzip->name, .name_max = LABEL,
+		.comment = gunzip->comment, .comm_max = LABEL,
+		.extra = gunzip->extra, .extra_max = LABEL,
+	};
+	return inflateGetHeader(&gunzip->stream, &gunzip->head) == Z_OK;
+}
+
 struct gunzip *gunzip_new(const struct needle_set *needles)
 {
 	struct gunzip *gunzip = memory_alloc(sizeof *gunzip + needles->reach + WINDOW);
@@ -37,10 +52,12 @@ struct gunzip *gunzip_new(const struct needle_set *needles)
 	gunzip->room = needles->reach + WINDOW;
 	gunzip->stream.zalloc = allocate;
 	gunzip->stream.zfree = release;
-	if (inflateInit2(&gunzip->stream, GZIP_ONLY) == Z_OK)
-		return gunzip;
-	free(gunzip);
-	return NULL;
+	if (inflateInit2(&gunzip->stream, GZIP_ONLY) != Z_OK) {
+		free(gunzip);
+		return NULL;
+	}
+	begin_head(gunzip);
+	return gunzip;
 }
 
 void gunzip_free(struct gunzip *gunzip)
@@ -48,7 +65,7 @@ void gunzip_free(struct gunzip *gunzip)
 	if (!gunzip)
 		return;
 	inflateEnd(&gunzip->stream);
-	explicit_bzero(gunzip->text, gunzip->room);
+	explicit_bzero(gunzip, sizeof *gunzip + gunzip->room);
 	free(gunzip);
 }
 
@@ -65,6 +82,34 @@ static bool look(struct gunzip *gunzip)
 	return true;
 }
 
+/* One text of a member's head; zlib makes `label` NULL where there is none. */
+static enum gunzip_result look_at_label(const struct gunzip *gunzip, const Bytef *label, size_t length)
+{
+	size_t start, end;
+	if (!label)
+		return GUNZIP_CLEAN;
+	if (length >= LABEL)
+		return GUNZIP_UNREADABLE;
+	bool found = needle_find(gunzip->needles, (struct span){(const char *)label, length}, 0, &start, &end);
+	return found ? GUNZIP_FIND : GUNZIP_CLEAN;
+}
+
+static enum gunzip_result look_at_head(struct gunzip *gunzip)
+{
+	const gz_header *head = &gunzip->head;
+	if (gunzip->labelled)
+		return GUNZIP_CLEAN;
+	if (head->done != 1)
+		return GUNZIP_IN_HEAD;
+	gunzip->labelled = true;
+	enum gunzip_result result = look_at_label(gunzip, head->extra, head->extra_len);
+	if (result == GUNZIP_CLEAN)
+		result = look_at_label(gunzip, head->name, head->name ? strnlen((const char *)head->name, LABEL) : 0);
+	if (result == GUNZIP_CLEAN)
+		result = look_at_label(gunzip, head->comment, head->comment ? strnlen((const char *)head->comment, LABEL) : 0);
+	return result;
+}
+
 /* Behind a member: zeros, or the next one. */
 static bool begin_again(struct gunzip *gunzip)
 {
@@ -76,7 +121,7 @@ static bool begin_again(struct gunzip *gunzip)
 	if (stream->avail_in == 0)
 		return true;
 	gunzip->ended = false;
-	return inflateReset2(stream, GZIP_ONLY) == Z_OK;
+	return inflateReset2(stream, GZIP_ONLY) == Z_OK && begin_head(gunzip);
 }
 
 enum gunzip_result gunzip_take(struct gunzip *gunzip, struct span bytes)
@@ -94,6 +139,9 @@ enum gunzip_result gunzip_take(struct gunzip *gunzip, struct span bytes)
 		int result = inflate(stream, Z_SYNC_FLUSH);
 		if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
 			return GUNZIP_UNREADABLE;
+		enum gunzip_result head = look_at_head(gunzip);
+		if (head != GUNZIP_CLEAN)
+			return head;
 		gunzip->ended = result == Z_STREAM_END;
 		if (!look(gunzip))
 			return GUNZIP_FIND;

@@ -13,6 +13,7 @@ enum gunzip_result {
 	GUNZIP_CLEAN,
 	GUNZIP_UNDECIDED, /* what this inflates to ends with what could be the beginning of a find */
 	GUNZIP_FIND,
+	GUNZIP_IN_HEAD, /* a member's head is not whole yet: its name and comment are text, too */
 	GUNZIP_UNREADABLE, /* no gzip, or something else behind its end */
 };
 

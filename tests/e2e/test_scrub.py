@@ -12,6 +12,7 @@ import pytest
 
 from peers import evidence
 from peers.config import get, one_api
+from peers.nginx import Nginx
 from peers.wire import Closed
 
 SECRET = "scrub-" + os.urandom(16).hex()  # without the canary: parts of it do go on
@@ -199,8 +200,12 @@ def test_codings_where_nothing_is_searched(serve):
     assert proxy.audit(1, verdict="allow")[0]["scrubbed"] == 0
 
 
+def drawn(letters, count):
+    return "".join(random.Random(7).choices(letters, k=count))
+
+
 def long_text():
-    return "".join(random.Random(7).choice("abcdefghij ") for _ in range(200000))
+    return drawn("abcdefghij ", 200000)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZIP"])
@@ -247,6 +252,43 @@ def test_behind_gzip(serve, tail, whole):
             assert proxy.audit(1, reason="unreadable_gzip")
 
 
+ECHO = """
+	location /echo { add_header X-Echo $http_authorization; return 200 "you sent $http_authorization and $request_uri\\n"; }
+	location /packed { gzip on; gzip_min_length 0; gzip_types *; alias %s; }
+"""
+
+
+def test_nginx(keystile, tmp_path):
+    """A real server that echoes, as it stands and through its own gzip."""
+    secret = evidence.secret()
+    (tmp_path / "clean").write_text(long_text())
+    (tmp_path / "echoed").write_text(long_text() + secret + long_text())
+    server = Nginx(tmp_path / "nginx", more=ECHO % f"{tmp_path}/")
+    try:
+        proxy = keystile(one_api(f"http://127.0.0.1:{server.port}"), {"api": secret})
+        answer = ask(proxy, path="/api/echo?a")
+        assert answer.get("X-Echo") == "Bearer [secret]"
+        assert answer.text == f"you sent Bearer {'*' * len(secret)} and /echo?a\n"
+        answer = ask(proxy, "Accept-Encoding: br, gzip", path="/api/packed/clean")
+        assert answer.get("Content-Encoding") == "gzip" and gzip.decompress(answer.body).decode() == long_text()
+        assert not ask(proxy, "Accept-Encoding: br, gzip", path="/api/packed/echoed").clean
+        assert proxy.audit(1, reason="secret_in_gzip")[0]["scrubbed"] == 1
+        assert ask(proxy, "Accept-Encoding: br", path="/api/packed/echoed").text.count("*") == len(secret)
+    finally:
+        server.close()
+
+
+def test_gzip_that_names_the_secret(serve):
+    """RFC 1952 §2.3.1: a member's file name is not packed."""
+    packed = bytes.fromhex("1f8b08080000000000ff") + SECRET.encode() + b"\0" + gzip.compress(b"text")[10:]
+    assert gzip.decompress(packed) == b"text"
+    proxy, _ = serve(lambda request: response(packed, "Content-Encoding: gzip"))
+    with proxy.client() as client:
+        client.send(get("/api/x", proxy.token(), "Accept-Encoding: gzip"))
+        assert SECRET.encode() not in client.rest()
+    assert proxy.audit(1, reason="secret_in_gzip", verdict="fail")
+
+
 UNREAD = [("206 Partial Content", []), ("200 OK", ["Content-Encoding: br"]), ("200 OK", ["Content-Encoding: gzip, gzip"])]
 
 
@@ -263,7 +305,7 @@ def test_short_secrets_are_not_searched_for(serve):
 
 
 def test_long_secrets(serve):
-    secret = "long-one" + "".join(random.Random(3).choice("abc+/=%\\\"") for _ in range(3000))
+    secret = "long-one" + drawn("abc+/=%\\\"", 3000)
     proxy, _ = serve(lambda request: response(json.dumps({"got": secret_of(request)})), secret=secret)
     answer = ask(proxy)
     assert set(json.loads(answer.text.replace("*", ""))["got"]) == set() and len(answer.text) == len(json.dumps({"got": secret}))
