@@ -234,6 +234,15 @@ static void recycle(struct exchange *exchange)
 	worker->spare_count++;
 }
 
+static void count_scrubbed(const struct exchange *exchange)
+{
+	struct worker *worker = exchange->worker;
+	if (exchange->scrub.finds)
+		atomic_fetch_add_explicit(&worker->scrub_finds, exchange->scrub.finds, memory_order_relaxed);
+	if (exchange->scrub.mode == SCRUB_UNREAD)
+		atomic_fetch_add_explicit(&worker->scrub_unread, 1, memory_order_relaxed);
+}
+
 void exchange_end(struct exchange *exchange, bool delivered)
 {
 	struct worker *worker = exchange->worker;
@@ -246,6 +255,7 @@ void exchange_end(struct exchange *exchange, bool delivered)
 		exchange_fill_record(exchange, &record, "end");
 		audit_write(worker->audit, &record);
 		exchange_log(exchange, &record);
+		count_scrubbed(exchange);
 		snapshot_unref(exchange->snapshot);
 	}
 	exchange_become(exchange, EXCHANGE_OVER);

@@ -67,6 +67,8 @@ struct worker {
 	size_t spare_count;
 	size_t exchanges;             /* under way */
 	atomic_size_t connections;    /* read by others to hand connections to the least loaded */
+	atomic_ullong scrub_finds;    /* secrets that responses had in them; for whoever sums the workers' */
+	atomic_ullong scrub_unread;   /* bodies that passed unread though a secret had gone up */
 	LIST_HEAD(, sniff) sniffs;
 	struct slab sniff_slab; /* resting connections: most of all there are */
 	LIST_HEAD(, linger_state) lingers;
