@@ -354,6 +354,7 @@ void front_h1_on_completed(void *context, struct MHD_Connection *connection, voi
 	client->head_began = false;
 	client->body_ended = false;
 	client->reset_on_cut = false;
+	client->served = true;
 	if (over) {
 		see_to_end(client);
 		return;

@@ -13,8 +13,8 @@ size_t front_h1_needs(const struct request *request, size_t size);
 /* What it can have at most. */
 size_t front_h1_most_memory(const struct config_limits *limits);
 /* Serves a connection whose next head was found well-formed, needs `memory`, and still stands unread on `fd` (taken
- * over). When it rests after a response it goes back to the sniffer. */
-void front_h1_add(struct front_h1 *front, int fd, const struct way *way, size_t memory);
+ * over), with `more` behind it. When it rests after a response it goes back to the sniffer. */
+void front_h1_add(struct front_h1 *front, int fd, const struct way *way, size_t memory, bool more);
 /* Closes connections that are between requests; every other one after its response. */
 void front_h1_drain(struct front_h1 *front);
 void front_h1_free(struct front_h1 *front); /* closes everything */

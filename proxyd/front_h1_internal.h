@@ -62,6 +62,8 @@ struct client {
 	bool head_began;    /* CLIENT_IDLE: libmicrohttpd has bytes of the next head */
 	bool held;          /* CLIENT_IDLE: it might have */
 	bool unread;        /* bytes came that nobody has looked at */
+	bool more;          /* more than the first head was there when the connection got its seat */
+	bool served;        /* a request was */
 	bool moved;         /* the socket went back to the sniffer; libmicrohttpd is to end what is left */
 	bool body_ended;    /* the request body is complete */
 	bool raw_done;      /* CLIENT_RAW: the response is written */

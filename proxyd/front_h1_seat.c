@@ -316,7 +316,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 	free_client(client);
 }
 
-void front_h1_add(struct front_h1 *front, int fd, const struct way *way, size_t memory)
+void front_h1_add(struct front_h1 *front, int fd, const struct way *way, size_t memory, bool more)
 {
 	struct client *client = memory_alloc(sizeof *client);
 	struct sockaddr nobody = {.sa_family = AF_UNSPEC};
@@ -326,6 +326,7 @@ void front_h1_add(struct front_h1 *front, int fd, const struct way *way, size_t 
 	                          .hall = &front->halls[memory > front->halls[HALL_SMALL].memory ? HALL_LARGE : HALL_SMALL],
 	                          .fd = fd,
 	                          .unread = true,
+	                          .more = more,
 	                          .way = *way};
 	LIST_INSERT_HEAD(&front->clients, client, others);
 	set_timer(client, limits_of(client)->head_time);

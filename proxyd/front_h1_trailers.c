@@ -31,10 +31,13 @@ static struct span head_of(const struct client *client)
 	return (struct span){exchange_request(client->exchange)->method.data, info ? info->header_size : 0};
 }
 
-/* Behind what it read its memory is zeroed, so that only a body that begins with a NUL is taken for none. */
+/* Behind what it read its memory is zeroed, so that only a body that begins with a NUL is taken for none. That is so once a
+ * request was served; before, the memory has what was in it. */
 bool front_h1_has_read_on(const struct client *client)
 {
 	struct span head = head_of(client);
+	if (!client->served)
+		return client->more;
 	return head.data[head.length] != 0;
 }
 

@@ -32,6 +32,7 @@ struct finding {
 	const char *hint;
 	unsigned char byte; /* VERDICT_NO_HTTP */
 	size_t memory;      /* VERDICT_HTTP: what the head takes of libmicrohttpd's */
+	bool more;          /* VERDICT_HTTP: bytes behind the head are there */
 };
 
 /* Takes the fd out of the sniffer, which is gone then. */
@@ -83,7 +84,7 @@ static struct finding of_codec(enum codec_result result, const char *why, struct
 	if (result == CODEC_MORE || result == CODEC_DONE)
 		return (struct finding){.verdict = result == CODEC_MORE ? VERDICT_WAIT : VERDICT_HTTP};
 	refusal_of_head(result, why, limits, arena, &problem);
-	return (struct finding){VERDICT_REFUSE, problem.status, problem.reason, problem.detail, problem.hint, 0, 0};
+	return (struct finding){VERDICT_REFUSE, problem.status, problem.reason, problem.detail, problem.hint, 0, 0, false};
 }
 
 /* Judges the first bytes. `eof`: nothing will follow them. */
@@ -97,7 +98,7 @@ static struct finding look(struct worker *worker, struct span bytes, bool eof, s
 		return (struct finding){.verdict = VERDICT_NO_HTTP, .byte = first};
 	if (span_starts(bytes, SPAN("PRI * HTTP/2.0\r\n")))
 		return (struct finding){VERDICT_REFUSE, 501, "h2c", "HTTP/2 is not built into this proxyd",
-		                        "speak HTTP/1.1 to the proxy", 0, 0};
+		                        "speak HTTP/1.1 to the proxy", 0, 0, false};
 	struct request request = {0};
 	size_t used = 0;
 	const char *why = NULL;
@@ -109,10 +110,11 @@ static struct finding look(struct worker *worker, struct span bytes, bool eof, s
 	if (finding.verdict != VERDICT_HTTP)
 		return finding;
 	finding.memory = front_h1_needs(&request, used);
+	finding.more = bytes.length > used;
 	if (finding.memory <= front_h1_most_memory(limits))
 		return finding;
 	return (struct finding){VERDICT_REFUSE, 431, "too_many_cookies", "the request has more cookies than fit beside it",
-	                        "send fewer or shorter cookies, or raise limits.head", 0, 0};
+	                        "send fewer or shorter cookies, or raise limits.head", 0, 0, false};
 }
 
 static void decide(struct sniff *sniff, const struct finding *finding)
@@ -124,7 +126,7 @@ static void decide(struct sniff *sniff, const struct finding *finding)
 		break;
 	case VERDICT_HTTP: {
 		struct way way = sniff->way;
-		front_h1_add(worker->front, end(sniff), &way, finding->memory);
+		front_h1_add(worker->front, end(sniff), &way, finding->memory, finding->more);
 		break;
 	}
 	case VERDICT_REFUSE:
@@ -185,7 +187,7 @@ static void on_late(struct loop_timer *timer)
 		return;
 	}
 	const struct finding late = {VERDICT_REFUSE, 408, "head_late", "the request head was not complete in time",
-	                             "send the head at once, or raise limits.head_time", 0, 0};
+	                             "send the head at once, or raise limits.head_time", 0, 0, false};
 	refuse(sniff, &late);
 }
 

@@ -55,8 +55,9 @@ def wait_for(condition, what, patience=PATIENCE):
 
 
 def clean_environment(**more):
-    """The environment of our own programs: nothing of the machine's proxies, CAs and keys."""
-    return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8", **sanitizers.options(), **more}
+    """The environment of our own programs: nothing of the machine's proxies, CAs and keys. What they get of memory is not zero."""
+    return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8", "MALLOC_PERTURB_": "85",
+            **sanitizers.options(), **more}
 
 
 class Keystile:
