@@ -112,11 +112,12 @@ static struct span strip_value(const struct strip *strip, enum name_rule rule, s
 		left = inject_strip_protocols(strip, value);
 		return left.data != value.data ? unless_blank(left) : left;
 	case NAME_CODINGS:
-		return strip->rendering->needles.count ? inject_strip_codings(strip, value) : value;
 	case NAME_KEPT:
 		break;
 	}
-	return inject_field_holds_token(strip, value) ? gone : value;
+	if (inject_field_holds_token(strip, value))
+		return gone;
+	return rule == NAME_CODINGS && strip->rendering->needles.count ? inject_strip_codings(strip, value) : value;
 }
 
 /* What the agent's fields are held against. */

@@ -236,7 +236,9 @@ static void render_credential(const struct render *render)
 	for (size_t i = 0; render->out->ready && i < credential->injection_count; i++)
 		render->out->ready = render_one(render, &credential->injections[i]);
 	for (size_t i = 0; credential->scrub && render->out->ready && i < credential->secret_count; i++)
-		needle_add(&render->out->needles, &render->table->arena, secrets_get(render->secrets, credential, i)->bytes);
+		/* Who echoes a field's value has taken the blanks around it off. */
+		needle_add(&render->out->needles, &render->table->arena,
+		           span_trim(secrets_get(render->secrets, credential, i)->bytes));
 }
 
 #define FIRST_SECRETS 4096

@@ -160,7 +160,9 @@ void scrub_fields(struct scrub *scrub, struct fields *fields, struct arena *aren
 			scrub->finds++;
 			continue;
 		}
-		field.value = needle_replace(scrub->needles, field.value, arena, &scrub->finds);
+		/* A length stays a number, whatever the secret is. */
+		if (!span_equal_nocase(field.name, SPAN("content-length")))
+			field.value = needle_replace(scrub->needles, field.value, arena, &scrub->finds);
 		fields->list[kept++] = field;
 	}
 	if (scrub->needles)

@@ -316,3 +316,21 @@ def test_head_tells_nothing(serve):
     with proxy.client() as client:
         answer = client.ask(get("/api/x", proxy.token(), method="HEAD"), "HEAD")
     assert (answer.status, answer.get("X-Echo"), answer.get("Content-Length")) == (200, "[secret]", "5")
+
+
+def test_a_length_that_is_the_secret(serve):
+    proxy, _ = serve(lambda request: "HTTP/1.1 200 OK\r\nContent-Length: 12345678\r\n\r\n", secret="12345678")
+    with proxy.client() as client:
+        answer = client.ask(get("/api/x", proxy.token(), method="HEAD"), "HEAD")
+    assert (answer.status, answer.get("Content-Length")) == (200, "12345678")
+
+
+def test_blanks_around_a_secret(serve):
+    proxy, _ = serve(lambda request: response(f"({SECRET})"), secret=f" {SECRET} ")
+    assert ask(proxy).text == f"({'*' * len(SECRET)})"
+
+
+def test_a_token_among_the_codings(serve):
+    proxy, server = serve(lambda request: response("ok"))
+    assert ask(proxy, f"Accept-Encoding: gzip;x={proxy.token()}").status == 200
+    assert server.requests[0].all("Accept-Encoding") == []
