@@ -9,6 +9,9 @@
 #include "exchange.h"
 #include "front_h1.h"
 
+#define SMALL_MEMORY (8 * 1024)       /* zeroed for each request, so what most requests need */
+#define LOOK_BYTES (SMALL_MEMORY / 2) /* what libmicrohttpd reads at once there; a longer head needs a larger seat */
+
 /* A daemon of libmicrohttpd; they differ in the memory that each of their connections has. */
 struct hall {
 	struct MHD_Daemon *daemon;
@@ -23,6 +26,7 @@ struct front_h1 {
 	struct worker *worker;
 	struct hall halls[HALLS];
 	struct loop_task run;  /* MHD_run at the end of the round, behind the events of the connections themselves */
+	bool running;          /* within a call of MHD_run */
 	LIST_HEAD(, client) clients;
 	LIST_HEAD(, client) resting; /* whose response ended in this call of MHD_run */
 	LIST_HEAD(, client) reading; /* of whose head or body libmicrohttpd has a part */

@@ -42,7 +42,8 @@ static size_t count_crumbs(const struct fields *fields)
 
 size_t front_h1_needs(const struct request *request, size_t size)
 {
-	return front_h1_memory(size, request->fields.count, count_crumbs(&request->fields));
+	size_t memory = front_h1_memory(size, request->fields.count, count_crumbs(&request->fields));
+	return size > LOOK_BYTES && memory <= SMALL_MEMORY ? SMALL_MEMORY + 1 : memory;
 }
 
 static bool add_fields(struct MHD_Response *response, const struct fields *fields, struct arena *arena)

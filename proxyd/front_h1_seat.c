@@ -13,8 +13,6 @@
 #include "memory.h"
 #include "sniff.h"
 
-#define SMALL_MEMORY (8 * 1024) /* zeroed for each request, so what most requests need */
-#define LOOK_BYTES 4096          /* of a later head; one that is longer needs a larger seat, too */
 #define CALLS 2                  /* one call reads or writes, the next goes on with what that brought, a third sees to the end */
 #define VAIN_CALLS 1000          /* that read on where nothing comes of it; of a head it may take 128 bytes in each */
 #define REST_TIME 1000           /* ms after a response until a connection leaves libmicrohttpd */
@@ -42,7 +40,9 @@ void front_h1_run_soon(struct client *client, unsigned more)
 	hall->asked = true;
 	if (hall->more < more)
 		hall->more = more;
-	loop_later(client->front->worker->loop, &client->front->run);
+	/* From within a call it is for the next round: who has much to say must not keep others waiting. */
+	if (!client->front->running)
+		loop_later(client->front->worker->loop, &client->front->run);
 }
 
 bool front_h1_has_unread(const struct client *client)
@@ -117,7 +117,8 @@ static void look(struct client *client)
 	if (count <= 0)
 		return;
 	if (is_served_here(client, (struct span){bytes, (size_t)count})) {
-		client->unread = (size_t)count > client->next_size; /* no event will tell of that again */
+		client->unread = (size_t)count > client->next_size || (size_t)count == size; /* no event will tell of that again */
+		front_h1_reading(client, true);
 		front_h1_run_soon(client, size == LOOK_BYTES ? 0 : CALLS); /* it reads a small head at once */
 	} else if (!leave(client, 0)) {
 		front_h1_close(client);
@@ -338,6 +339,9 @@ void front_h1_add(struct front_h1 *front, int fd, const struct way *way, size_t 
 		return;
 	if (added == MHD_YES && client->connection) {
 		loop_watch_add(front->worker->loop, &client->watch, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+		/* A head that it does not read at once it reads in many calls. */
+		client->held = true;
+		front_h1_reading(client, true);
 		front_h1_run_soon(client, CALLS);
 		return;
 	}
@@ -365,8 +369,10 @@ static void run(struct loop_task *task)
 {
 	struct front_h1 *front = (struct front_h1 *)((char *)task - offsetof(struct front_h1, run));
 	bool more = false;
+	front->running = true;
 	for (size_t i = 0; i < HALLS; i++)
 		more |= run_hall(front, &front->halls[i]);
+	front->running = false;
 	/* What takes more (a body that goes out in pieces) goes on in the next round. */
 	if (more)
 		loop_next(front->worker->loop, &front->run);

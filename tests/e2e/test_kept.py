@@ -22,7 +22,7 @@ def serve(keystile, origin):
     return start
 
 
-SIZES = [10, 20000, 3000, 4080, 4200, 10, 9000, 14000, 23000, 10]
+SIZES = [10, 20000, 3000, 3850, 3870, 4080, 4200, 4500, 10, 5000, 5500, 6500, 10, 9000, 14000, 23000, 10]
 
 
 def test_heads_of_every_size(serve):
@@ -32,6 +32,18 @@ def test_heads_of_every_size(serve):
         for size in SIZES:
             assert client.ask(proxy.padded(size)).status == 200, size
     assert [len(request.get("X-Pad")) for request in server.requests] == SIZES
+
+
+@pytest.mark.parametrize("size", SIZES[3:])
+@pytest.mark.parametrize("place", ["field", "query"])
+def test_first_heads_of_every_size(serve, size, place):
+    proxy, server = serve()
+    request = proxy.padded(size) if place == "field" else get("/api/x?" + "p" * size, proxy.token())
+    assert proxy.ask(request).status == 200
+    with proxy.client() as client:
+        for _ in range(2):
+            assert client.ask(request).status == 200
+    assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize("sizes", [[10] * 30, [10, 6000], [10, 3000, 3000, 3000, 3000], [10, 23000, 10]],
