@@ -49,9 +49,10 @@ void front_h1_close(struct client *client)
 {
 	front_h1_cut(client);
 	client->state = CLIENT_CLOSE;
-	/* Where libmicrohttpd waits for the socket, this is what ends its wait. */
+	/* Where libmicrohttpd waits for the socket, this is what ends its wait; else the time limit does. */
 	shutdown(client->fd, SHUT_RDWR);
 	front_h1_resume(client);
+	front_h1_end_soon(client);
 }
 
 void front_h1_reset(struct client *client)

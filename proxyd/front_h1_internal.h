@@ -107,6 +107,8 @@ void front_h1_cut(struct client *client);
 
 /* MHD_run at the end of the round, and then at least `more` times again. */
 void front_h1_run_soon(struct client *client, unsigned more);
+/* Where libmicrohttpd stands still over what has no room in its memory, only a time limit ends the connection. */
+void front_h1_end_soon(struct client *client);
 void front_h1_forget_next(struct client *client);
 void front_h1_rest(struct client *client); /* a response ended */
 /* Does libmicrohttpd have a part of a head, or of a body? Then it is called as long as there is more to read. To say so

@@ -16,6 +16,7 @@
 #define CALLS 2                  /* one call reads or writes, the next goes on with what that brought, a third sees to the end */
 #define VAIN_CALLS 1000          /* that read on where nothing comes of it; of a head it may take 128 bytes in each */
 #define REST_TIME 1000           /* ms after a response until a connection leaves libmicrohttpd */
+#define END_TIME 1100            /* ms until libmicrohttpd's own time limit of a connection that is to end is over */
 #define LEFT_MANY 64             /* connections that left since memory was given back */
 #define LEFT_TIME 100            /* ms for the requests that came in front of a client's end to be read */
 
@@ -251,9 +252,20 @@ static void on_socket(struct loop_watch *watch, uint32_t events)
 		front_h1_run_soon(client, client->state == CLIENT_WAIT ? 0 : CALLS);
 }
 
+void front_h1_end_soon(struct client *client)
+{
+	MHD_set_connection_option(client->connection, MHD_CONNECTION_OPTION_TIMEOUT, 1u);
+	set_timer(client, END_TIME);
+	front_h1_run_soon(client, 1);
+}
+
 static void on_time(struct loop_timer *timer)
 {
 	struct client *client = client_of_timer(timer);
+	if (client->state == CLIENT_CLOSE) {
+		front_h1_end_soon(client);
+		return;
+	}
 	if (client->state == CLIENT_EXPECT) {
 		front_h1_resume(client);
 		return;

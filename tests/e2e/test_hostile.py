@@ -163,6 +163,21 @@ def test_who_announces_to_wait_and_does_not(serve, first):
     assert server.requests[-1].text == body
 
 
+@pytest.mark.parametrize("kept", [0, 1], ids=["first", "later"])
+def test_a_chunk_line_that_fits_nowhere_holds_no_place(serve, kept):
+    """libmicrohttpd stands still over it, and hears nothing of the client's end."""
+    proxy, _ = serve(lambda connection: [connection.answer() for _ in iter(connection.request, None)], head=LIMITED)
+    first = get("/api/x", proxy.token())
+    line = get("/api/y", proxy.token(), "Transfer-Encoding: chunked", method="POST") + "5;" + "x" * 60000
+    for _ in range(25):
+        with proxy.client() as client:
+            for _ in range(kept):
+                client.ask(first)
+            client.send(line)
+            client.reset()
+    wait_for(lambda: all_are_free(proxy, first, 20), "20 connections at once", 10)
+
+
 def until_reset(client):
     """What came before the reset; a plain end is a failure."""
     data = b""
