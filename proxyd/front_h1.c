@@ -229,7 +229,7 @@ static enum MHD_Result first_call(struct client *client, const char *method, con
 		loop_timer_set(client->front->worker->loop, &client->timer, EXPECT_TIME);
 		front_h1_suspend(client);
 	} else if (!has_body(request)) {
-		/* Suspended in the next call, which comes at once: an answer that is queued in this one closes the connection. */
+		/* The next call, which comes at once, waits: an answer that is queued in this one closes the connection. */
 		client->state = CLIENT_WAIT;
 		client->looks = 0;
 	} else {

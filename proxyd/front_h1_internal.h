@@ -116,13 +116,6 @@ void front_h1_rest(struct client *client); /* a response ended */
 void front_h1_reading(struct client *client, bool reading);
 bool front_h1_has_unread(const struct client *client); /* bytes on the socket */
 
-/* ---- front_h1_reply.c: responses ---- */
-
-/* How much memory libmicrohttpd needs for a head of `size` bytes, with so many fields and pieces of cookies. */
-size_t front_h1_memory(size_t size, size_t fields, size_t crumbs);
-/* What it has in HALL_LARGE. */
-size_t front_h1_most_memory(const struct config_limits *limits);
-
 /* ---- front_h1_trailers.c: what libmicrohttpd's memory shows ---- */
 
 /* The request's trailers, pointing into that memory. False where they are refused: the connection ends. */

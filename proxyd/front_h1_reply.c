@@ -21,12 +21,6 @@ size_t front_h1_most_memory(const struct config_limits *limits)
 	return (size_t)limits->head + BESIDE;
 }
 
-size_t front_h1_memory(size_t size, size_t fields, size_t crumbs)
-{
-	/* A cookie's pieces point into a copy of it. */
-	return size + (crumbs ? size : 0) + (fields + crumbs) * KEPT_BYTES + OTHER_BYTES;
-}
-
 static size_t count_crumbs(const struct fields *fields)
 {
 	size_t count = 0;
@@ -42,7 +36,9 @@ static size_t count_crumbs(const struct fields *fields)
 
 size_t front_h1_needs(const struct request *request, size_t size)
 {
-	size_t memory = front_h1_memory(size, request->fields.count, count_crumbs(&request->fields));
+	size_t crumbs = count_crumbs(&request->fields);
+	/* A cookie's pieces point into a copy of it. */
+	size_t memory = size + (crumbs ? size : 0) + (request->fields.count + crumbs) * KEPT_BYTES + OTHER_BYTES;
 	return size > LOOK_BYTES && memory <= SMALL_MEMORY ? SMALL_MEMORY + 1 : memory;
 }
 
