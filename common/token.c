@@ -103,15 +103,17 @@ char *token_for_admin(const struct token_key *key)
 	return memory_string(body);
 }
 
+#define MARK crypto_shorthash_siphashx24_BYTES /* 128 bits: a guess that has another token's is none */
+
 struct row {
-	unsigned char digest[DIGEST];
+	unsigned char mark[MARK];
 	struct token_entry entry;
 };
 
-/* Keyed by a digest of the token under a key of this table alone. What a look-up compares is then nothing that a guess
- * could be steered towards, so how long it takes tells nothing. */
+/* Keyed by what a pseudorandom function makes of the token under a key of this table alone. What a look-up compares is
+ * then nothing that a guess could be steered towards, so how long it takes tells nothing. */
 struct token_table {
-	unsigned char key[DIGEST];
+	unsigned char key[crypto_shorthash_siphashx24_KEYBYTES];
 	struct row *rows;
 	size_t count;
 	struct table table;
@@ -119,17 +121,17 @@ struct token_table {
 	size_t prefix_count;
 };
 
-static void digest_of(const struct token_table *table, struct span token, unsigned char digest[DIGEST])
+static void mark_of(const struct token_table *table, struct span token, unsigned char mark[MARK])
 {
-	crypto_generichash(digest, DIGEST, (const unsigned char *)token.data, token.length, table->key, sizeof table->key);
+	crypto_shorthash_siphashx24(mark, (const unsigned char *)token.data, token.length, table->key);
 }
 
 static void add(struct token_table *table, char *token, struct token_entry entry)
 {
 	struct row *row = &table->rows[table->count++];
 	row->entry = entry;
-	digest_of(table, span_of(token), row->digest);
-	table_put(&table->table, (struct span){(const char *)row->digest, DIGEST}, row);
+	mark_of(table, span_of(token), row->mark);
+	table_put(&table->table, (struct span){(const char *)row->mark, MARK}, row);
 	sodium_memzero(token, strlen(token));
 	free(token);
 }
@@ -183,9 +185,9 @@ const struct token_entry *token_table_find(const struct token_table *table, stru
 {
 	if (presented.length > PRESENTED_LIMIT || !token_looks_like(presented))
 		return NULL;
-	unsigned char digest[DIGEST];
-	digest_of(table, presented, digest);
-	const struct row *row = table_get(&table->table, (struct span){(const char *)digest, DIGEST});
+	unsigned char mark[MARK];
+	mark_of(table, presented, mark);
+	const struct row *row = table_get(&table->table, (struct span){(const char *)mark, MARK});
 	return row ? &row->entry : NULL;
 }
 
