@@ -18,6 +18,16 @@ static bool is_dropped(struct span name)
 	return false;
 }
 
+/* Does a Connection field name others? Most say only "keep-alive", and that one is dropped anyway. */
+static bool nominates(const struct fields *fields)
+{
+	for (size_t i = 0; i < fields->count; i++)
+		if (span_equal_nocase(fields->list[i].name, SPAN("connection")) &&
+		    !span_equal_nocase(fields->list[i].value, SPAN("keep-alive")))
+			return true;
+	return false;
+}
+
 static bool stays(const struct response *response, struct span name, bool nominations)
 {
 	if (is_dropped(name))
@@ -86,7 +96,7 @@ static void rewrite_locations(struct exchange *exchange, struct fields *fields)
 
 const struct response *exchange_filter(struct exchange *exchange, const struct response *response)
 {
-	bool nominations = fields_find(&response->fields, SPAN("connection")) != NULL;
+	bool nominations = nominates(&response->fields);
 	struct response *out = arena_alloc(&exchange->arena, sizeof *out);
 	*out = *response;
 	out->fields = (struct fields){0};

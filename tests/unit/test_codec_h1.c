@@ -10,6 +10,8 @@
 #include <cmocka.h>
 
 #include "buffer.h"
+#include "codec_h1_line.h"
+#include "memory.h"
 
 static const struct codec_limits limits = {400, 8};
 
@@ -476,6 +478,26 @@ static void test_chunk_heads(void **state)
 	}
 }
 
+/* Looked at eight bytes at a time: each place in lines of many lengths. */
+static void test_control_characters(void **state)
+{
+	static const char refused[] = "\x01\x1f\x7f\r\n", allowed[] = "\t \x80\xff~";
+	(void)state;
+	for (size_t length = 1; length < 40; length++)
+		for (size_t at = 0; at < length; at++) {
+			AUTO_FREE char *line = memory_array(length, 1);
+			memset(line, 'a', length);
+			for (size_t i = 0; i < 5; i++) {
+				line[at] = refused[i];
+				assert_non_null(codec_line_fault((struct span){line, length}));
+				line[at] = allowed[i];
+				assert_null(codec_line_fault((struct span){line, length}));
+			}
+			line[at] = 0;
+			assert_string_equal(codec_line_fault((struct span){line, length}), "has a NUL");
+		}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -483,7 +505,7 @@ int main(void)
 		cmocka_unit_test(test_request_check),
 		cmocka_unit_test(test_trailers_check), cmocka_unit_test(test_responses),
 		cmocka_unit_test(test_bodies),    cmocka_unit_test(test_writing),
-		cmocka_unit_test(test_chunk_heads),
+		cmocka_unit_test(test_chunk_heads), cmocka_unit_test(test_control_characters),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
