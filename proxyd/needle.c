@@ -5,6 +5,7 @@
 #include "memory.h"
 
 #define WIDEST 6 /* characters for a byte: \u00e9 */
+#define STEP 256 /* bytes that are looked at behind a find, before more are */
 
 /* How a text may have been written. In each, a byte is read in one way only. */
 enum form { FORM_PLAIN, FORM_PERCENT, FORM_JSON, FORMS };
@@ -170,37 +171,57 @@ static bool match_between(const struct needle *needle, struct span text, size_t 
 	return false;
 }
 
-static bool search(const struct needle *needle, struct span text, size_t from, size_t *start, size_t *end)
+/* The first that begins from `from` on and before `until`. */
+static bool search(const struct needle *needle, struct span text, size_t from, size_t until, size_t *start, size_t *end)
 {
 	size_t at = from, widest = needle->anchor * WIDEST;
+	/* No form is shorter than what it stands for. */
+	if (text.length - from < needle->bytes.length)
+		return false;
 	if (needle->anchor_length == 0)
-		return match_between(needle, text, from, text.length, start, end);
+		return match_between(needle, text, from, until, start, end);
 	const char *anchor = needle->bytes.data + needle->anchor, *hit;
-	while (at < text.length && (hit = memmem(text.data + at, text.length - at, anchor, needle->anchor_length))) {
+	size_t last = until + widest + needle->anchor_length < text.length ? until + widest + needle->anchor_length : text.length;
+	while (at < last && (hit = memmem(text.data + at, last - at, anchor, needle->anchor_length))) {
 		size_t place = (size_t)(hit - text.data);
 		size_t first = place - from > widest ? place - widest : from;
+		size_t behind = place - needle->anchor + 1;
 		if (place >= first + needle->anchor &&
-		    match_between(needle, text, first, place - needle->anchor + 1, start, end))
+		    match_between(needle, text, first, behind < until ? behind : until, start, end))
 			return true;
 		at = place + 1;
 	}
 	return false;
 }
 
-bool needle_find(const struct needle_set *set, struct span text, size_t from, size_t *start, size_t *end)
+static bool search_all(const struct needle_set *set, struct span text, size_t from, size_t until, size_t *start,
+                       size_t *end)
 {
 	bool found = false;
 	for (size_t i = 0; i < set->count; i++) {
 		size_t first, behind;
-		if (!search(&set->list[i], text, from, &first, &behind))
+		if (!search(&set->list[i], text, from, until, &first, &behind))
 			continue;
 		if (!found || first < *start || (first == *start && behind > *end)) {
 			*start = first;
 			*end = behind;
 		}
 		found = true;
+		until = *start + 1;
 	}
 	return found;
+}
+
+/* Where one find follows the other, all needles are looked for again behind each: only as far as need be. */
+bool needle_find(const struct needle_set *set, struct span text, size_t from, size_t *start, size_t *end)
+{
+	for (size_t size = from ? STEP : text.length; from < text.length; from += size, size *= 4) {
+		if (size > text.length - from)
+			size = text.length - from;
+		if (search_all(set, text, from, from + size, start, end))
+			return true;
+	}
+	return false;
 }
 
 size_t needle_undecided(const struct needle_set *set, struct span text)
@@ -221,11 +242,8 @@ size_t needle_mask(const struct needle_set *set, char *bytes, size_t length, boo
 	bool found = needle_find(set, text, 0, &start, &behind);
 	while (found && start < decided) {
 		/* A find may run into the next one: until that is known, what they share stays as it is. */
-		if (behind > decided) {
-			if (until > behind)
-				memset(bytes + behind, '*', until - behind);
+		if (behind > decided)
 			return start;
-		}
 		if (behind > until)
 			until = behind;
 		found = needle_find(set, text, start + 1, &next, &behind);
@@ -237,12 +255,25 @@ size_t needle_mask(const struct needle_set *set, char *bytes, size_t length, boo
 	return decided;
 }
 
+/* Where a find ends that the next ones may begin within. */
+static size_t end_of_all(const struct needle_set *set, struct span text, size_t start, size_t end, uint64_t *finds)
+{
+	size_t behind;
+	while (search_all(set, text, start + 1, end, &start, &behind)) {
+		if (behind > end)
+			end = behind;
+		++*finds;
+	}
+	return end;
+}
+
 struct span needle_replace(const struct needle_set *set, struct span text, struct arena *arena, uint64_t *finds)
 {
 	static const struct span word = {"[secret]", 8};
 	size_t start, end, from = 0;
 	char *out = NULL, *at = NULL;
 	while (needle_find(set, text, from, &start, &end)) {
+		end = end_of_all(set, text, start, end, finds);
 		if (!out) /* each find has eight bytes and more */
 			at = out = arena_alloc(arena, text.length + 1);
 		at = mempcpy(mempcpy(at, text.data + from, start - from), word.data, word.length);
@@ -297,6 +328,12 @@ static void add_piece(struct needle_set *set, struct arena *arena, struct span b
 		set->reach = widest(bytes);
 }
 
+/* A cut there would leave a piece that no JSON has: it escapes whole characters. */
+static bool is_inside_character(char byte)
+{
+	return ((unsigned char)byte & 0xc0) == 0x80;
+}
+
 void needle_add(struct needle_set *set, struct arena *arena, struct span secret)
 {
 	size_t pieces = (secret.length + NEEDLE_PIECE - 1) / NEEDLE_PIECE;
@@ -304,6 +341,8 @@ void needle_add(struct needle_set *set, struct arena *arena, struct span secret)
 		return;
 	for (; pieces > 0; pieces--) {
 		size_t length = secret.length / pieces;
+		while (length < secret.length && is_inside_character(secret.data[length]))
+			length--;
 		add_piece(set, arena, span_head(secret, length));
 		secret = span_from(secret, length);
 	}

@@ -8,9 +8,17 @@
 #define HELD_GZIP (8 * 1024)
 #define READ_GZIP (8 * 1024)
 
-static bool is_coding(struct span value, const char *name)
+/* Of a list of codings, behind those that led to `mode`. Empty items are none (RFC 9110 §5.6.1). */
+static enum scrub_mode mode_behind(enum scrub_mode mode, struct span codings)
 {
-	return span_equal_nocase(span_trim(value), span_of(name));
+	while (codings.data) {
+		struct span coding = span_trim(span_split(&codings, ','));
+		if (coding.length == 0 || span_equal_nocase(coding, SPAN("identity")))
+			continue;
+		bool gzip = span_equal_nocase(coding, SPAN("gzip")) || span_equal_nocase(coding, SPAN("x-gzip"));
+		mode = gzip && mode == SCRUB_PLAIN ? SCRUB_GZIP : SCRUB_UNREAD;
+	}
+	return mode;
 }
 
 static enum scrub_mode mode_of(const struct response *response)
@@ -18,14 +26,9 @@ static enum scrub_mode mode_of(const struct response *response)
 	enum scrub_mode mode = SCRUB_PLAIN;
 	if (response->status == 206)
 		return SCRUB_UNREAD;
-	for (size_t i = 0; i < response->fields.count; i++) {
-		const struct field *field = &response->fields.list[i];
-		if (!span_equal_nocase(field->name, SPAN("content-encoding")) || is_coding(field->value, "identity") ||
-		    field->value.length == 0)
-			continue;
-		bool gzip = is_coding(field->value, "gzip") || is_coding(field->value, "x-gzip");
-		mode = gzip && mode == SCRUB_PLAIN ? SCRUB_GZIP : SCRUB_UNREAD;
-	}
+	for (size_t i = 0; i < response->fields.count; i++)
+		if (span_equal_nocase(response->fields.list[i].name, SPAN("content-encoding")))
+			mode = mode_behind(mode, response->fields.list[i].value);
 	return mode;
 }
 

@@ -178,6 +178,59 @@ static void test_replace(void **unused)
 	arena_free(&arena);
 }
 
+/* One begins within the other: nothing of either stays. */
+static void test_replace_overlapping(void **unused)
+{
+	struct arena arena = {0};
+	struct needle_set set = set_of(&arena, "abcdefgh-1", "efgh-1zzzz");
+	uint64_t finds = 0;
+	(void)unused;
+	struct span out = needle_replace(&set, SPAN("x abcdefgh-1zzzz y efgh-1zzzz"), &arena, &finds);
+	assert_true(span_equal(out, SPAN("x [secret] y [secret]")));
+	assert_int_equal(finds, 3);
+	arena_free(&arena);
+}
+
+/* Behind a find the next one is looked for in steps that grow: none is lost between two of them. */
+static void test_far_apart(void **unused)
+{
+	struct arena arena = {0};
+	struct needle_set set = set_of(&arena, "sk-secret-1", "%2fother+22");
+	(void)unused;
+	for (size_t gap = 0; gap < 6000; gap += gap < 1100 ? 1 : 37) {
+		static char text[16384], mask[16384];
+		uint64_t finds = 0;
+		size_t length = 2 * (11 + gap) + 15;
+		memset(text, 'k', length);
+		memcpy(text, "sk-secret-1", 11);
+		memcpy(text + 11 + gap, "%252fother%2b22", 15);
+		memcpy(text + length - 11, "sk-secret-1", 11);
+		memcpy(mask, text, length);
+		memset(mask, '*', 11);
+		memset(mask + 11 + gap, '*', 15);
+		memset(mask + length - 11, '*', 11);
+		assert_int_equal(needle_mask(&set, text, length, true, &finds), length);
+		assert_int_equal(finds, 3);
+		assert_memory_equal(text, mask, length);
+	}
+	arena_free(&arena);
+}
+
+static void test_no_half_characters(void **unused)
+{
+	struct arena arena = {0};
+	struct needle_set set = {0};
+	char secret[515] = {0};
+	(void)unused;
+	memset(secret, 'a', 514);
+	memcpy(secret + 256, "\xc3\xa9", 2);
+	needle_add(&set, &arena, span_of(secret));
+	assert_int_equal(set.count, 2);
+	assert_int_equal(set.list[0].bytes.length, 256);
+	assert_int_equal(set.list[1].bytes.length, 258);
+	arena_free(&arena);
+}
+
 /* ---- against a plain search, on random cuts ---- */
 
 struct body {
@@ -474,6 +527,43 @@ static void test_gzip_undecided(void **unused)
 	}
 }
 
+static void test_codings(void **unused)
+{
+	static const struct {
+		const char *first, *second;
+		unsigned status;
+		enum scrub_mode mode;
+	} rows[] = {
+		{"", NULL, 200, SCRUB_PLAIN},
+		{"identity", NULL, 200, SCRUB_PLAIN},
+		{" , ,", "Identity", 200, SCRUB_PLAIN},
+		{"gzip", NULL, 200, SCRUB_GZIP},
+		{", GZip ,", NULL, 200, SCRUB_GZIP},
+		{"identity, x-gzip", "", 200, SCRUB_GZIP},
+		{"gzip, gzip", NULL, 200, SCRUB_UNREAD},
+		{"gzip", "gzip", 200, SCRUB_UNREAD},
+		{"br", "identity", 200, SCRUB_UNREAD},
+		{"br, gzip", NULL, 200, SCRUB_UNREAD},
+		{"gzip", "br", 200, SCRUB_UNREAD},
+		{"gzip;q=1", NULL, 200, SCRUB_UNREAD},
+		{"identity", NULL, 206, SCRUB_UNREAD},
+	};
+	(void)unused;
+	struct arena arena = {0};
+	struct needle_set set = set_of(&arena, "sk-secret-1", NULL);
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct field fields[] = {{SPAN("Content-Encoding"), span_of(rows[i].first)},
+		                         {SPAN("content-encoding"), span_of(rows[i].second ? rows[i].second : "")}};
+		struct response response = {
+			.status = rows[i].status, .body = {BODY_CHUNKED, 0}, .fields = {fields, rows[i].second ? 2 : 1, 2}};
+		struct scrub scrub = {.needles = &set};
+		scrub_start(&scrub, &response);
+		assert_int_equal(scrub.mode, rows[i].mode);
+		scrub_end(&scrub);
+	}
+	arena_free(&arena);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -485,7 +575,8 @@ int main(void)
 		cmocka_unit_test(test_no_ascii),
 		cmocka_unit_test(test_short_and_long),
 		cmocka_unit_test(test_undecided),
-		cmocka_unit_test(test_replace),
+		cmocka_unit_test(test_replace), cmocka_unit_test(test_replace_overlapping),
+		cmocka_unit_test(test_far_apart), cmocka_unit_test(test_no_half_characters), cmocka_unit_test(test_codings),
 		cmocka_unit_test(test_random_cuts),
 		cmocka_unit_test(test_gzip_random_cuts),
 		cmocka_unit_test(test_gzip_labels),
