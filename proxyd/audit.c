@@ -14,6 +14,7 @@
 #include "utf8.h"
 
 #define GATHER (32 * 1024)
+#define GATHER_TIME 10 /* ms */
 #define FIELD_MAX 2048 /* bytes of one field, before JSON */
 #define FIELDS 12                                      /* strings and spans of a record */
 #define LINE_MAX_BYTES (FIELDS * FIELD_MAX * 6 + 1024) /* each byte as \u00xx, and all that is not a field */
@@ -32,7 +33,7 @@ struct audit {
 struct audit_writer {
 	struct audit *audit;
 	struct loop *loop;
-	struct loop_task flush;
+	struct loop_timer flush;
 	size_t length; /* of what waits in `lines` */
 	time_t second; /* that `stamp` shows */
 	char stamp[sizeof "2026-01-01T00:00:00.000Z"];
@@ -157,7 +158,7 @@ static bool write_lines(struct audit *audit, struct span bytes)
 
 bool audit_flush(struct audit_writer *writer)
 {
-	loop_later_cancel(writer->loop, &writer->flush);
+	loop_timer_stop(writer->loop, &writer->flush);
 	if (writer->length == 0)
 		return true;
 	struct span bytes = {writer->lines, writer->length};
@@ -166,9 +167,9 @@ bool audit_flush(struct audit_writer *writer)
 	return done || !writer->audit->required;
 }
 
-static void flush_later(struct loop_task *task)
+static void flush_later(struct loop_timer *timer)
 {
-	audit_flush((struct audit_writer *)((char *)task - offsetof(struct audit_writer, flush)));
+	audit_flush((struct audit_writer *)((char *)timer - offsetof(struct audit_writer, flush)));
 }
 
 static const char id_digits[32] = "0123456789abcdefghjkmnpqrstvwxyz";
@@ -180,7 +181,7 @@ struct audit_writer *audit_writer_new(struct audit *audit, struct loop *loop)
 	unsigned char random[sizeof writer->base];
 	writer->audit = audit;
 	writer->loop = loop;
-	writer->flush = (struct loop_task){.run = flush_later};
+	writer->flush = (struct loop_timer){.fire = flush_later};
 	writer->length = 0;
 	writer->second = -1;
 	writer->next_id = 0;
@@ -234,9 +235,10 @@ static char *put_padded(char *at, uint64_t number, int width)
 	return at + width;
 }
 
-static bool is_plain(unsigned char c)
+static bool is_plain(char c)
 {
-	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+	static const bool plain[256] = {[' ' ... '!'] = true, ['#' ... '['] = true, [']' ... '~'] = true};
+	return plain[(unsigned char)c];
 }
 
 static char *put_escape(char *at, unsigned char c)
@@ -258,7 +260,7 @@ static char *put_json(char *at, struct span text)
 {
 	while (text.length > 0) {
 		size_t plain = 0;
-		while (plain < text.length && is_plain((unsigned char)text.data[plain]))
+		while (plain < text.length && is_plain(text.data[plain]))
 			plain++;
 		at = put(at, span_head(text, plain));
 		text = span_from(text, plain);
@@ -385,6 +387,6 @@ bool audit_write(struct audit_writer *writer, const struct audit_record *record)
 	writer->length = (size_t)(end - writer->lines);
 	if (writer->length >= GATHER || (start && audit->required))
 		return audit_flush(writer);
-	loop_later(writer->loop, &writer->flush);
+	loop_timer_set(writer->loop, &writer->flush, GATHER_TIME);
 	return true;
 }

@@ -1,7 +1,7 @@
 /* The audit log: JSON lines, one per request, tunnel and refusal (SPEC §12).
  *
- * Lines of one worker are gathered and written together at the end of a loop round, each write whole lines; what must
- * be on file before anything is dialled (`required`) is flushed at once. Never given a secret or a query. */
+ * Lines of one worker are gathered for some 10 ms, or 32 KB, and written together, each write whole lines; what must be on
+ * file before anything is dialled (`required`) is flushed at once. Never given a secret or a query. */
 #ifndef KEYSTILE_AUDIT_H
 #define KEYSTILE_AUDIT_H
 
