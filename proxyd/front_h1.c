@@ -7,10 +7,6 @@
 #include "memory.h"
 #include "refusal.h"
 
-/* Calls of libmicrohttpd in which a client waits for its response, or for more of it, before it is suspended. Suspended it
- * costs nothing, but to suspend and resume takes three system calls, and most waits are over sooner. */
-#define PATIENCE 16
-
 #define BODY_CALLS 2 /* of libmicrohttpd's: in the first one it writes the 100, in the next one it reads the body */
 #define EXPECT_TIME 3000 /* ms that a body waits for the upstream's 100; clients wait for less */
 
@@ -22,10 +18,9 @@ void front_h1_suspend(struct client *client)
 
 void front_h1_wait(struct client *client)
 {
-	client->looks++;
 	if (client->left)
 		front_h1_close(client);
-	else if (client->looks > PATIENCE)
+	else
 		front_h1_suspend(client);
 }
 
@@ -205,9 +200,11 @@ static enum MHD_Result first_call(struct client *client, const char *method, con
 {
 	struct request *request = exchange_request(client->exchange);
 	const char *why;
-	/* Where nothing stands in front of it, the method is at the start of the memory, which is aligned. */
+	/* Where nothing stands in front of it, the method is at the start of the memory, which is aligned. Where it is not
+	 * known what libmicrohttpd read of a second request, there is none. */
 	if (!client->memory && (uintptr_t)method % sizeof(void *) == 0)
 		client->memory = method;
+	client->close_behind = !client->memory;
 	front_h1_reading(client, false);
 	client->held = false;
 	loop_timer_stop(client->front->worker->loop, &client->timer);
@@ -231,7 +228,6 @@ static enum MHD_Result first_call(struct client *client, const char *method, con
 	} else if (!has_body(request)) {
 		/* The next call, which comes at once, waits: an answer that is queued in this one closes the connection. */
 		client->state = CLIENT_WAIT;
-		client->looks = 0;
 	} else {
 		client->state = CLIENT_BODY;
 		front_h1_reading(client, true);
@@ -246,7 +242,6 @@ static enum MHD_Result finish_body(struct client *client)
 	if (!front_h1_trailers(client, &trailers))
 		return MHD_NO;
 	client->body_ended = true;
-	client->looks = 0;
 	front_h1_reading(client, false);
 	if (client->state == CLIENT_BODY)
 		client->state = CLIENT_WAIT;
@@ -305,7 +300,7 @@ enum MHD_Result front_h1_on_request(void *context, struct MHD_Connection *connec
 	case CLIENT_RAW:
 		return take_body_beside(client, bytes, size);
 	case CLIENT_WAIT:
-		front_h1_wait(client);
+		front_h1_rest(client);
 		return MHD_YES;
 	case CLIENT_IDLE:
 	case CLIENT_REPLY:
@@ -360,7 +355,8 @@ void front_h1_on_completed(void *context, struct MHD_Connection *connection, voi
 		see_to_end(client);
 		return;
 	}
-	if (client->state != CLIENT_CLOSE && client->state != CLIENT_RAW)
-		client->state = CLIENT_IDLE;
+	if (client->state == CLIENT_CLOSE || client->state == CLIENT_RAW)
+		return;
+	client->state = CLIENT_IDLE;
 	front_h1_rest(client);
 }

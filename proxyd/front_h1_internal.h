@@ -28,7 +28,7 @@ struct front_h1 {
 	struct loop_task run;  /* MHD_run at the end of the round, behind the events of the connections themselves */
 	bool running;          /* within a call of MHD_run */
 	LIST_HEAD(, client) clients;
-	LIST_HEAD(, client) resting; /* whose response ended in this call of MHD_run */
+	LIST_HEAD(, client) resting; /* whose request or response ended in this call of MHD_run */
 	LIST_HEAD(, client) reading; /* of whose head or body libmicrohttpd has a part */
 	struct client *adding; /* while MHD_add_connection runs */
 	struct loop_timer trim;
@@ -37,11 +37,11 @@ struct front_h1 {
 };
 
 enum client_state {
-	CLIENT_IDLE,   /* between requests */
+	CLIENT_IDLE,   /* between requests; suspended, unless libmicrohttpd has a part of the next head */
 	CLIENT_HEAD,   /* a request line came; its head is being read by libmicrohttpd */
 	CLIENT_EXPECT, /* suspended: the client waits for a 100 (Continue) before it sends the body */
 	CLIENT_BODY,   /* the request body is flowing, or is suspended because the upstream is slower */
-	CLIENT_WAIT,   /* the request is complete, the response is not there yet; suspended after a while */
+	CLIENT_WAIT,   /* suspended: the request is complete, the response is not there yet */
 	CLIENT_REPLY,  /* libmicrohttpd has the response, and pulls its body */
 	CLIENT_RAW,    /* the response came before the request body's end: written past libmicrohttpd */
 	CLIENT_CLOSE,  /* libmicrohttpd closes the connection at its next call */
@@ -55,17 +55,16 @@ struct client {
 	struct MHD_Connection *connection;
 	LIST_ENTRY(client) others, list;
 	enum listed { LISTED_NOWHERE, LISTED_RESTING, LISTED_READING } listed;
-	const char *memory; /* the start of libmicrohttpd's memory for it; NULL: not known */
+	const char *memory; /* the start of libmicrohttpd's memory for it; NULL: not known, for one request at most */
 	int fd;
 	enum client_state state;
 	bool suspended;
 	unsigned vain;      /* calls of libmicrohttpd that read on, and nothing came of it */
-	unsigned looks;     /* CLIENT_WAIT, CLIENT_REPLY: how often libmicrohttpd asked in vain */
 	bool gone;          /* its end came before its request was read; no event will tell of it again */
 	bool left;          /* its end came: no more than is here will come */
 	bool head_began;    /* CLIENT_IDLE: libmicrohttpd has bytes of the next head */
-	bool held;          /* CLIENT_IDLE: it might have */
-	bool unread;        /* bytes came that nobody has looked at */
+	bool held;          /* CLIENT_IDLE: it might have, or reads a head that was looked at */
+	bool unread;        /* there may be bytes on the socket */
 	bool more;          /* more than the first head was there when the connection got its seat */
 	bool served;        /* a request was */
 	bool moved;         /* the socket went back to the sniffer; libmicrohttpd is to end what is left */
@@ -110,7 +109,8 @@ void front_h1_run_soon(struct client *client, unsigned more);
 /* Where libmicrohttpd stands still over what has no room in its memory, only a time limit ends the connection. */
 void front_h1_end_soon(struct client *client);
 void front_h1_forget_next(struct client *client);
-void front_h1_rest(struct client *client); /* a response ended */
+/* A request, or a response, ended: the connection is suspended once this call of MHD_run is over. */
+void front_h1_rest(struct client *client);
 /* Does libmicrohttpd have a part of a head, or of a body? Then it is called as long as there is more to read. To say so
  * again tells that something came of it. */
 void front_h1_reading(struct client *client, bool reading);

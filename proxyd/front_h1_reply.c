@@ -63,12 +63,16 @@ static size_t head_size(const struct fields *fields)
 	return size;
 }
 
-/* Does the head fit into libmicrohttpd's memory, where the request's head still is? */
+/* Does the head fit into libmicrohttpd's memory, where the request's head still is, and what was read behind it? */
 static bool fits(const struct client *client)
 {
 	const struct request *request = exchange_request(client->exchange);
-	size_t size = head_size(&exchange_response(client->exchange)->fields) + HEAD_MORE;
-	return size + front_h1_needs(request, request->target.length + head_size(&request->fields)) <= client->hall->memory;
+	size_t head = request->target.length + head_size(&request->fields), read = client->hall->memory / 2;
+	size_t size = head_size(&exchange_response(client->exchange)->fields) + HEAD_MORE + front_h1_needs(request, head);
+	if (head < read && size + read - head > client->hall->memory && request->body.kind == BODY_NONE &&
+	    front_h1_has_read_on(client))
+		size += read - head;
+	return size <= client->hall->memory;
 }
 
 static ssize_t end_of_body(struct client *client)
@@ -106,7 +110,6 @@ static ssize_t read_body(void *context, uint64_t position, char *bytes, size_t s
 		front_h1_wait(client);
 		return 0;
 	}
-	client->looks = 0;
 	front_h1_run_soon(client, 1);
 	if (count > 0)
 		return count;
@@ -215,12 +218,11 @@ static void front_respond(void *front)
 		return;
 	}
 	client->state = CLIENT_REPLY;
-	client->looks = 0;
 	if (!reply(client)) {
 		front_h1_close(client);
 		return;
 	}
-	/* One call writes, the next one sees to the end. */
+	/* One call builds the head, the next one writes. */
 	front_h1_resume(client);
 	front_h1_run_soon(client, 1);
 }

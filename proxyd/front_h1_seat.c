@@ -63,13 +63,15 @@ static bool leave(struct client *client, uint64_t idle)
 	if (fd < 0)
 		return false;
 	loop_watch_remove(front->worker->loop, &client->watch);
-	loop_timer_stop(front->worker->loop, &client->timer);
 	/* Suspended it is out of libmicrohttpd's epoll. */
-	MHD_suspend_connection(client->connection);
-	dup3(front->over, client->fd, O_CLOEXEC);
-	MHD_resume_connection(client->connection);
+	if (dup3(front->over, client->fd, O_CLOEXEC) < 0) {
+		close(fd);
+		return false;
+	}
+	loop_timer_stop(front->worker->loop, &client->timer);
 	client->moved = true;
 	front_h1_forget_next(client);
+	front_h1_resume(client);
 	front_h1_run_soon(client, 1);
 	if (++front->left >= LEFT_MANY)
 		loop_timer_set(front->worker->loop, &front->trim, REST_TIME / 2);
@@ -119,19 +121,29 @@ static void look(struct client *client)
 		return;
 	if (is_served_here(client, (struct span){bytes, (size_t)count})) {
 		client->unread = (size_t)count > client->next_size || (size_t)count == size; /* no event will tell of that again */
+		client->held = true;
 		front_h1_reading(client, true);
+		front_h1_resume(client);
 		front_h1_run_soon(client, size == LOOK_BYTES ? 0 : CALLS); /* it reads a small head at once */
 	} else if (!leave(client, 0)) {
 		front_h1_close(client);
 	}
 }
 
+/* Bytes are looked at that no event will tell of again; without any, the connection ends. */
+static void look_last(struct client *client)
+{
+	look(client);
+	if (client->suspended)
+		front_h1_close(client);
+}
+
 /* Has libmicrohttpd read the beginning of the next request already? It moved that to the start of its memory, whose rest is
- * zero; a NUL in front of a request is no request, and not nothing. Where the start is not known, it might have. */
+ * zero; a NUL in front of a request is no request, and not nothing. */
 static bool holds_bytes(const struct client *client)
 {
 	static const char nothing[8];
-	return !client->memory || memcmp(client->memory, nothing, sizeof nothing) != 0;
+	return client->memory && memcmp(client->memory, nothing, sizeof nothing) != 0;
 }
 
 static void list_as(struct client *client, enum listed listed)
@@ -154,14 +166,7 @@ void front_h1_reading(struct client *client, bool reading)
 
 void front_h1_rest(struct client *client)
 {
-	if (client->front->worker->draining)
-		shutdown(client->fd, SHUT_RD);
-	if (client->left)
-		set_timer(client, LEFT_TIME);
-	else
-		set_timer(client, limits_of(client)->idle < 2 * REST_TIME ? limits_of(client)->idle / 2 : REST_TIME);
-	if (client->state == CLIENT_IDLE)
-		list_as(client, LISTED_RESTING);
+	list_as(client, LISTED_RESTING);
 }
 
 static void head_begins(struct client *client)
@@ -173,42 +178,53 @@ static void head_begins(struct client *client)
 /* libmicrohttpd has the beginning of the next head, and perhaps all of it: then it is serving it, or refuses it. */
 static void see_to_held(struct client *client)
 {
-	if (!client->memory && client->state == CLIENT_IDLE) {
-		list_as(client, LISTED_NOWHERE);
-		set_timer(client, limits_of(client)->idle);
-		return;
-	}
 	front_h1_reading(client, true);
 	head_begins(client);
 	front_h1_run_soon(client, CALLS);
 }
 
-/* Who came to the end of a response in this call of libmicrohttpd. True where there was one: then the next call is not to
- * come before our own events, which tell of a head that it must not read. */
-static bool see_to_resting(struct front_h1 *front)
+/* Suspended, so that libmicrohttpd reads no head that was not looked at. That takes no system call, nor does it to go on:
+ * it marks what it resumes as ready, and puts only what is not ready into its epoll. */
+static void seat_idle(struct client *client)
+{
+	uint64_t idle = limits_of(client)->idle;
+	set_timer(client, client->left ? LEFT_TIME : idle < 2 * REST_TIME ? idle / 2 : REST_TIME);
+	front_h1_suspend(client);
+	if (client->front->worker->draining)
+		look_last(client);
+	else if (client->unread)
+		look(client);
+}
+
+/* Who came to the end of a request, or of a response, in this call of libmicrohttpd. Suspended within its own call a
+ * connection would be read from, in vain, as soon as it is resumed. */
+static void see_to_resting(struct front_h1 *front)
 {
 	struct client *client;
-	bool any = !LIST_EMPTY(&front->resting);
 	while ((client = LIST_FIRST(&front->resting))) {
-		client->held = holds_bytes(client);
-		if (client->held && (client->state == CLIENT_IDLE || client->state == CLIENT_HEAD)) {
-			see_to_held(client);
-			continue;
-		}
+		bool between = client->state == CLIENT_IDLE || client->state == CLIENT_HEAD;
 		list_as(client, LISTED_NOWHERE);
-		if (client->state == CLIENT_IDLE && client->unread)
-			look(client);
+		client->held = between && holds_bytes(client);
+		if (client->state == CLIENT_WAIT)
+			front_h1_suspend(client);
+		else if (client->held)
+			see_to_held(client);
+		else if (client->state == CLIENT_IDLE)
+			seat_idle(client);
 	}
-	return any;
 }
 
 /* No event tells that libmicrohttpd took only some of what there was. */
-static void go_on_reading(struct front_h1 *front)
+static void go_on_reading(struct front_h1 *front, const struct hall *hall)
 {
 	struct client *client;
-	LIST_FOREACH (client, &front->reading, list)
-		if (!client->suspended && client->vain++ < VAIN_CALLS && front_h1_has_unread(client))
+	LIST_FOREACH (client, &front->reading, list) {
+		if (client->hall != hall || client->suspended || !client->unread || client->vain++ >= VAIN_CALLS)
+			continue;
+		client->unread = front_h1_has_unread(client);
+		if (client->unread)
 			front_h1_run_soon(client, CALLS);
+	}
 }
 
 /* --- what the socket and the timer tell --- */
@@ -220,15 +236,14 @@ static void on_end(struct client *client)
 	if (!client->exchange || client->state == CLIENT_HEAD) {
 		client->gone = true;
 		set_timer(client, LEFT_TIME);
-	} else if (client->state != CLIENT_REPLY || client->looks > 0) {
+	} else if (client->state != CLIENT_REPLY || client->suspended) {
 		front_h1_close(client);
 	}
 }
 
 static void on_bytes(struct client *client)
 {
-	if (client->state != CLIENT_IDLE)
-		client->unread = true;
+	client->unread = true;
 	if (client->state == CLIENT_EXPECT)
 		/* It sends the body without having waited. */
 		front_h1_resume(client);
@@ -241,15 +256,17 @@ static void on_bytes(struct client *client)
 static void on_socket(struct loop_watch *watch, uint32_t events)
 {
 	struct client *client = (struct client *)watch;
+	bool resting = client->state == CLIENT_IDLE && client->suspended;
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		on_end(client);
 	else if (client->state == CLIENT_RAW && (events & EPOLLOUT))
 		front_h1_raw_pump(client);
 	if ((events & EPOLLIN) && client->state != CLIENT_CLOSE)
 		on_bytes(client);
-	/* Between requests all that libmicrohttpd is to see was seen to. */
-	if (!client->suspended && (client->state != CLIENT_IDLE || client->held || client->left))
-		front_h1_run_soon(client, client->state == CLIENT_WAIT ? 0 : CALLS);
+	if (resting && client->suspended && client->left)
+		front_h1_close(client);
+	else if (!resting && !client->suspended && client->state != CLIENT_CLOSE)
+		front_h1_run_soon(client, CALLS);
 }
 
 void front_h1_end_soon(struct client *client)
@@ -365,14 +382,13 @@ void front_h1_add(struct front_h1 *front, int fd, const struct way *way, size_t 
  * "at once" as long as any request waits for its response. */
 static bool run_hall(struct front_h1 *front, struct hall *hall)
 {
-	bool any = false;
-	for (unsigned call = 0; call < 2 && !any && (hall->asked || hall->more); call++) {
+	for (unsigned call = 0; call < 3 && (hall->asked || hall->more); call++) {
 		if (!hall->asked)
 			hall->more--;
 		hall->asked = false;
 		MHD_run(hall->daemon);
-		go_on_reading(front);
-		any = see_to_resting(front);
+		go_on_reading(front, hall);
+		see_to_resting(front);
 	}
 	return hall->asked || hall->more;
 }
@@ -448,10 +464,8 @@ void front_h1_drain(struct front_h1 *front)
 {
 	struct client *client;
 	LIST_FOREACH (client, &front->clients, others)
-		if (client->state == CLIENT_IDLE && !client->moved) {
-			shutdown(client->fd, SHUT_RD);
-			front_h1_run_soon(client, 1);
-		}
+		if (client->state == CLIENT_IDLE && client->suspended)
+			look_last(client);
 }
 
 void front_h1_free(struct front_h1 *front)

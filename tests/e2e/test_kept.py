@@ -12,8 +12,8 @@ from peers.keystile import wait_for
 
 @pytest.fixture
 def serve(keystile, origin):
-    def start(limits=None):
-        server = origin()
+    def start(limits=None, script=None):
+        server = origin(script)
         head = {"limits": f"{{{{ {limits} }}}}"} if limits else None
         proxy = keystile(one_api(f"http://127.0.0.1:{server.port}"), {"api": evidence.secret()}, head)
         proxy.padded = lambda size: get("/api/x", proxy.token(), "X-Pad: " + "p" * size)
@@ -61,6 +61,34 @@ def test_heads_right_behind(serve, sizes):
     whole = [len(request.get("X-Pad")) for request in server.requests]
     assert whole == sizes[:len(whole)] and statuses[:len(whole)] == [200] * len(whole)
     assert statuses == [200] * len(sizes) or (max(sizes) > 10000 and statuses[-1] == 431), statuses
+
+
+@pytest.mark.parametrize("size", [500, 3500, 4500, 6000])
+def test_large_answers_with_requests_right_behind(serve, size):
+    """The answer's head takes what the requests that were read along leave of the memory. None is lost without a word."""
+    def script(connection):
+        while connection.request():
+            connection.send("HTTP/1.1 200 OK\r\nX-Pad: " + "p" * size + "\r\nContent-Length: 2\r\n\r\nok")
+
+    proxy, server = serve(script=script)
+    for first in (10, 3000):
+        with proxy.client() as client:
+            client.send(proxy.padded(first) + "".join(proxy.padded(10) for _ in range(40)))
+            response = client.response()
+            assert (response.status, response.text, len(response.get("X-Pad"))) == (200, "ok", size)
+            if size <= 500:
+                assert [client.response().status for _ in range(40)] == [200] * 40
+
+
+def test_an_empty_line_first(serve):
+    """RFC 9112 section 2.2 lets it pass; what libmicrohttpd then has of a second request is not known, so there is none."""
+    proxy, server = serve()
+    with proxy.client() as client:
+        client.send("\r\n" + proxy.padded(10) + proxy.padded(10))
+        response = client.response()
+        assert (response.status, response.get("Connection")) == (200, "close")
+        assert client.rest() == b""
+    assert len(server.requests) == 1
 
 
 def test_heads_that_end_where_a_read_ends(serve):
