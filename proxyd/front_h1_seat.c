@@ -214,16 +214,32 @@ static void see_to_resting(struct front_h1 *front)
 	}
 }
 
+/* A line is longer than libmicrohttpd's memory, which then stands still without a word. */
+static void give_up(struct client *client)
+{
+	bool body = client->state == CLIENT_BODY;
+	if (body)
+		exchange_spoilt(client->exchange);
+	else
+		worker_note_refusal(client->front->worker, &client->way, "head_too_large", 431);
+	front_h1_raw_problem(client, body ? 400 : 431, body ? "malformed_body" : "head_too_large",
+	                     body ? "a line of the chunked body is too long" : "the request head is too long for its connection",
+	                     body ? "send chunks without extensions" : "send it once the request before it is answered");
+	front_h1_close(client);
+}
+
 /* No event tells that libmicrohttpd took only some of what there was. */
 static void go_on_reading(struct front_h1 *front, const struct hall *hall)
 {
 	struct client *client;
 	LIST_FOREACH (client, &front->reading, list) {
-		if (client->hall != hall || client->suspended || !client->unread || client->vain++ >= VAIN_CALLS)
+		if (client->hall != hall || client->suspended || !client->unread || client->vain > VAIN_CALLS)
 			continue;
 		client->unread = front_h1_has_unread(client);
-		if (client->unread)
+		if (client->unread && ++client->vain <= VAIN_CALLS)
 			front_h1_run_soon(client, CALLS);
+		else if (client->unread && client->state != CLIENT_RAW && client->state != CLIENT_CLOSE)
+			give_up(client);
 	}
 }
 

@@ -178,6 +178,15 @@ def test_a_chunk_line_that_fits_nowhere_holds_no_place(serve, kept):
     wait_for(lambda: all_are_free(proxy, first, 20), "20 connections at once", 10)
 
 
+def test_a_chunk_line_that_fits_nowhere(serve):
+    """libmicrohttpd stands still over it, without a word (0.9.75), or refuses it."""
+    proxy, _ = serve(lambda connection: connection.rest())
+    with proxy.client() as client:
+        client.send(get("/api/x", proxy.token(), "Transfer-Encoding: chunked", method="POST") + "5;" + "x" * 60000)
+        assert client.head().status in (400, 413)
+    assert proxy.audit(1, reason="malformed_body")
+
+
 def until_reset(client):
     """What came before the reset; a plain end is a failure."""
     data = b""
