@@ -1,6 +1,6 @@
-/* What the files of the HTTP/1.x front share: front_h1_seat.c (connections), front_h1.c (requests), front_h1_reply.c
- * (what the exchange tells, and responses by libmicrohttpd), front_h1_raw.c (what is written past it),
- * front_h1_trailers.c (trailers). */
+/* What the files of the HTTP/1.x front share: front_h1_seat.c (connections), front_h1_next.c (between two requests of one),
+ * front_h1.c (requests), front_h1_reply.c (what the exchange tells, and responses by libmicrohttpd), front_h1_raw.c (what is
+ * written past it), front_h1_trailers.c (trailers). */
 #ifndef KEYSTILE_FRONT_H1_INTERNAL_H
 #define KEYSTILE_FRONT_H1_INTERNAL_H
 
@@ -11,6 +11,9 @@
 
 #define SMALL_MEMORY (8 * 1024)       /* zeroed for each request, so what most requests need */
 #define LOOK_BYTES (SMALL_MEMORY / 2) /* what libmicrohttpd reads at once there; a longer head needs a larger seat */
+
+#define CALLS 2                       /* of MHD_run: one reads or writes, the next goes on with what that brought */
+#define LEFT_TIME 100                 /* ms for the requests that came in front of a client's end to be read */
 
 /* A daemon of libmicrohttpd; they differ in the memory that each of their connections has. */
 struct hall {
@@ -104,16 +107,31 @@ void front_h1_cut(struct client *client);
 
 /* ---- front_h1_seat.c: connections ---- */
 
+const struct config_limits *front_h1_limits(const struct client *client);
+void front_h1_set_timer(struct client *client, uint64_t milliseconds);
 /* MHD_run at the end of the round, and then at least `more` times again. */
 void front_h1_run_soon(struct client *client, unsigned more);
 /* Where libmicrohttpd stands still over what has no room in its memory, only a time limit ends the connection. */
 void front_h1_end_soon(struct client *client);
+/* The socket of a suspended client goes back to the sniffer, to rest there for `idle` ms. False where there is no fd for
+ * that. */
+bool front_h1_leave(struct client *client, uint64_t idle);
+
+/* ---- front_h1_next.c: between two requests ---- */
+
+/* Bytes of a later head are there, and libmicrohttpd has not read them. All that is not to be served here is for the
+ * sniffer: it waits for the rest, refuses, or gives the connection a larger seat. */
+void front_h1_look(struct client *client);
+/* Bytes are looked at that no event will tell of again; without any, the connection ends. */
+void front_h1_look_last(struct client *client);
+void front_h1_head_begins(struct client *client); /* limits.head_time begins */
 void front_h1_forget_next(struct client *client);
 /* A request, or a response, ended: the connection is suspended once this call of MHD_run is over. */
 void front_h1_rest(struct client *client);
 /* Does libmicrohttpd have a part of a head, or of a body? Then it is called as long as there is more to read. To say so
  * again tells that something came of it. */
 void front_h1_reading(struct client *client, bool reading);
+void front_h1_called(struct front_h1 *front, const struct hall *hall); /* a call of MHD_run is over */
 bool front_h1_has_unread(const struct client *client); /* bytes on the socket */
 
 /* ---- front_h1_trailers.c: what libmicrohttpd's memory shows ---- */

@@ -5,32 +5,27 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "codec_h1.h"
 #include "memory.h"
 #include "sniff.h"
 
-#define CALLS 2                  /* one call reads or writes, the next goes on with what that brought, a third sees to the end */
-#define VAIN_CALLS 1000          /* that read on where nothing comes of it; of a head it may take 128 bytes in each */
-#define REST_TIME 1000           /* ms after a response until a connection leaves libmicrohttpd */
-#define END_TIME 1100            /* ms until libmicrohttpd's own time limit of a connection that is to end is over */
-#define LEFT_MANY 64             /* connections that left since memory was given back */
-#define LEFT_TIME 100            /* ms for the requests that came in front of a client's end to be read */
+#define END_TIME 1100 /* ms until libmicrohttpd's own time limit of a connection that is to end is over */
+#define LEFT_MANY 64  /* connections that left since memory was given back */
+#define TRIM_TIME 500 /* ms after the last of these */
 
 static struct client *client_of_timer(struct loop_timer *timer)
 {
 	return (struct client *)((char *)timer - offsetof(struct client, timer));
 }
 
-static const struct config_limits *limits_of(const struct client *client)
+const struct config_limits *front_h1_limits(const struct client *client)
 {
 	return &client->front->worker->server->limits;
 }
 
-static void set_timer(struct client *client, uint64_t milliseconds)
+void front_h1_set_timer(struct client *client, uint64_t milliseconds)
 {
 	loop_timer_set(client->front->worker->loop, &client->timer, milliseconds);
 }
@@ -46,17 +41,10 @@ void front_h1_run_soon(struct client *client, unsigned more)
 		loop_later(client->front->worker->loop, &client->front->run);
 }
 
-bool front_h1_has_unread(const struct client *client)
-{
-	char byte;
-	return recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
-}
-
 /* --- back to the sniffer --- */
 
-/* Takes the socket away from libmicrohttpd, which cannot give it back: under its number it finds one that is over, and
- * ends the connection. False where there is no fd for that. */
-static bool leave(struct client *client, uint64_t idle)
+/* libmicrohttpd cannot give the socket back: under its number it finds one that is over, and ends the connection. */
+bool front_h1_leave(struct client *client, uint64_t idle)
 {
 	struct front_h1 *front = client->front;
 	int fd = fcntl(client->fd, F_DUPFD_CLOEXEC, 3);
@@ -74,7 +62,7 @@ static bool leave(struct client *client, uint64_t idle)
 	front_h1_resume(client);
 	front_h1_run_soon(client, 1);
 	if (++front->left >= LEFT_MANY)
-		loop_timer_set(front->worker->loop, &front->trim, REST_TIME / 2);
+		loop_timer_set(front->worker->loop, &front->trim, TRIM_TIME);
 	sniff_kept(front->worker, fd, &client->way, idle);
 	return true;
 }
@@ -87,162 +75,6 @@ static void trim(struct loop_timer *timer)
 	malloc_trim(0);
 }
 
-void front_h1_forget_next(struct client *client)
-{
-	if (client->next)
-		exchange_end(client->next, false);
-	client->next = NULL;
-}
-
-/* Is it a whole and well-formed head, and fits where the connection has its seat? Then it is the next request. */
-static bool is_served_here(struct client *client, struct span bytes)
-{
-	const struct config_limits *limits = limits_of(client);
-	const char *why;
-	front_h1_forget_next(client);
-	client->next = exchange_new(client->front->worker);
-	struct arena *arena = exchange_arena(client->next);
-	struct request *request = exchange_request(client->next);
-	enum codec_result result =
-		codec_request_head(arena_span(arena, bytes), (struct codec_limits){(size_t)limits->head, (size_t)limits->fields},
-	                       arena, request, &client->next_size, &why);
-	return result == CODEC_DONE && front_h1_needs(request, client->next_size) <= client->hall->memory;
-}
-
-/* Bytes of a later head are there, and libmicrohttpd has not read them. All that is not to be served here is for the
- * sniffer: it waits for the rest, refuses, or gives the connection a larger seat. */
-static void look(struct client *client)
-{
-	char *bytes = client->front->worker->peek;
-	size_t size = client->hall == &client->front->halls[HALL_SMALL] ? LOOK_BYTES : limits_of(client)->head + 1;
-	ssize_t count = recv(client->fd, bytes, size, MSG_PEEK | MSG_DONTWAIT);
-	client->unread = false;
-	if (count <= 0)
-		return;
-	if (is_served_here(client, (struct span){bytes, (size_t)count})) {
-		client->unread = (size_t)count > client->next_size || (size_t)count == size; /* no event will tell of that again */
-		client->held = true;
-		front_h1_reading(client, true);
-		front_h1_resume(client);
-		front_h1_run_soon(client, size == LOOK_BYTES ? 0 : CALLS); /* it reads a small head at once */
-	} else if (!leave(client, 0)) {
-		front_h1_close(client);
-	}
-}
-
-/* Bytes are looked at that no event will tell of again; without any, the connection ends. */
-static void look_last(struct client *client)
-{
-	look(client);
-	if (client->suspended)
-		front_h1_close(client);
-}
-
-/* Has libmicrohttpd read the beginning of the next request already? It moved that to the start of its memory, whose rest is
- * zero; a NUL in front of a request is no request, and not nothing. */
-static bool holds_bytes(const struct client *client)
-{
-	static const char nothing[8];
-	return client->memory && memcmp(client->memory, nothing, sizeof nothing) != 0;
-}
-
-static void list_as(struct client *client, enum listed listed)
-{
-	struct front_h1 *front = client->front;
-	if (client->listed != LISTED_NOWHERE)
-		LIST_REMOVE(client, list);
-	client->listed = listed;
-	if (listed == LISTED_RESTING)
-		LIST_INSERT_HEAD(&front->resting, client, list);
-	else if (listed == LISTED_READING)
-		LIST_INSERT_HEAD(&front->reading, client, list);
-}
-
-void front_h1_reading(struct client *client, bool reading)
-{
-	client->vain = 0;
-	list_as(client, reading ? LISTED_READING : LISTED_NOWHERE);
-}
-
-void front_h1_rest(struct client *client)
-{
-	list_as(client, LISTED_RESTING);
-}
-
-static void head_begins(struct client *client)
-{
-	client->head_began = true;
-	set_timer(client, limits_of(client)->head_time);
-}
-
-/* libmicrohttpd has the beginning of the next head, and perhaps all of it: then it is serving it, or refuses it. */
-static void see_to_held(struct client *client)
-{
-	front_h1_reading(client, true);
-	head_begins(client);
-	front_h1_run_soon(client, CALLS);
-}
-
-/* Suspended, so that libmicrohttpd reads no head that was not looked at. That takes no system call, nor does it to go on:
- * it marks what it resumes as ready, and puts only what is not ready into its epoll. */
-static void seat_idle(struct client *client)
-{
-	uint64_t idle = limits_of(client)->idle;
-	set_timer(client, client->left ? LEFT_TIME : idle < 2 * REST_TIME ? idle / 2 : REST_TIME);
-	front_h1_suspend(client);
-	if (client->front->worker->draining)
-		look_last(client);
-	else if (client->unread)
-		look(client);
-}
-
-/* Who came to the end of a request, or of a response, in this call of libmicrohttpd. Suspended within its own call a
- * connection would be read from, in vain, as soon as it is resumed. */
-static void see_to_resting(struct front_h1 *front)
-{
-	struct client *client;
-	while ((client = LIST_FIRST(&front->resting))) {
-		bool between = client->state == CLIENT_IDLE || client->state == CLIENT_HEAD;
-		list_as(client, LISTED_NOWHERE);
-		client->held = between && holds_bytes(client);
-		if (client->state == CLIENT_WAIT)
-			front_h1_suspend(client);
-		else if (client->held)
-			see_to_held(client);
-		else if (client->state == CLIENT_IDLE)
-			seat_idle(client);
-	}
-}
-
-/* A line is longer than libmicrohttpd's memory, which then stands still without a word. */
-static void give_up(struct client *client)
-{
-	bool body = client->state == CLIENT_BODY;
-	if (body)
-		exchange_spoilt(client->exchange);
-	else
-		worker_note_refusal(client->front->worker, &client->way, "head_too_large", 431);
-	front_h1_raw_problem(client, body ? 400 : 431, body ? "malformed_body" : "head_too_large",
-	                     body ? "a line of the chunked body is too long" : "the request head is too long for its connection",
-	                     body ? "send chunks without extensions" : "send it once the request before it is answered");
-	front_h1_close(client);
-}
-
-/* No event tells that libmicrohttpd took only some of what there was. */
-static void go_on_reading(struct front_h1 *front, const struct hall *hall)
-{
-	struct client *client;
-	LIST_FOREACH (client, &front->reading, list) {
-		if (client->hall != hall || client->suspended || !client->unread || client->vain > VAIN_CALLS)
-			continue;
-		client->unread = front_h1_has_unread(client);
-		if (client->unread && ++client->vain <= VAIN_CALLS)
-			front_h1_run_soon(client, CALLS);
-		else if (client->unread && client->state != CLIENT_RAW && client->state != CLIENT_CLOSE)
-			give_up(client);
-	}
-}
-
 /* --- what the socket and the timer tell --- */
 
 static void on_end(struct client *client)
@@ -251,7 +83,7 @@ static void on_end(struct client *client)
 	client->left = true;
 	if (!client->exchange || client->state == CLIENT_HEAD) {
 		client->gone = true;
-		set_timer(client, LEFT_TIME);
+		front_h1_set_timer(client, LEFT_TIME);
 	} else if (client->state != CLIENT_REPLY || client->suspended) {
 		front_h1_close(client);
 	}
@@ -264,9 +96,9 @@ static void on_bytes(struct client *client)
 		/* It sends the body without having waited. */
 		front_h1_resume(client);
 	else if (client->state == CLIENT_IDLE && !client->held)
-		look(client);
+		front_h1_look(client);
 	else if (client->state == CLIENT_IDLE && !client->head_began)
-		head_begins(client);
+		front_h1_head_begins(client);
 }
 
 static void on_socket(struct loop_watch *watch, uint32_t events)
@@ -288,7 +120,7 @@ static void on_socket(struct loop_watch *watch, uint32_t events)
 void front_h1_end_soon(struct client *client)
 {
 	MHD_set_connection_option(client->connection, MHD_CONNECTION_OPTION_TIMEOUT, 1u);
-	set_timer(client, END_TIME);
+	front_h1_set_timer(client, END_TIME);
 	front_h1_run_soon(client, 1);
 }
 
@@ -307,14 +139,14 @@ static void on_time(struct loop_timer *timer)
 	 * will tell of. What it has not read may be whole requests. */
 	if (client->left && front_h1_has_unread(client)) {
 		client->left = false;
-		set_timer(client, limits_of(client)->head_time);
+		front_h1_set_timer(client, front_h1_limits(client)->head_time);
 		return;
 	}
 	if (client->left) {
 		front_h1_close(client);
 		return;
 	}
-	if (client->state == CLIENT_IDLE && !client->held && leave(client, limits_of(client)->idle))
+	if (client->state == CLIENT_IDLE && !client->held && front_h1_leave(client, front_h1_limits(client)->idle))
 		return;
 	if ((client->state == CLIENT_IDLE && client->head_began) || client->state == CLIENT_HEAD) {
 		front_h1_raw_problem(client, 408, "head_late", "the request head was not complete in time",
@@ -332,7 +164,7 @@ static void free_client(struct client *client)
 	bool moved = client->moved;
 	front_h1_forget_next(client);
 	LIST_REMOVE(client, others);
-	list_as(client, LISTED_NOWHERE);
+	front_h1_reading(client, false);
 	loop_watch_remove(worker->loop, &client->watch);
 	loop_timer_stop(worker->loop, &client->timer);
 	if (!moved)
@@ -375,7 +207,7 @@ void front_h1_add(struct front_h1 *front, int fd, const struct way *way, size_t 
 	                          .more = more,
 	                          .way = *way};
 	LIST_INSERT_HEAD(&front->clients, client, others);
-	set_timer(client, limits_of(client)->head_time);
+	front_h1_set_timer(client, front_h1_limits(client)->head_time);
 	front->adding = client;
 	enum MHD_Result added = MHD_add_connection(client->hall->daemon, fd, &nobody, sizeof nobody);
 	bool over = front->adding == NULL; /* it began and ended: on_connection saw to all of it */
@@ -403,8 +235,7 @@ static bool run_hall(struct front_h1 *front, struct hall *hall)
 			hall->more--;
 		hall->asked = false;
 		MHD_run(hall->daemon);
-		go_on_reading(front, hall);
-		see_to_resting(front);
+		front_h1_called(front, hall);
 	}
 	return hall->asked || hall->more;
 }
@@ -481,7 +312,7 @@ void front_h1_drain(struct front_h1 *front)
 	struct client *client;
 	LIST_FOREACH (client, &front->clients, others)
 		if (client->state == CLIENT_IDLE && client->suspended)
-			look_last(client);
+			front_h1_look_last(client);
 }
 
 void front_h1_free(struct front_h1 *front)

@@ -1,6 +1,8 @@
 """Client connections that are kept: later heads of every size, those that come right behind, and what rests (SPEC §3)."""
 
+import concurrent.futures
 import os
+import random
 import time
 
 import pytest
@@ -146,6 +148,22 @@ def test_a_connection_that_rests(serve):
             wait_for(lambda: has_moved(proxy, before), "the connection to rest")
             assert client.ask(proxy.padded(20000)).status == 200
     assert len(server.requests) == 6
+
+
+def test_requests_at_the_moment_of_rest(serve):
+    """Who asks just when the connection gives up its seat is answered. It does so half of `idle` after a response, here."""
+    proxy, _ = serve("idle: 100ms")
+    request = proxy.padded(10)
+
+    def ask_again(number):
+        choose = random.Random(number)
+        with proxy.client() as client:
+            for _ in range(70):
+                assert client.ask(request).status == 200
+                time.sleep(choose.uniform(0.045, 0.065))
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        list(pool.map(ask_again, range(16)))
 
 
 def test_a_connection_that_rests_too_long(serve):
