@@ -1,4 +1,5 @@
 """The processes of a measurement: nginx as origin, nginx and proxyd as proxies, each on its core, each ended with us."""
+import base64
 import ctypes
 import os
 import random
@@ -11,6 +12,9 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 BODY_1K = '{"text":"' + 'k' * (1024 - 11) + '"}'
 SIZE_100K = 100 * 1024
+# Text, as a search for a secret meets it: no byte as every other one.
+RECORD = '{"id":"req-%08x","model":"large-2026","object":"chat.completion","usage":{"input_tokens":%d},"text":"It depends."},\n'
+BODY_100K = ''.join(RECORD % (number * 2654435761 % 2 ** 32, number) for number in range(1000))[:SIZE_100K]
 SIZE_HUGE = 64 * 1024 * 1024
 
 
@@ -53,11 +57,12 @@ class Workplace:
         self.children = []
         # The workers of nginx are root as we are, or who we are: they read the folder either way.
         self.names = {'USER': 'user root;' if os.geteuid() == 0 else '', 'SECRET': self.secret, 'BODY': BODY_1K,
+            'BASIC': base64.b64encode(f'bench:{self.secret}'.encode()).decode(),
             'PLAIN': free_port(), 'TLS': free_port(), 'STREAM': free_port()}
         os.makedirs(self.path('tmp'))
         os.makedirs(self.path('files'))
         self.write('secret', self.secret)
-        self.write('files/100k', 'x' * SIZE_100K)
+        self.write('files/100k', BODY_100K)
         with open(self.path('files/huge'), 'wb') as huge:
             huge.truncate(SIZE_HUGE)
         self.certificates()
@@ -191,14 +196,14 @@ def start_nginx(place, core, name='nginx'):
     return Proxy(place, name, child, port, startup, {})
 
 
-def start_proxyd(place, core, name='proxyd', many=0, workers=1):
+def start_proxyd(place, core, name='proxyd', many=0, workers=1, scrub='on'):
     """`many`: as many more credentials and allowed hosts in the configuration, which nobody asks for."""
     port = free_port()
     envgen = program('envgen', required=False)
     more = ''.join(f'  more{i}: {{ upstream: "https://c{i}.example.com", secret: "file:secret", '
         'inject: { header: Authorization, value: "Bearer {secret}" } }\n' for i in range(many))
     hosts = ''.join(f'      - h{i}.example.org\n' for i in range(many))
-    place.template('keystile.yaml', name + '.yaml', {'PORT': port, 'MORE_CREDENTIALS': more, 'WORKERS': workers,
+    place.template('keystile.yaml', name + '.yaml', {'PORT': port, 'MORE_CREDENTIALS': more, 'WORKERS': workers, 'SCRUB': scrub,
         'SESSION': '{ key: "file:session.key" }' if envgen else 'none',
         'MORE_NAMES': ''.join(f', more{i}' for i in range(many)), 'MORE_HOSTS': '    hosts:\n' + hosts if many else ''})
     config = place.path(name + '.yaml')
@@ -214,7 +219,7 @@ def tokens(place, envgen, config):
         env={**os.environ, 'XDG_STATE_HOME': place.path('state')}, check=False)
     if done.returncode:
         raise Failure(f'envgen: exit {done.returncode}: {done.stderr.strip()}')
-    names = ['plain', 'tls', 'stream', 'slow']
+    names = ['plain', 'tls', 'stream', 'basic', 'slow']
     script = '. "$1"; printf "%s\\n" ' + ' '.join(f'"${name.upper()}_TOKEN"' for name in names)
     shown = subprocess.run(['sh', '-c', script, 'sh', target], capture_output=True, text=True, check=True)
     return {name: 'Bearer ' + token for name, token in zip(names, shown.stdout.splitlines())}
