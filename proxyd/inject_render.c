@@ -239,6 +239,9 @@ static void render_credential(const struct render *render)
 		/* Who echoes a field's value has taken the blanks around it off. */
 		needle_add(&render->out->needles, &render->table->arena,
 		           span_trim(secrets_get(render->secrets, credential, i)->bytes));
+	if (render->out->needles.count)
+		needle_learn(&render->out->needles,
+		             (struct needle_steps *)secret_arena_room(render->table->secrets, sizeof(struct needle_steps)));
 }
 
 #define FIRST_SECRETS 4096

@@ -4,8 +4,9 @@
 
 #include "memory.h"
 
+#define PAIRS (sizeof(((struct needle_steps *)0)->pairs) * 8)
+#define SKIPS sizeof(((struct needle_steps *)0)->skip)
 #define WIDEST 6 /* characters for a byte: \u00e9 */
-#define STEP 256 /* bytes that are looked at behind a find, before more are */
 
 /* How a text may have been written. In each, a byte is read in one way only. */
 enum form { FORM_PLAIN, FORM_PERCENT, FORM_JSON, FORMS };
@@ -139,13 +140,19 @@ static enum match match_form(const struct needle *needle, enum form form, struct
 	return MATCH_YES;
 }
 
+/* Can a form of the needle begin with `first`? */
+static bool may_begin(const struct needle *needle, char first)
+{
+	char wanted = needle->bytes.data[0];
+	return first == wanted || first == '%' || first == '\\' || (first == '+' && wanted == ' ');
+}
+
 /* Does the needle stand at the start of `text`? `*size` is what it takes, in the longest form. */
 static unsigned match_at(const struct needle *needle, struct span text, size_t *size)
 {
 	unsigned matches = MATCH_NO;
-	char first = text.data[0], wanted = needle->bytes.data[0];
 	*size = 0;
-	if (first != wanted && first != '%' && first != '\\' && !(first == '+' && wanted == ' '))
+	if (!may_begin(needle, text.data[0]))
 		return MATCH_NO;
 	for (enum form form = 0; form < FORMS; form++) {
 		size_t found;
@@ -171,57 +178,76 @@ static bool match_between(const struct needle *needle, struct span text, size_t 
 	return false;
 }
 
-/* The first that begins from `from` on and before `until`. */
-static bool search(const struct needle *needle, struct span text, size_t from, size_t until, size_t *start, size_t *end)
+/* By the last two bytes of a window. */
+static unsigned pair_at(const char *last)
 {
-	size_t at = from, widest = needle->anchor * WIDEST;
-	/* No form is shorter than what it stands for. */
-	if (text.length - from < needle->bytes.length)
-		return false;
-	if (needle->anchor_length == 0)
-		return match_between(needle, text, from, until, start, end);
-	const char *anchor = needle->bytes.data + needle->anchor, *hit;
-	size_t last = until + widest + needle->anchor_length < text.length ? until + widest + needle->anchor_length : text.length;
-	while (at < last && (hit = memmem(text.data + at, last - at, anchor, needle->anchor_length))) {
-		size_t place = (size_t)(hit - text.data);
-		size_t first = place - from > widest ? place - widest : from;
-		size_t behind = place - needle->anchor + 1;
-		if (place >= first + needle->anchor &&
-		    match_between(needle, text, first, behind < until ? behind : until, start, end))
-			return true;
-		at = place + 1;
-	}
-	return false;
+	return ((unsigned char)last[-1] * 37U + (unsigned char)last[0]) % PAIRS;
 }
 
-static bool search_all(const struct needle_set *set, struct span text, size_t from, size_t until, size_t *start,
-                       size_t *end)
+/* The end of the next window that may be the beginning of an anchor, from `at` on; `limit` where there is none. Most steps
+ * are whole windows, as no anchor has the two bytes that they end with. */
+static size_t next_window(const struct needle_steps *steps, const char *text, size_t at, size_t limit)
 {
-	bool found = false;
+	while (at < limit) {
+		unsigned pair = pair_at(text + at);
+		if (!(steps->pairs[pair / 8] >> pair % 8 & 1))
+			at += steps->window - 1;
+		else if (steps->skip[pair % SKIPS])
+			at += steps->skip[pair % SKIPS];
+		else
+			return at;
+	}
+	return limit;
+}
+
+/* Takes the needles whose anchor stands at `place`, if one begins before *start, or there and is longer. */
+static bool try_anchor(const struct needle_set *set, struct span text, size_t from, size_t place, bool found,
+                       size_t *start, size_t *end)
+{
 	for (size_t i = 0; i < set->count; i++) {
-		size_t first, behind;
-		if (!search(&set->list[i], text, from, until, &first, &behind))
+		const struct needle *needle = &set->list[i];
+		size_t first, behind, widest = needle->anchor * WIDEST, least = place - from > widest ? place - widest : from;
+		if (text.length - place < needle->anchor_length || place < least + needle->anchor ||
+		    memcmp(text.data + place, needle->bytes.data + needle->anchor, needle->anchor_length) != 0 ||
+		    !match_between(needle, text, least, place - needle->anchor + 1, &first, &behind))
 			continue;
 		if (!found || first < *start || (first == *start && behind > *end)) {
 			*start = first;
 			*end = behind;
 		}
 		found = true;
-		until = *start + 1;
 	}
 	return found;
 }
 
-/* Where one find follows the other, all needles are looked for again behind each: only as far as need be. */
+/* Without steps: a needle has no two bytes side by side that nobody escapes. */
+static bool find_slowly(const struct needle_set *set, struct span text, size_t from, size_t *start, size_t *end)
+{
+	size_t longest = 0, size;
+	for (; from < text.length && longest == 0; from++)
+		for (size_t i = 0; i < set->count; i++)
+			if ((match_at(&set->list[i], span_from(text, from), &size) & MATCH_YES) && size > longest) {
+				*start = from;
+				*end = from + size;
+				longest = size;
+			}
+	return longest > 0;
+}
+
 bool needle_find(const struct needle_set *set, struct span text, size_t from, size_t *start, size_t *end)
 {
-	for (size_t size = from ? STEP : text.length; from < text.length; from += size, size *= 4) {
-		if (size > text.length - from)
-			size = text.length - from;
-		if (search_all(set, text, from, from + size, start, end))
-			return true;
+	if (!set->steps)
+		return find_slowly(set, text, from, start, end);
+	size_t window = set->steps->window, limit = text.length, at = from + window - 1;
+	bool found = false;
+	while ((at = next_window(set->steps, text.data, at, limit)) < limit) {
+		found = try_anchor(set, text, from, at - window + 1, found, start, end);
+		/* One that begins no later has its anchor no further away than this. */
+		if (found && *start + set->lead + window < limit)
+			limit = *start + set->lead + window;
+		at++;
 	}
-	return false;
+	return found;
 }
 
 size_t needle_undecided(const struct needle_set *set, struct span text)
@@ -229,7 +255,7 @@ size_t needle_undecided(const struct needle_set *set, struct span text)
 	size_t size, at = text.length > set->reach ? text.length - set->reach : 0;
 	for (; at < text.length; at++)
 		for (size_t i = 0; i < set->count; i++)
-			if (match_at(&set->list[i], span_from(text, at), &size) & MATCH_MORE)
+			if (may_begin(&set->list[i], text.data[at]) && match_at(&set->list[i], span_from(text, at), &size) & MATCH_MORE)
 				return text.length - at;
 	return 0;
 }
@@ -259,7 +285,7 @@ size_t needle_mask(const struct needle_set *set, char *bytes, size_t length, boo
 static size_t end_of_all(const struct needle_set *set, struct span text, size_t start, size_t end, uint64_t *finds)
 {
 	size_t behind;
-	while (search_all(set, text, start + 1, end, &start, &behind)) {
+	while (needle_find(set, text, start + 1, &start, &behind) && start < end) {
 		if (behind > end)
 			end = behind;
 		++*finds;
@@ -326,6 +352,9 @@ static void add_piece(struct needle_set *set, struct arena *arena, struct span b
 	set->list[set->count++] = needle;
 	if (widest(bytes) > set->reach)
 		set->reach = widest(bytes);
+	if (needle.anchor * WIDEST > set->lead)
+		set->lead = needle.anchor * WIDEST;
+	set->steps = NULL;
 }
 
 /* A cut there would leave a piece that no JSON has: it escapes whole characters. */
@@ -346,4 +375,31 @@ void needle_add(struct needle_set *set, struct arena *arena, struct span secret)
 		add_piece(set, arena, span_head(secret, length));
 		secret = span_from(secret, length);
 	}
+}
+
+static void learn_window(struct needle_steps *steps, const char *anchor)
+{
+	for (size_t i = 1; i < steps->window; i++) {
+		unsigned pair = pair_at(anchor + i);
+		size_t skip = steps->window - 1 - i;
+		steps->pairs[pair / 8] |= (unsigned char)(1U << pair % 8);
+		if (steps->skip[pair % SKIPS] > skip)
+			steps->skip[pair % SKIPS] = (unsigned char)skip;
+	}
+}
+
+void needle_learn(struct needle_set *set, struct needle_steps *steps)
+{
+	size_t window = UINT8_MAX;
+	for (size_t i = 0; i < set->count; i++)
+		if (set->list[i].anchor_length < window)
+			window = set->list[i].anchor_length;
+	set->steps = NULL;
+	if (set->count == 0 || window < 2)
+		return;
+	*steps = (struct needle_steps){.window = (unsigned char)window};
+	memset(steps->skip, (int)window - 1, sizeof steps->skip);
+	for (size_t i = 0; i < set->count; i++)
+		learn_window(steps, set->list[i].bytes.data + set->list[i].anchor);
+	set->steps = steps;
 }

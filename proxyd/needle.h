@@ -2,8 +2,8 @@
  * back (SPEC §3 Scrubbing). Pure.
  *
  * A needle is found as it stands, percent-encoded and JSON-escaped. Letters, digits and "-._" are escaped by nobody ("~" is,
- * by encoders from before RFC 3986), so the longest run of these is what memmem() looks for; around it the forms are
- * tried. */
+ * by encoders from before RFC 3986), so the longest run of these is looked for, of all needles in one pass (as Wu and
+ * Manber do); around it the forms are tried. */
 #ifndef KEYSTILE_NEEDLE_H
 #define KEYSTILE_NEEDLE_H
 
@@ -17,14 +17,28 @@ struct needle {
 	size_t anchor, anchor_length; /* the run, within `bytes` */
 };
 
+/* A window is the beginning of an anchor, the same length of each. These tables tell of the secrets: they belong into guarded
+ * memory. */
+struct needle_steps {
+	unsigned char window;     /* its bytes, at least 2 */
+	unsigned char pairs[128]; /* a bit for two bytes that stand side by side in a window */
+	unsigned char skip[64];   /* by a window's last two bytes: how far the next one is at least */
+};
+
 struct needle_set {
 	struct needle *list;
 	size_t count, capacity;
 	size_t reach; /* no text that could be the beginning of a find has more bytes than this */
+	size_t lead;  /* no more bytes of a find stand in front of its anchor */
+	/* What makes a search a pass with long steps. NULL: each byte is looked at. */
+	const struct needle_steps *steps;
 };
 
 /* Adds a secret, which must outlive the set. Nothing is added where it is too short, or there already. */
 void needle_add(struct needle_set *set, struct arena *arena, struct span secret);
+
+/* Fills `steps`, which must outlive the set, for what was added so far, and makes searches use them. */
+void needle_learn(struct needle_set *set, struct needle_steps *steps);
 
 /* The first find in `text` from `from` on, and of several there the longest. */
 bool needle_find(const struct needle_set *set, struct span text, size_t from, size_t *start, size_t *end);
