@@ -382,11 +382,12 @@ bool audit_write(struct audit_writer *writer, const struct audit_record *record)
 	struct audit *audit = writer->audit;
 	if (!audit->on)
 		return !audit->required;
+	if (writer->length == 0)
+		loop_timer_set(writer->loop, &writer->flush, GATHER_TIME);
 	bool start = record->event && strcmp(record->event, "start") == 0;
 	char *end = put_record(writer->lines + writer->length, writer, record, start);
 	writer->length = (size_t)(end - writer->lines);
 	if (writer->length >= GATHER || (start && audit->required))
 		return audit_flush(writer);
-	loop_timer_set(writer->loop, &writer->flush, GATHER_TIME);
 	return true;
 }
