@@ -357,10 +357,15 @@ static void add_piece(struct needle_set *set, struct arena *arena, struct span b
 	set->steps = NULL;
 }
 
-/* A cut there would leave a piece that no JSON has: it escapes whole characters. */
-static bool is_inside_character(char byte)
+#define CHARACTER 4 /* bytes of one in UTF-8, at most */
+
+/* A cut inside of a character would leave pieces that no JSON has: it escapes whole ones. */
+static size_t length_of_piece(struct span secret, size_t length)
 {
-	return ((unsigned char)byte & 0xc0) == 0x80;
+	size_t back = 0;
+	while (length < secret.length && back < CHARACTER && ((unsigned char)secret.data[length - back] & 0xc0) == 0x80)
+		back++;
+	return back < CHARACTER ? length - back : length;
 }
 
 void needle_add(struct needle_set *set, struct arena *arena, struct span secret)
@@ -369,9 +374,7 @@ void needle_add(struct needle_set *set, struct arena *arena, struct span secret)
 	if (secret.length < NEEDLE_LEAST)
 		return;
 	for (; pieces > 0; pieces--) {
-		size_t length = secret.length / pieces;
-		while (length < secret.length && is_inside_character(secret.data[length]))
-			length--;
+		size_t length = length_of_piece(secret, secret.length / pieces);
 		add_piece(set, arena, span_head(secret, length));
 		secret = span_from(secret, length);
 	}

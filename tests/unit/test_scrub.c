@@ -229,6 +229,15 @@ static void test_no_half_characters(void **unused)
 	assert_int_equal(set.count, 2);
 	assert_int_equal(set.list[0].bytes.length, 256);
 	assert_int_equal(set.list[1].bytes.length, 258);
+	/* What is no text has no characters. */
+	set = (struct needle_set){0};
+	memset(secret, 0x85, 514);
+	needle_add(&set, &arena, span_of(secret));
+	assert_int_equal(set.list[0].bytes.length, 257);
+	secret[0] = 'A';
+	needle_add(&set, &arena, span_of(secret));
+	assert_int_equal(set.count, 2);
+	assert_int_equal(set.list[1].bytes.length, 257);
 	arena_free(&arena);
 }
 
