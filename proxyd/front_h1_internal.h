@@ -9,7 +9,7 @@
 #include "exchange.h"
 #include "front_h1.h"
 
-#define SMALL_MEMORY (8 * 1024)       /* zeroed for each request, so what most requests need */
+#define SMALL_MEMORY (10 * 1024)      /* zeroed for each request, so what most requests need */
 #define LOOK_BYTES (SMALL_MEMORY / 2) /* what libmicrohttpd reads at once there; a longer head needs a larger seat */
 
 #define CALLS 2                       /* of MHD_run: one reads or writes, the next goes on with what that brought */
@@ -140,6 +140,8 @@ bool front_h1_has_unread(const struct client *client); /* bytes on the socket */
 bool front_h1_trailers(struct client *client, struct fields *trailers);
 /* Did it read more than the request's head, once first_call() has that? */
 bool front_h1_has_read_on(const struct client *client);
+/* The same, once there is a response. True where it is not known. */
+bool front_h1_may_have_read_on(const struct client *client);
 /* 0.9.75 takes what 1.0 refuses. The library that is loaded decides, not the one that was built with: both have the same
  * soname. */
 bool front_h1_library_is_lax(void);

@@ -2,11 +2,13 @@
  * read it, and whose reading stands still is read on. */
 #include "front_h1_internal.h"
 
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "codec_h1.h"
 
+#define FEW_CALLS 8     /* that read on where nothing comes of it, before it is asked why */
 #define VAIN_CALLS 1000 /* that read on where nothing comes of it; of a head it may take 128 bytes in each */
 #define REST_TIME 1000  /* ms after a response until a connection leaves libmicrohttpd */
 
@@ -53,7 +55,8 @@ void front_h1_look(struct client *client)
 	if (count <= 0)
 		return;
 	if (is_served_here(client, (struct span){bytes, (size_t)count})) {
-		client->unread = (size_t)count > client->next_size || (size_t)count == size; /* no event will tell of that again */
+		/* A small head is read at once. Of what else is there no event will tell again. */
+		client->unread = (size_t)count > client->next_size || size != LOOK_BYTES || (size_t)count == size;
 		client->held = true;
 		if (!client->left)
 			front_h1_head_begins(client);
@@ -134,7 +137,7 @@ static void see_to_resting(struct front_h1 *front)
 		list_as(client, LISTED_NOWHERE);
 		client->held = between && holds_bytes(client);
 		if (client->state == CLIENT_WAIT)
-			front_h1_suspend(client);
+			front_h1_wait(client);
 		else if (client->held)
 			see_to_held(client);
 		else if (client->state == CLIENT_IDLE)
@@ -156,6 +159,13 @@ static void give_up(struct client *client)
 	front_h1_close(client);
 }
 
+/* It reads no further while the client does not take what is written; that it does again, an event tells. */
+static bool waits_for_room(const struct client *client)
+{
+	struct pollfd room = {.fd = client->fd, .events = POLLOUT};
+	return poll(&room, 1, 0) == 0;
+}
+
 /* No event tells that libmicrohttpd took only some of what there was. */
 static void go_on_reading(struct front_h1 *front, const struct hall *hall)
 {
@@ -164,9 +174,11 @@ static void go_on_reading(struct front_h1 *front, const struct hall *hall)
 		if (client->hall != hall || client->suspended || !client->unread || client->vain > VAIN_CALLS)
 			continue;
 		client->unread = front_h1_has_unread(client);
-		if (client->unread && ++client->vain <= VAIN_CALLS)
+		if (!client->unread || (client->vain > FEW_CALLS && waits_for_room(client)))
+			continue;
+		if (++client->vain <= VAIN_CALLS)
 			front_h1_run_soon(client, CALLS);
-		else if (client->unread && client->state != CLIENT_RAW && client->state != CLIENT_CLOSE)
+		else if (client->state != CLIENT_RAW && client->state != CLIENT_CLOSE)
 			give_up(client);
 	}
 }

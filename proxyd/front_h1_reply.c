@@ -34,11 +34,17 @@ static size_t count_crumbs(const struct fields *fields)
 	return count;
 }
 
-size_t front_h1_needs(const struct request *request, size_t size)
+/* What libmicrohttpd has of a request with a head of `size` bytes, beside that head. */
+static size_t kept_of(const struct request *request, size_t size)
 {
 	size_t crumbs = count_crumbs(&request->fields);
 	/* A cookie's pieces point into a copy of it. */
-	size_t memory = size + (crumbs ? size : 0) + (request->fields.count + crumbs) * KEPT_BYTES + OTHER_BYTES;
+	return (crumbs ? size : 0) + (request->fields.count + crumbs) * KEPT_BYTES;
+}
+
+size_t front_h1_needs(const struct request *request, size_t size)
+{
+	size_t memory = size + kept_of(request, size) + OTHER_BYTES;
 	return size > LOOK_BYTES && memory <= SMALL_MEMORY ? SMALL_MEMORY + 1 : memory;
 }
 
@@ -53,7 +59,7 @@ static bool add_fields(struct MHD_Response *response, const struct fields *field
 	return true;
 }
 
-#define HEAD_MORE 512   /* the status line, and what libmicrohttpd adds */
+#define HEAD_MORE 768   /* the status line, what libmicrohttpd adds, and gaps */
 
 static size_t head_size(const struct fields *fields)
 {
@@ -63,16 +69,23 @@ static size_t head_size(const struct fields *fields)
 	return size;
 }
 
-/* Does the head fit into libmicrohttpd's memory, where the request's head still is, and what was read behind it? */
+/* What its read buffer takes, which may hold requests behind this one: half of the memory, or a longer head and the step by
+ * which it grew. The head alone, where that is known to be all. */
+static size_t read_by(const struct client *client, size_t head)
+{
+	size_t memory = client->hall->memory, grown = head + memory / 8;
+	if (!front_h1_may_have_read_on(client))
+		return head;
+	return grown > memory / 2 ? grown : memory / 2;
+}
+
+/* Does the head fit into libmicrohttpd's memory, where the request still is? */
 static bool fits(const struct client *client)
 {
 	const struct request *request = exchange_request(client->exchange);
-	size_t head = request->target.length + head_size(&request->fields), read = client->hall->memory / 2;
-	size_t size = head_size(&exchange_response(client->exchange)->fields) + HEAD_MORE + front_h1_needs(request, head);
-	if (head < read && size + read - head > client->hall->memory && request->body.kind == BODY_NONE &&
-	    front_h1_has_read_on(client))
-		size += read - head;
-	return size <= client->hall->memory;
+	size_t head = request->target.length + head_size(&request->fields) + HEAD_MORE / 2;
+	return head_size(&exchange_response(client->exchange)->fields) + HEAD_MORE + kept_of(request, head) +
+	           read_by(client, head) <= client->hall->memory;
 }
 
 static ssize_t end_of_body(struct client *client)

@@ -41,6 +41,14 @@ bool front_h1_has_read_on(const struct client *client)
 	return head.data[head.length] != 0;
 }
 
+/* Of the first request, and of one with a body, it is not known. */
+bool front_h1_may_have_read_on(const struct client *client)
+{
+	if (!client->served || !client->memory || exchange_request(client->exchange)->body.kind != BODY_NONE)
+		return true;
+	return client->memory[head_of(client).length] != 0;
+}
+
 /* 0.9.75 tells the head's last field once more, as a trailer, where the last line's CR and LF came one by one. */
 static bool is_of_head(const struct reader *reader, const char *name)
 {

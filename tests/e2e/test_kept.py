@@ -3,6 +3,7 @@
 import concurrent.futures
 import os
 import random
+import socket
 import time
 
 import pytest
@@ -65,21 +66,65 @@ def test_heads_right_behind(serve, sizes):
     assert statuses == [200] * len(sizes) or (max(sizes) > 10000 and statuses[-1] == 431), statuses
 
 
-@pytest.mark.parametrize("size", [500, 3500, 4500, 6000])
-def test_large_answers_with_requests_right_behind(serve, size):
+@pytest.mark.parametrize("way", ["first", "kept", "with a body", "kept, with a body"])
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_large_answers_with_requests_right_behind(serve, way, pieces):
     """The answer's head takes what the requests that were read along leave of the memory. None is lost without a word."""
-    def script(connection):
-        while connection.request():
-            connection.send("HTTP/1.1 200 OK\r\nX-Pad: " + "p" * size + "\r\nContent-Length: 2\r\n\r\nok")
+    sizes = iter(range(500, 9000, 130))
 
-    proxy, server = serve(script=script)
-    for first in (10, 3000):
+    def script(connection):
+        while (request := connection.request()):
+            size = int(request.get("X-Size") or 1)
+            connection.send(f"HTTP/1.1 200 OK\r\nX-Pad: {'p' * size}\r\nContent-Length: 2\r\n\r\nok")
+
+    proxy, _ = serve(script=script)
+    behind = "".join(proxy.padded(10) for _ in range(40))
+    for size in sizes:
         with proxy.client() as client:
-            client.send(proxy.padded(first) + "".join(proxy.padded(10) for _ in range(40)))
+            if "kept" in way:
+                assert client.ask(proxy.padded(10)).status == 200
+            if "body" in way:
+                one = get("/api/x", proxy.token(), f"X-Size: {size}", "Content-Length: 5", method="POST") + "hello"
+            else:
+                one = get("/api/x", proxy.token(), f"X-Size: {size}")
+            for piece in [one, behind] if pieces == 2 else [one + behind]:
+                client.send(piece)
             response = client.response()
             assert (response.status, response.text, len(response.get("X-Pad"))) == (200, "ok", size)
-            if size <= 500:
+            if response.get("Connection") != "close":
                 assert [client.response().status for _ in range(40)] == [200] * 40
+            else:
+                assert size > 2500
+
+
+LARGE = "head: 64KiB, head_time: 3s"
+
+
+@pytest.mark.parametrize("sizes", [(20000, 31000), (20000, 48000), (30000, 64800), (60000, 60000, 10, 60000)])
+def test_large_heads_on_one_connection(serve, sizes):
+    proxy, _ = serve(LARGE)
+    with proxy.client() as client:
+        for size in sizes:
+            assert client.ask(proxy.padded(size)).status == 200, size
+
+
+def test_a_client_that_left_while_it_was_answered(serve):
+    """What it asked behind the answer that it was still taking ends with it."""
+    def script(connection):
+        request = connection.request()
+        connection.answer("200 OK", b"x" * 8_000_000)
+        request = connection.request()
+        assert request
+        assert connection.rest() == b""
+
+    proxy, _ = serve(script=script)
+    with proxy.client() as client:
+        client.send(proxy.padded(10))
+        client.head()
+        client.send(proxy.padded(10))
+        client.sock.shutdown(socket.SHUT_WR)
+        client.until(b"x" * 8_000_000)
+    assert proxy.audit(1, reason="client_gone")
 
 
 def test_an_empty_line_first(serve):
