@@ -130,6 +130,10 @@ static void block_signals(sigset_t *signals)
 	sigprocmask(SIG_BLOCK, signals, NULL);
 }
 
+/* What a heap may have free at its end before it gives that back, with a system call, and page faults when it grows again.
+ * Once many clients have left, the front gives back all of it. */
+#define FREE_BYTES (4 << 20)
+
 static int run(const char *given)
 {
 	struct fault fault = FAULT_INIT;
@@ -144,6 +148,7 @@ static int run(const char *given)
 		return EXIT_FAILURE;
 	}
 	malloc_trim(0); /* what reading certificates and configuration took */
+	mallopt(M_TRIM_THRESHOLD, FREE_BYTES);
 	log_info("ready");
 	service_notify("READY=1");
 	serve(&server, &signals);
