@@ -4,8 +4,8 @@
 
 #include "memory.h"
 
-#define PAIRS (sizeof(((struct needle_steps *)0)->pairs) * 8)
-#define SKIPS sizeof(((struct needle_steps *)0)->skip)
+#define PAIRS sizeof(((struct needle_steps *)0)->skip)
+#define A_WINDOW 0 /* in needle_steps.skip: as no anchor has the two bytes, one byte less than a window */
 #define WIDEST 6 /* characters for a byte: \u00e9 */
 
 /* How a text may have been written. In each, a byte is read in one way only. */
@@ -178,6 +178,11 @@ static bool match_between(const struct needle *needle, struct span text, size_t 
 	return false;
 }
 
+static bool may_begin_any(const struct needle_set *set, char first)
+{
+	return !set->steps || set->steps->first[(unsigned char)first];
+}
+
 /* By the last two bytes of a window. */
 static unsigned pair_at(const char *last)
 {
@@ -185,15 +190,16 @@ static unsigned pair_at(const char *last)
 }
 
 /* The end of the next window that may be the beginning of an anchor, from `at` on; `limit` where there is none. Most steps
- * are whole windows, as no anchor has the two bytes that they end with. */
+ * are as long as each other, so that the processor need not wait for one to take the next. */
 static size_t next_window(const struct needle_steps *steps, const char *text, size_t at, size_t limit)
 {
+	size_t most = steps->window - 1U;
 	while (at < limit) {
-		unsigned pair = pair_at(text + at);
-		if (!(steps->pairs[pair / 8] >> pair % 8 & 1))
-			at += steps->window - 1;
-		else if (steps->skip[pair % SKIPS])
-			at += steps->skip[pair % SKIPS];
+		unsigned char skip = steps->skip[pair_at(text + at)];
+		if (skip == A_WINDOW)
+			at += most;
+		else if (skip > 1)
+			at += skip - 1U;
 		else
 			return at;
 	}
@@ -254,8 +260,8 @@ size_t needle_undecided(const struct needle_set *set, struct span text)
 {
 	size_t size, at = text.length > set->reach ? text.length - set->reach : 0;
 	for (; at < text.length; at++)
-		for (size_t i = 0; i < set->count; i++)
-			if (may_begin(&set->list[i], text.data[at]) && match_at(&set->list[i], span_from(text, at), &size) & MATCH_MORE)
+		for (size_t i = 0; i < set->count && may_begin_any(set, text.data[at]); i++)
+			if (match_at(&set->list[i], span_from(text, at), &size) & MATCH_MORE)
 				return text.length - at;
 	return 0;
 }
@@ -383,11 +389,9 @@ void needle_add(struct needle_set *set, struct arena *arena, struct span secret)
 static void learn_window(struct needle_steps *steps, const char *anchor)
 {
 	for (size_t i = 1; i < steps->window; i++) {
-		unsigned pair = pair_at(anchor + i);
-		size_t skip = steps->window - 1 - i;
-		steps->pairs[pair / 8] |= (unsigned char)(1U << pair % 8);
-		if (steps->skip[pair % SKIPS] > skip)
-			steps->skip[pair % SKIPS] = (unsigned char)skip;
+		unsigned char *skip = &steps->skip[pair_at(anchor + i)];
+		if (*skip == A_WINDOW || *skip > steps->window - i)
+			*skip = (unsigned char)(steps->window - i);
 	}
 }
 
@@ -401,8 +405,10 @@ void needle_learn(struct needle_set *set, struct needle_steps *steps)
 	if (set->count == 0 || window < 2)
 		return;
 	*steps = (struct needle_steps){.window = (unsigned char)window};
-	memset(steps->skip, (int)window - 1, sizeof steps->skip);
-	for (size_t i = 0; i < set->count; i++)
+	for (size_t i = 0; i < set->count; i++) {
 		learn_window(steps, set->list[i].bytes.data + set->list[i].anchor);
+		for (int first = 0; first < 256; first++)
+			steps->first[first] |= may_begin(&set->list[i], (char)first);
+	}
 	set->steps = steps;
 }

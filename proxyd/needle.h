@@ -21,8 +21,8 @@ struct needle {
  * memory. */
 struct needle_steps {
 	unsigned char window;     /* its bytes, at least 2 */
-	unsigned char pairs[128]; /* a bit for two bytes that stand side by side in a window */
-	unsigned char skip[64];   /* by a window's last two bytes: how far the next one is at least */
+	unsigned char skip[1024]; /* by the two bytes that a window ends with: how far the next one is at least, plus 1 */
+	bool first[256];          /* may a find begin with this byte? */
 };
 
 struct needle_set {
