@@ -125,7 +125,7 @@ def test_a_client_that_left_while_it_was_answered(serve):
         client.send(proxy.padded(10))
         client.sock.shutdown(socket.SHUT_WR)
         client.rest()
-    wait_for(lambda: len(proxy.audit()) >= len(server.requests), "the end of all that began")
+    wait_for(lambda: len(proxy.audit()) >= len(server.requests), "the end of all that began", 5)
 
 
 def test_an_empty_line_first(serve):
