@@ -86,7 +86,7 @@ void *front_h1_on_request_line(void *context, const char *target, struct MHD_Con
 	hide_query(target);
 	/* It may have been read together with the request in front of it: then no event told that this head began. */
 	if (!client->head_began && !client->left)
-		loop_timer_set(client->front->worker->loop, &client->timer, client->front->worker->server->limits.head_time);
+		front_h1_set_timer(client, front_h1_limits(client)->head_time);
 	return client;
 }
 
@@ -151,7 +151,7 @@ static bool has_body(const struct request *request)
 /* What sniff judges of a connection's first head, of the later ones. */
 static enum codec_result judge_head(struct client *client, bool whole, const char **why)
 {
-	const struct config_limits *limits = &client->front->worker->server->limits;
+	const struct config_limits *limits = front_h1_limits(client);
 	struct request *request = exchange_request(client->exchange);
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(client->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
@@ -205,13 +205,14 @@ static enum MHD_Result first_call(struct client *client, const char *method, con
 	if (!client->memory && (uintptr_t)method % sizeof(void *) == 0)
 		client->memory = method;
 	client->close_behind = !client->memory;
+	client->head = method;
 	front_h1_reading(client, false);
 	client->held = false;
 	loop_timer_stop(client->front->worker->loop, &client->timer);
 	enum codec_result result = take_head(client, method, version, &why);
 	if (result != CODEC_DONE) {
 		struct problem problem = {0};
-		refusal_of_head(result, why, &client->front->worker->server->limits, exchange_arena(client->exchange), &problem);
+		refusal_of_head(result, why, front_h1_limits(client), exchange_arena(client->exchange), &problem);
 		exchange_refuse(client->exchange, &client->way, &problem, &front_h1_table, client);
 		client->close_behind = true;
 		client->state = CLIENT_BODY;
@@ -223,7 +224,7 @@ static enum MHD_Result first_call(struct client *client, const char *method, con
 	} else if (awaits_continue(client, request)) {
 		/* An upstream that knows no Expect waits for the body. */
 		client->state = CLIENT_EXPECT;
-		loop_timer_set(client->front->worker->loop, &client->timer, EXPECT_TIME);
+		front_h1_set_timer(client, EXPECT_TIME);
 		front_h1_suspend(client);
 	} else if (!has_body(request)) {
 		/* The next call, which comes at once, waits: an answer that is queued in this one closes the connection. */

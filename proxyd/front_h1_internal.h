@@ -59,6 +59,7 @@ struct client {
 	LIST_ENTRY(client) others, list;
 	enum listed { LISTED_NOWHERE, LISTED_RESTING, LISTED_READING } listed;
 	const char *memory; /* the start of libmicrohttpd's memory for it; NULL: not known, for one request at most */
+	const char *head;   /* where in it the head of `exchange` is */
 	int fd;
 	enum client_state state;
 	bool suspended;

@@ -148,14 +148,15 @@ static void see_to_resting(struct front_h1 *front)
 /* A line is longer than libmicrohttpd's memory, which then stands still without a word. */
 static void give_up(struct client *client)
 {
-	bool body = client->state == CLIENT_BODY;
-	if (body)
+	if (client->state == CLIENT_BODY) {
 		exchange_spoilt(client->exchange);
-	else
+		front_h1_raw_problem(client, 400, "malformed_body", "a line of the chunked body is too long",
+		                     "send chunks without extensions");
+	} else {
 		worker_note_refusal(client->front->worker, &client->way, "head_too_large", 431);
-	front_h1_raw_problem(client, body ? 400 : 431, body ? "malformed_body" : "head_too_large",
-	                     body ? "a line of the chunked body is too long" : "the request head is too long for its connection",
-	                     body ? "send chunks without extensions" : "send it once the request before it is answered");
+		front_h1_raw_problem(client, 431, "head_too_large", "the request head is too long for its connection",
+		                     "send it once the request before it is answered");
+	}
 	front_h1_close(client);
 }
 

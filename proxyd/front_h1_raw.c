@@ -65,7 +65,7 @@ static void cut_short(struct client *client)
 static void close_softly(struct client *client)
 {
 	shutdown(client->fd, SHUT_WR);
-	loop_timer_set(client->front->worker->loop, &client->timer, LAST_TIME);
+	front_h1_set_timer(client, LAST_TIME);
 	front_h1_resume(client);
 }
 

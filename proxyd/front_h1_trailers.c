@@ -28,7 +28,7 @@ static struct span head_of(const struct client *client)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(client->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-	return (struct span){exchange_request(client->exchange)->method.data, info ? info->header_size : 0};
+	return (struct span){client->head, info ? info->header_size : 0};
 }
 
 /* Behind what it read its memory is zeroed, so that only a body that begins with a NUL is taken for none. That is so once a
@@ -44,9 +44,7 @@ bool front_h1_has_read_on(const struct client *client)
 /* Of the first request, and of one with a body, it is not known. */
 bool front_h1_may_have_read_on(const struct client *client)
 {
-	if (!client->served || !client->memory || exchange_request(client->exchange)->body.kind != BODY_NONE)
-		return true;
-	return client->memory[head_of(client).length] != 0;
+	return !client->served || exchange_request(client->exchange)->body.kind != BODY_NONE || front_h1_has_read_on(client);
 }
 
 /* 0.9.75 tells the head's last field once more, as a trailer, where the last line's CR and LF came one by one. */
@@ -92,7 +90,7 @@ static enum codec_result judge(const struct reader *reader, struct codec_limits 
 
 static void refuse(struct client *client, enum codec_result result, const char *why)
 {
-	const struct config_limits *limits = &client->front->worker->server->limits;
+	const struct config_limits *limits = front_h1_limits(client);
 	struct problem problem = {0};
 	refusal_of_head(result, why, limits, exchange_arena(client->exchange), &problem);
 	exchange_spoilt(client->exchange);
@@ -103,7 +101,7 @@ static void refuse(struct client *client, enum codec_result result, const char *
 
 bool front_h1_trailers(struct client *client, struct fields *trailers)
 {
-	const struct config_limits *limits = &client->front->worker->server->limits;
+	const struct config_limits *limits = front_h1_limits(client);
 	struct reader reader = {
 		.trailers = trailers,
 		.arena = exchange_arena(client->exchange),

@@ -259,10 +259,13 @@ bool needle_find(const struct needle_set *set, struct span text, size_t from, si
 size_t needle_undecided(const struct needle_set *set, struct span text)
 {
 	size_t size, at = text.length > set->reach ? text.length - set->reach : 0;
-	for (; at < text.length; at++)
-		for (size_t i = 0; i < set->count && may_begin_any(set, text.data[at]); i++)
+	for (; at < text.length; at++) {
+		if (!may_begin_any(set, text.data[at]))
+			continue;
+		for (size_t i = 0; i < set->count; i++)
 			if (match_at(&set->list[i], span_from(text, at), &size) & MATCH_MORE)
 				return text.length - at;
+	}
 	return 0;
 }
 
