@@ -124,7 +124,9 @@ def test_a_client_that_left_while_it_was_answered(serve):
         client.head()
         client.send(proxy.padded(10))
         client.sock.shutdown(socket.SHUT_WR)
+        began = time.monotonic()
         client.rest()
+        assert time.monotonic() - began < 5, "the connection stayed open"
     wait_for(lambda: len(proxy.audit()) >= len(server.requests), "the end of all that began", 5)
 
 

@@ -192,7 +192,7 @@ static void test_replace_overlapping(void **unused)
 	arena_free(&arena);
 }
 
-/* Behind a find the next one is looked for in steps that grow: none is lost between two of them. */
+/* Whatever lies between them, each find is found. */
 static void test_far_apart(void **unused)
 {
 	struct arena arena = {0};
@@ -214,6 +214,21 @@ static void test_far_apart(void **unused)
 		assert_int_equal(finds, 3);
 		assert_memory_equal(text, mask, length);
 	}
+	arena_free(&arena);
+}
+
+/* The one that begins first is told, though its anchor is the last to come. */
+static void test_anchor_behind_another_find(void **unused)
+{
+	struct arena arena = {0};
+	struct needle_set set = set_of(&arena, "++++++++zzzzzzzz", "2B%2B%2B");
+	size_t start = 0, end = 0;
+	(void)unused;
+	assert_true(needle_find(&set,
+	                        SPAN("..%2B%2B%2B%2B%2B%2B%2B%2Bzzzzzzzz, and more text behind it than stands in front of an anchor"),
+	                        0, &start, &end));
+	assert_int_equal(start, 2);
+	assert_int_equal(end, 34);
 	arena_free(&arena);
 }
 
@@ -587,7 +602,8 @@ int main(void)
 		cmocka_unit_test(test_short_and_long),
 		cmocka_unit_test(test_undecided),
 		cmocka_unit_test(test_replace), cmocka_unit_test(test_replace_overlapping),
-		cmocka_unit_test(test_far_apart), cmocka_unit_test(test_no_half_characters), cmocka_unit_test(test_codings),
+		cmocka_unit_test(test_far_apart), cmocka_unit_test(test_anchor_behind_another_find),
+		cmocka_unit_test(test_no_half_characters), cmocka_unit_test(test_codings),
 		cmocka_unit_test(test_random_cuts),
 		cmocka_unit_test(test_gzip_random_cuts),
 		cmocka_unit_test(test_gzip_labels),
