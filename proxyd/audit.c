@@ -391,3 +391,17 @@ bool audit_write(struct audit_writer *writer, const struct audit_record *record)
 		return audit_flush(writer);
 	return true;
 }
+
+void audit_problem(struct problem *problem)
+{
+	problem_set(problem, 503, "audit_unavailable", "the audit log cannot be written",
+	            "make room for it, or set audit.required to false");
+	problem->retry_after = 10;
+}
+
+uint64_t audit_clock(void)
+{
+	struct timespec time;
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000;
+}

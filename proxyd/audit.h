@@ -11,6 +11,7 @@
 #include "buffer.h"
 #include "fault.h"
 #include "loop.h"
+#include "problem.h"
 
 struct audit; /* the file; shared by all workers */
 
@@ -46,6 +47,12 @@ struct audit_record {
 bool audit_write(struct audit_writer *writer, const struct audit_record *record);
 /* Writes what is queued, now. False as above. */
 bool audit_flush(struct audit_writer *writer);
+
+/* `required`, and no line: 503. */
+void audit_problem(struct problem *problem);
+
+/* Monotonic microseconds, for first_us and total_us. */
+uint64_t audit_clock(void);
 
 /* A new request id: unique over workers and restarts, without coordination. */
 void audit_id(struct audit_writer *writer, char id[20]);

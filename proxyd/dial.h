@@ -32,6 +32,17 @@ struct dial_policy {
 	const struct pattern_index *named, *denied;
 };
 
+struct judgement;   /* judge.h */
+struct problem;     /* problem.h */
+struct route_table; /* route.h */
+
+/* Which addresses the judgement of a request, or of a CONNECT, lets be dialled. */
+struct dial_policy dial_policy_of(const struct judgement *judgement, const struct route_table *routes);
+
+/* What a failure is to the client: status, reason, hint, and RFC 9209's error. `text`, dial_result's, must outlive
+ * `*problem`. */
+void dial_problem(enum dial_failure failure, const char *text, struct problem *problem);
+
 struct dialer; /* one per worker: its libcurl multi handle and the look-ups that wait */
 struct dial;   /* one attempt */
 

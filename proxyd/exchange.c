@@ -1,7 +1,6 @@
 #include "exchange.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "exchange_internal.h"
 #include "inject.h"
@@ -43,13 +42,6 @@ const struct response *exchange_response(const struct exchange *exchange)
 bool exchange_closes(const struct exchange *exchange)
 {
 	return exchange->problem.close;
-}
-
-uint64_t exchange_clock(void)
-{
-	struct timespec time;
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000;
 }
 
 /* The one place where the state changes. */
@@ -94,7 +86,7 @@ static void begin(struct exchange *exchange, struct way *way, const struct front
 	exchange->table = table;
 	exchange->front = front;
 	exchange->snapshot = snapshot_ref(exchange->worker->snapshot);
-	exchange->started = exchange_clock();
+	exchange->started = audit_clock();
 	exchange->judgement.way = way->kind;
 	audit_id(exchange->worker->audit, exchange->id);
 }
@@ -144,23 +136,8 @@ static bool audit_start(struct exchange *exchange)
 	exchange_fill_record(exchange, &record, "start");
 	if (audit_write(exchange->worker->audit, &record) && audit_flush(exchange->worker->audit))
 		return true;
-	exchange->problem.retry_after = 10;
-	return problem_set(&exchange->problem, 503, "audit_unavailable", "the audit log cannot be written",
-	                   "make room for it, or set audit.required to false");
-}
-
-/* limits.profile_connections. */
-static bool profile_has_room(struct exchange *exchange)
-{
-	const struct config_profile *profile = exchange->judgement.profile;
-	if (worker_count_profile(exchange->worker, exchange->way, profile->number))
-		return true;
-	exchange->problem.retry_after = 1;
-	return problem_set(&exchange->problem, 503, "too_many_profile_connections",
-	                   arena_format(&exchange->arena, "all %llu connections of profile %s are in use",
-	                                (unsigned long long)exchange->worker->server->limits.profile_connections,
-	                                profile->name),
-	                   "close connections that are idle, or raise limits.profile_connections");
+	audit_problem(&exchange->problem);
+	return false;
 }
 
 /* From a judged request to one that is on its way up. */
@@ -170,7 +147,8 @@ static bool prepare(struct exchange *exchange)
 	if (!judge_request(exchange->snapshot, &worker->server->own, exchange->way, &exchange->request, &exchange->arena,
 	                   &exchange->judgement, &exchange->problem))
 		return false;
-	if (!profile_has_room(exchange) || !body_fits(exchange))
+	if (!worker_admit(worker, exchange->way, exchange->judgement.profile, &exchange->arena, &exchange->problem) ||
+	    !body_fits(exchange))
 		return false;
 	if (!inject_request(exchange->snapshot, &exchange->judgement, &exchange->request, &exchange->arena,
 	                    &exchange->outgoing, &exchange->injected, &exchange->problem))
@@ -256,6 +234,7 @@ void exchange_end(struct exchange *exchange, bool delivered)
 		audit_write(worker->audit, &record);
 		exchange_log(exchange, &record);
 		count_scrubbed(exchange);
+		exchange->way->served |= exchange->problem.status != 407;
 		snapshot_unref(exchange->snapshot);
 	}
 	exchange_become(exchange, EXCHANGE_OVER);

@@ -154,7 +154,7 @@ static const char *reason_of(const struct exchange *exchange)
 void exchange_fill_record(const struct exchange *exchange, struct audit_record *record, const char *event)
 {
 	const struct judgement *judgement = &exchange->judgement;
-	uint64_t now = exchange_clock();
+	uint64_t now = audit_clock();
 	*record = (struct audit_record){
 		.event = event,
 		.profile = judgement->profile ? judgement->profile->name : exchange->way->profile,

@@ -51,11 +51,10 @@ struct exchange {
 	struct fields trailers;   /* of the request */
 	size_t replay_written;
 	uint64_t body_limit, bytes_up, bytes_down;
-	uint64_t started, first;  /* microseconds, exchange_clock() */
+	uint64_t started, first;  /* microseconds, audit_clock() */
 	char id[20];
 };
 
-uint64_t exchange_clock(void);
 void exchange_become(struct exchange *exchange, enum exchange_state state);
 void exchange_run_task(struct loop_task *task);
 void exchange_on_stall(struct loop_timer *timer);

@@ -1,26 +1,18 @@
 /* Sending a judged request up, repeating it where that is allowed, and telling failures as problems. */
 #include "exchange_internal.h"
 #include "inject.h"
-#include "route.h"
 
 #define REPLAY_LIMIT (64 * 1024)
 
 bool exchange_find_destination(struct exchange *exchange)
 {
 	const struct judgement *judgement = &exchange->judgement;
-	const struct route_table *routes = exchange->snapshot->shared->routes;
 	const char *why = NULL;
 	exchange->destination = (struct destination){
 		.tls = judgement->tls,
 		.host = judgement->host,
 		.port = judgement->port,
-		.policy = {
-			.private_allowed = judgement->private_allowed,
-			.loopback_allowed = judgement->loopback_allowed,
-			.literal_allowed = judgement->literal_allowed,
-			.named = route_addresses(routes, judgement->profile),
-			.denied = route_denied_addresses(routes, judgement->profile),
-		},
+		.policy = dial_policy_of(judgement, exchange->snapshot->shared->routes),
 		.profile = judgement->profile->name,
 	};
 	if (!judgement->tls)
@@ -42,7 +34,6 @@ struct failure_row {
 
 static const struct failure_row upstream_rows[] = {
 	[UPSTREAM_OK] = {502, "upstream_failed", "proxy_internal_error", NULL},
-	[UPSTREAM_DIAL] = {502, "upstream_failed", "destination_unavailable", NULL},
 	[UPSTREAM_TLS] = {502, "upstream_certificate", "tls_certificate_error",
 	                  "`upstream:` must have the scheme and the name that the server has; a CA that is no public one goes "
 	                  "into the credential's `ca:`"},
@@ -58,28 +49,17 @@ static const struct failure_row upstream_rows[] = {
 	[UPSTREAM_CUT] = {502, "upstream_cut", "http_response_incomplete", NULL},
 };
 
-static const struct failure_row dial_rows[] = {
-	[DIAL_OK] = {502, "upstream_failed", "proxy_internal_error", NULL},
-	[DIAL_REFUSED_ADDRESS] = {403, "address_refused", "destination_ip_prohibited",
-	                          "to allow it, name that address with its port, or a CIDR that holds it, in the profile's "
-	                          "`hosts:`, and let no `!` entry there deny it"},
-	[DIAL_OWN_LISTENER] = {403, "own_listener", "destination_ip_prohibited", "proxyd never dials itself"},
-	[DIAL_DNS] = {502, "dns", "dns_error", "see whether the name is right, and whether proxyd's host can resolve it"},
-	[DIAL_CONNECT] = {502, "connect", "connection_refused", "see whether the upstream is up and listens there"},
-	[DIAL_TIMEOUT] = {504, "connect_timeout", "connection_timeout", "see whether the upstream is up, or raise limits.connect"},
-	[DIAL_RESOURCES] = {503, "resources", "proxy_internal_error", "raise the limit on open files"},
-};
-
 static void problem_of(struct exchange *exchange, const struct upstream_error *error)
 {
-	const struct failure_row *row =
-		error->failure == UPSTREAM_DIAL ? &dial_rows[error->dial] : &upstream_rows[error->failure];
-	problem_set(&exchange->problem, row->status, row->reason,
-	            arena_format(&exchange->arena, "%s", error->text), row->hint);
+	const char *text = arena_format(&exchange->arena, "%s", error->text);
+	const struct failure_row *row = &upstream_rows[error->failure];
+	if (error->failure == UPSTREAM_DIAL) {
+		dial_problem(error->dial, text, &exchange->problem);
+		return;
+	}
+	problem_set(&exchange->problem, row->status, row->reason, text, row->hint);
 	exchange->problem.error = row->error;
 	exchange->problem.close = error->failure == UPSTREAM_SWITCHED;
-	if (row->status == 503)
-		exchange->problem.retry_after = 1;
 }
 
 /* Passes on what a repeat still has to write, then the end of the body. */
@@ -118,7 +98,7 @@ static void on_interim(void *context, const struct response *interim)
 static void on_head(void *context, const struct response *response)
 {
 	struct exchange *exchange = context;
-	exchange->first = exchange_clock();
+	exchange->first = audit_clock();
 	exchange_become(exchange, EXCHANGE_RELAYING);
 	scrub_start(&exchange->scrub, response);
 	exchange->response = *exchange_filter(exchange, response);

@@ -43,6 +43,9 @@ static bool is_served_here(struct client *client, struct span bytes)
 	enum codec_result result =
 		codec_request_head(arena_span(arena, bytes), (struct codec_limits){(size_t)limits->head, (size_t)limits->fields},
 	                       arena, request, &client->next_size, &why);
+	/* A CONNECT behind a 407 is for the sniffer. */
+	if (way_takes_connect(&client->way) && span_equal(request->method, SPAN("CONNECT")))
+		return false;
 	return result == CODEC_DONE && front_h1_needs(request, client->next_size) <= client->hall->memory;
 }
 

@@ -125,6 +125,6 @@ void front_h1_raw_problem(struct client *client, unsigned status, const char *re
 	AUTO_BUFFER struct buffer out = {0};
 	struct problem problem = {0};
 	problem_set(&problem, status, reason, detail, hint);
-	refusal_write(&problem, &out);
+	refusal_write(&problem, true, &out);
 	send(client->fd, out.data, out.length, MSG_NOSIGNAL | MSG_DONTWAIT);
 }

@@ -168,7 +168,7 @@ static void free_client(struct client *client)
 	loop_watch_remove(worker->loop, &client->watch);
 	loop_timer_stop(worker->loop, &client->timer);
 	if (!moved)
-		worker_uncount_profile(worker, &client->way);
+		worker_way_over(worker, &client->way);
 	buffer_free(&client->raw);
 	free(client);
 	if (!moved)

@@ -54,7 +54,7 @@ static bool host_is_own(const struct judging *judging)
 	       (names_localhost(&shown.host) || is_own(judging, &shown));
 }
 
-static bool judge_sender(const struct judging *judging)
+bool judge_browser(const struct judging *judging)
 {
 	const struct fields *fields = &judging->request->fields;
 	if (fields_find(fields, SPAN("Origin")))
@@ -63,7 +63,14 @@ static bool judge_sender(const struct judging *judging)
 		if (span_equal_nocase(fields->list[i].name, SPAN("Sec-Fetch-Site")) &&
 		    !span_equal(fields->list[i].value, SPAN("none")))
 			return refuse_browser(judging, "has a Sec-Fetch-Site field other than none");
-	if (judging->target.form == TARGET_ORIGIN && !host_is_own(judging))
+	return true;
+}
+
+static bool judge_sender(const struct judging *judging)
+{
+	if (!judge_browser(judging))
+		return false;
+	if (judging->target.form == TARGET_ORIGIN && !judging->way->place && !host_is_own(judging))
 		return refuse_browser(judging, "has a Host field that is neither a listener's address nor localhost");
 	return true;
 }
@@ -84,7 +91,7 @@ static void aim_at(struct judgement *judgement, const struct config_credential *
 	judgement->literal_allowed = !upstream->wildcard && upstream->host.kind != HOST_NAME;
 }
 
-static bool judge_denials(const struct judging *judging)
+bool judge_denials(const struct judging *judging)
 {
 	const struct judgement *judgement = judging->judgement;
 	const struct config_host *denial =
@@ -234,7 +241,13 @@ static bool judge_credential_host(const struct judging *judging)
 	return false;
 }
 
-static bool judge_allowed_host(const struct judging *judging)
+void judge_allow_entry(struct judgement *judgement)
+{
+	judgement->private_allowed = judgement->entry->pattern.kind == PATTERN_EXACT;
+	judgement->literal_allowed = judgement->host.kind != HOST_NAME;
+}
+
+bool judge_allowed_host(const struct judging *judging)
 {
 	struct judgement *judgement = judging->judgement;
 	const struct config_host *entry =
@@ -246,12 +259,11 @@ static bool judge_allowed_host(const struct judging *judging)
 	if (result != PATH_OK)
 		return refuse_path(judging, result);
 	judgement->entry = entry;
-	judgement->private_allowed = entry->pattern.kind == PATTERN_EXACT;
-	judgement->literal_allowed = judgement->host.kind != HOST_NAME;
+	judge_allow_entry(judgement);
 	return judge_tokenless(judging) && judge_rules(judging, &entry->rules, entry->encoded_slash);
 }
 
-static const struct config_profile *profile_by_proxy_token(const struct judging *judging, struct shown *shown)
+const struct config_profile *judge_proxy_profile(const struct judging *judging, struct shown *shown)
 {
 	const struct snapshot *snapshot = judging->snapshot;
 	if (snapshot->config->session.none)
@@ -270,7 +282,7 @@ static bool judge_forward(const struct judging *judging)
 	judgement->host = target->authority.host;
 	judgement->port = target->authority.port;
 	judgement->tls = target->tls;
-	judgement->profile = profile_by_proxy_token(judging, &shown);
+	judgement->profile = judge_proxy_profile(judging, &shown);
 	if (!judgement->profile)
 		return refuse_proxy_token(judging, &shown);
 	if (!judge_denials(judging))
@@ -292,6 +304,14 @@ static bool judge_method(const struct judging *judging)
 	return true;
 }
 
+static bool judge_by_way(const struct judging *judging)
+{
+	if (judging->way->place)
+		return judge_inside(judging);
+	bool here = judging->target.form == TARGET_ORIGIN || is_own(judging, &judging->target.authority);
+	return here ? judge_reverse(judging) : judge_forward(judging);
+}
+
 bool judge_request(const struct snapshot *snapshot, const struct judge_listener *own, const struct way *way,
                    const struct request *request, struct arena *arena, struct judgement *judgement,
                    struct problem *problem)
@@ -300,6 +320,7 @@ bool judge_request(const struct snapshot *snapshot, const struct judge_listener 
 	struct judging judging = {
 		.snapshot = snapshot,
 		.own = own,
+		.way = way,
 		.request = request,
 		.arena = arena,
 		.judgement = judgement,
@@ -323,8 +344,7 @@ bool judge_request(const struct snapshot *snapshot, const struct judge_listener 
 		return refuse_trace(&judging);
 	if (snapshot->config->session.none && !judge_sender(&judging))
 		return false;
-	bool here = judging.target.form == TARGET_ORIGIN || is_own(&judging, &judging.target.authority);
-	if (here ? judge_reverse(&judging) : judge_forward(&judging))
+	if (judge_by_way(&judging))
 		return true;
 	judge_hide_tokens(&judging); /* from the audit */
 	return false;

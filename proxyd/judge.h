@@ -38,9 +38,15 @@ struct judge_listener {
  *   credential, 401 token, 403 rules.
  * - absolute-form http or https: Proxy-Authorization alone (407); credential host → credential; allowed host; else 403.
  * - session: none: no tokens; Origin, Sec-Fetch-Site and Host are checked (SPEC §9).
+ * - inside a CONNECT: profile and host are the way's; a target or a Host that names another: 421.
  * - a secret that is not ready: 503 with Retry-After and the reason. TRACE: 405. CONNECT: 501. */
 bool judge_request(const struct snapshot *snapshot, const struct judge_listener *own, const struct way *way,
                    const struct request *request, struct arena *arena, struct judgement *judgement,
                    struct problem *problem);
+
+/* May the client have a tunnel to the authority of this CONNECT (RFC 9110 §9.3.6, SPEC §4.1 to §4.3)? As above; with true,
+ * `*judgement` has the profile, the host, its entry, and what may be dialled. 400 malformed, 407 token, 403 the rest. */
+bool judge_connect(const struct snapshot *snapshot, const struct request *request, struct arena *arena,
+                   struct judgement *judgement, struct problem *problem);
 
 #endif

@@ -1,5 +1,5 @@
-/* What the files of the judge share: judge.c (who asks, for what), judge_path.c (the path and its rules), judge_refuse.c
- * (what is told to whom is refused). */
+/* What the files of the judge share: judge.c (who asks, for what), judge_connect.c (tunnels), judge_path.c (the path and its
+ * rules), judge_refuse.c (what is told to whom is refused). */
 #ifndef KEYSTILE_JUDGE_INTERNAL_H
 #define KEYSTILE_JUDGE_INTERNAL_H
 
@@ -12,13 +12,33 @@
 /* One request while it is judged. */
 struct judging {
 	const struct snapshot *snapshot;
-	const struct judge_listener *own;
+	const struct judge_listener *own; /* NULL for a CONNECT */
+	const struct way *way;            /* the same */
 	const struct request *request;
 	struct arena *arena;
 	struct judgement *judgement;
 	struct problem *problem;
 	struct target target;
 };
+
+/* --- judge.c --- */
+
+/* Whose proxy token came with the request; under `session: none`, the one profile. NULL: nobody's that is known. */
+const struct config_profile *judge_proxy_profile(const struct judging *judging, struct shown *shown);
+/* No page in a browser may use the proxy: for `session: none`. */
+bool judge_browser(const struct judging *judging);
+/* Is there a `!pattern` against the judgement's host? */
+bool judge_denials(const struct judging *judging);
+/* The profile's entry for the judgement's host, and its rules. */
+bool judge_allowed_host(const struct judging *judging);
+/* What judgement->entry lets be dialled. */
+void judge_allow_entry(struct judgement *judgement);
+
+/* --- judge_connect.c: a request inside a tunnel --- */
+
+bool judge_inside(const struct judging *judging);
+
+/* --- judge_path.c --- */
 
 /* The canonical form of `path`, in the arena, by the options of the entry that it is for. */
 enum path_result judge_canonical(const struct judging *judging, struct span path, bool encoded_slash,
@@ -40,9 +60,15 @@ bool judge_hide_tokens(const struct judging *judging);
 /* No session token may stand in a path where it would go on: 400. */
 bool judge_tokenless(const struct judging *judging);
 
-/* Each sets judging->problem and returns false. */
+/* --- judge_refuse.c: each sets judging->problem and returns false --- */
+
 bool refuse_target(const struct judging *judging, const char *why);
 bool refuse_connect(const struct judging *judging);
+bool refuse_authority(const struct judging *judging, const char *why);
+bool refuse_content(const struct judging *judging);
+bool refuse_tunnel(const struct judging *judging, const struct config_credential **list, size_t count);
+bool refuse_misdirected(const struct judging *judging, const char *what);
+bool refuse_profile(const struct judging *judging);
 bool refuse_trace(const struct judging *judging);
 bool refuse_method(const struct judging *judging);
 bool refuse_browser(const struct judging *judging, const char *what);

@@ -14,51 +14,81 @@ static struct span cut(struct span text)
 	return span_head(text, SHOWN_BYTES);
 }
 
+static const char *address_of(const struct judging *judging)
+{
+	char text[AUTHORITY_TEXT];
+	authority_format(&judging->judgement->host, judging->judgement->port, text);
+	return arena_copy(judging->arena, text, strlen(text));
+}
+
 bool refuse_target(const struct judging *judging, const char *why)
 {
 	return problem_set(judging->problem, 400, "malformed_target", arena_format(judging->arena, "%s", why),
 	                   "send /NAME/path with NAME a credential, or http://host/path with Proxy-Authorization");
 }
 
-/* The profile of whoever asks for a tunnel; NULL: nobody that is known. */
-static const struct config_profile *profile_of_tunnel(const struct judging *judging)
-{
-	const struct snapshot *snapshot = judging->snapshot;
-	struct shown shown;
-	if (snapshot->config->session.none)
-		return &snapshot->config->profiles[0];
-	const struct token_entry *entry =
-		authenticate_proxy(snapshot->shared->tokens, judging->request, judging->arena, &shown);
-	return entry ? entry->profile : NULL;
-}
-
-/* The endpoint that leads where the tunnel would have led, and the variable that carries it; NULL: there is none. */
-static const char *endpoint_words(const struct judging *judging)
-{
-	const struct config *config = judging->snapshot->config;
-	const struct config_profile *profile = profile_of_tunnel(judging);
-	const struct authority *wanted = &judging->target.authority;
-	const struct config_credential **list = NULL;
-	char address[AUTHORITY_TEXT];
-	if (!profile || config->advertise.host.length == 0 ||
-	    route_credentials(judging->snapshot->shared->routes, profile, &wanted->host, wanted->port, judging->arena, &list) == 0 ||
-	    list[0]->upstream.wildcard)
-		return NULL;
-	authority_format(&config->advertise.host, config->advertise.port, address);
-	const struct string_list *variables = &list[0]->env.base_url;
-	const char *carrier = variables->count ? arena_format(judging->arena, ", which %s carries", variables->list[0]) : "";
-	return arena_format(judging->arena, "use the endpoint of credential %s, http://%s/%s/%s", list[0]->name, address,
-	                    list[0]->name, carrier);
-}
-
 bool refuse_connect(const struct judging *judging)
 {
-	const char *endpoint = endpoint_words(judging);
 	judging->problem->close = true;
-	return problem_set(judging->problem, 501, "connect", "tunnels by CONNECT are not built into this proxyd",
-	                   endpoint ? endpoint
-	                            : "use the base URLs that envgen writes, or send http:// and https:// requests in "
-	                              "absolute-form");
+	return problem_set(judging->problem, 501, "connect", "CONNECT is taken as the first request of a connection alone",
+	                   "open a new connection to the proxy for the tunnel");
+}
+
+bool refuse_authority(const struct judging *judging, const char *why)
+{
+	return problem_set(judging->problem, 400, "malformed_target", arena_format(judging->arena, "%s", why),
+	                   "send CONNECT host:port, the host's name in its plain form");
+}
+
+bool refuse_content(const struct judging *judging)
+{
+	return problem_set(judging->problem, 400, "connect_content", "a CONNECT with content can be read in two ways",
+	                   "leave out Content-Length and Transfer-Encoding: what is behind the head is the tunnel's");
+}
+
+/* The endpoint that leads where the tunnel would have led, and the variable that carries it. */
+static const char *endpoint_words(const struct judging *judging, const struct config_credential *credential)
+{
+	const struct authority *advertise = &judging->snapshot->config->advertise;
+	const struct string_list *variables = &credential->env.base_url;
+	char address[AUTHORITY_TEXT];
+	const char *carrier = variables->count ? arena_format(judging->arena, ", which %s carries", variables->list[0]) : "";
+	if (advertise->host.length == 0)
+		return arena_format(judging->arena, "use the endpoint of credential %s, /%s/%s", credential->name, credential->name,
+		                    carrier);
+	authority_format(&advertise->host, advertise->port, address);
+	return arena_format(judging->arena, "use the endpoint of credential %s, http://%s/%s/%s", credential->name, address,
+	                    credential->name, carrier);
+}
+
+bool refuse_tunnel(const struct judging *judging, const struct config_credential **list, size_t count)
+{
+	const struct config_credential *credential = list[0];
+	for (size_t i = 0; i < count && credential->upstream.wildcard; i++)
+		credential = list[i];
+	return problem_set(judging->problem, 403, "credential_host",
+	                   arena_format(judging->arena, "%s is the host of credential %s, whose secret goes in where proxyd reads "
+	                                                "the request, and in a tunnel it does not", address_of(judging),
+	                                credential->name),
+	                   credential->upstream.wildcard
+	                           ? "send the request itself to the proxy: GET https://host/path HTTP/1.1"
+	                           : endpoint_words(judging, credential));
+}
+
+bool refuse_misdirected(const struct judging *judging, const char *what)
+{
+	return problem_set(judging->problem, 421, "misdirected",
+	                   arena_format(judging->arena, "the %s names another host than %s, which the tunnel leads to", what,
+	                                address_of(judging)),
+	                   "open a tunnel of its own to each host");
+}
+
+bool refuse_profile(const struct judging *judging)
+{
+	return problem_set(judging->problem, 403, "no_profile",
+	                   arena_format(judging->arena, "the tunnel was opened for profile %s, which the configuration has no more",
+	                                judging->way->place->profile),
+	                   "source envgen's output again");
 }
 
 bool refuse_trace(const struct judging *judging)
@@ -200,13 +230,6 @@ bool refuse_path(const struct judging *judging, enum path_result result)
 		hint = "send the path without the empty segment, which rules could not judge";
 	return problem_set(judging->problem, 400, "malformed_path",
 	                   arena_format(judging->arena, "the path of the request %s", path_result_text(result)), hint);
-}
-
-static const char *address_of(const struct judging *judging)
-{
-	char text[AUTHORITY_TEXT];
-	authority_format(&judging->judgement->host, judging->judgement->port, text);
-	return arena_copy(judging->arena, text, strlen(text));
 }
 
 bool refuse_prefix(const struct judging *judging)

@@ -238,7 +238,7 @@ static void refuse(struct worker *worker, const struct way *way, int fd)
 	problem_set(&problem, 503, "too_many_connections", detail,
 	            "close connections that are idle, or raise limits.connections");
 	problem.retry_after = 1;
-	refusal_write(&problem, &out);
+	refusal_write(&problem, true, &out);
 	worker_note_refusal(worker, way, problem.reason, problem.status);
 	linger_close(worker, fd, buffer_view(&out));
 }

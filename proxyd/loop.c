@@ -121,15 +121,30 @@ void loop_watch_change(struct loop *loop, struct loop_watch *watch, uint32_t eve
 	epoll_ctl(loop->epoll, EPOLL_CTL_MOD, watch->fd, &event);
 }
 
+/* Its events of this round are not told any more. */
+static void forget_events(struct loop *loop, const struct loop_watch *watch)
+{
+	for (int i = 0; i < loop->event_count; i++)
+		if (loop->events[i].data.ptr == watch)
+			loop->events[i].data.ptr = NULL;
+}
+
+void loop_watch_take(struct loop *loop, struct loop_watch *old, struct loop_watch *fresh, uint32_t events)
+{
+	fresh->fd = old->fd;
+	fresh->events = ~events;
+	old->fd = -1;
+	forget_events(loop, old);
+	loop_watch_change(loop, fresh, events);
+}
+
 void loop_watch_remove(struct loop *loop, struct loop_watch *watch)
 {
 	if (watch->fd < 0)
 		return;
 	epoll_ctl(loop->epoll, EPOLL_CTL_DEL, watch->fd, NULL);
 	watch->fd = -1;
-	for (int i = 0; i < loop->event_count; i++)
-		if (loop->events[i].data.ptr == watch)
-			loop->events[i].data.ptr = NULL;
+	forget_events(loop, watch);
 }
 
 static void timer_link(struct loop *loop, struct loop_timer *timer)

@@ -47,6 +47,8 @@ uint64_t loop_now(const struct loop *loop);
 /* `events` are epoll's (EPOLLIN | EPOLLET …). Adding an fd that cannot be watched ends in an immediate EPOLLERR. */
 void loop_watch_add(struct loop *loop, struct loop_watch *watch, int fd, uint32_t events);
 void loop_watch_change(struct loop *loop, struct loop_watch *watch, uint32_t events);
+/* `fresh` takes the place of `old`, which is not watched any more. An edge-triggered event that is still true comes again. */
+void loop_watch_take(struct loop *loop, struct loop_watch *old, struct loop_watch *fresh, uint32_t events);
 void loop_watch_remove(struct loop *loop, struct loop_watch *watch); /* before the fd is closed; fine when not watched */
 
 /* (Re)sets a timer. Accuracy is 10 ms, never early. Setting a later time on a set timer costs a store. */

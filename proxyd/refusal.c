@@ -24,14 +24,14 @@ void refusal_of_head(enum codec_result result, const char *why, const struct con
 	problem_set(problem, row->status, row->reason, detail, row->hint);
 }
 
-void refusal_write(const struct problem *problem, struct buffer *out)
+void refusal_write(const struct problem *problem, bool close, struct buffer *out)
 {
 	struct arena arena = {0};
 	struct response response = {0};
 	struct span body;
 	problem_response(problem, &arena, &response, &body);
 	response.body = (struct body_framing){BODY_LENGTH, body.length};
-	codec_write_response(&response, 1, true, out);
+	codec_write_response(&response, 1, close, out);
 	buffer_span(out, body);
 	arena_free(&arena);
 }

@@ -11,7 +11,7 @@
 void refusal_of_head(enum codec_result result, const char *why, const struct config_limits *limits, struct arena *arena,
                      struct problem *problem);
 
-/* A whole HTTP/1.1 response with Connection: close, for connections that no exchange serves. */
-void refusal_write(const struct problem *problem, struct buffer *out);
+/* A whole HTTP/1.1 response, for connections that no exchange serves. `close`: with Connection: close. */
+void refusal_write(const struct problem *problem, bool close, struct buffer *out);
 
 #endif

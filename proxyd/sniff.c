@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "codec_h1.h"
+#include "connect.h"
 #include "front_h1.h"
 #include "linger.h"
 #include "refusal.h"
@@ -22,7 +23,7 @@ struct sniff {
 	bool kept;     /* not its first request */
 };
 
-enum verdict { VERDICT_WAIT, VERDICT_HTTP, VERDICT_REFUSE, VERDICT_NO_HTTP, VERDICT_GONE };
+enum verdict { VERDICT_WAIT, VERDICT_HTTP, VERDICT_CONNECT, VERDICT_REFUSE, VERDICT_NO_HTTP, VERDICT_GONE };
 
 struct finding {
 	enum verdict verdict;
@@ -33,6 +34,8 @@ struct finding {
 	unsigned char byte; /* VERDICT_NO_HTTP */
 	size_t memory;      /* VERDICT_HTTP: what the head takes of libmicrohttpd's */
 	bool more;          /* VERDICT_HTTP: bytes behind the head are there */
+	struct request request; /* VERDICT_CONNECT; spans into the bytes and the arena */
+	size_t size;            /* VERDICT_CONNECT: of the head */
 };
 
 /* Takes the fd out of the sniffer, which is gone then. */
@@ -49,7 +52,7 @@ static int end(struct sniff *sniff)
 static void close_unanswered(struct sniff *sniff)
 {
 	struct worker *worker = sniff->worker;
-	worker_uncount_profile(worker, &sniff->way);
+	worker_way_over(worker, &sniff->way);
 	close(end(sniff));
 	worker_connection_closed(worker);
 }
@@ -66,9 +69,9 @@ static void refuse(struct sniff *sniff, const struct finding *finding)
 	AUTO_BUFFER struct buffer out = {0};
 	struct problem problem = {0};
 	problem_set(&problem, finding->status, finding->reason, finding->detail, finding->hint);
-	refusal_write(&problem, &out);
+	refusal_write(&problem, true, &out);
 	worker_note_refusal(worker, &sniff->way, finding->reason, finding->status);
-	worker_uncount_profile(worker, &sniff->way);
+	worker_way_over(worker, &sniff->way);
 	linger_close(worker, end(sniff), buffer_view(&out));
 }
 
@@ -84,11 +87,15 @@ static struct finding of_codec(enum codec_result result, const char *why, struct
 	if (result == CODEC_MORE || result == CODEC_DONE)
 		return (struct finding){.verdict = result == CODEC_MORE ? VERDICT_WAIT : VERDICT_HTTP};
 	refusal_of_head(result, why, limits, arena, &problem);
-	return (struct finding){VERDICT_REFUSE, problem.status, problem.reason, problem.detail, problem.hint, 0, 0, false};
+	return (struct finding){.verdict = VERDICT_REFUSE,
+	                        .status = problem.status,
+	                        .reason = problem.reason,
+	                        .detail = problem.detail,
+	                        .hint = problem.hint};
 }
 
 /* Judges the first bytes. `eof`: nothing will follow them. */
-static struct finding look(struct worker *worker, struct span bytes, bool eof, struct arena *arena)
+static struct finding look(struct worker *worker, const struct way *way, struct span bytes, bool eof, struct arena *arena)
 {
 	const struct config_limits *limits = &worker->server->limits;
 	unsigned char first = bytes.length ? (unsigned char)bytes.data[0] : 0;
@@ -97,8 +104,11 @@ static struct finding look(struct worker *worker, struct span bytes, bool eof, s
 	if (!starts_token(first) && first != '\r')
 		return (struct finding){.verdict = VERDICT_NO_HTTP, .byte = first};
 	if (span_starts(bytes, SPAN("PRI * HTTP/2.0\r\n")))
-		return (struct finding){VERDICT_REFUSE, 501, "h2c", "HTTP/2 is not built into this proxyd",
-		                        "speak HTTP/1.1 to the proxy", 0, 0, false};
+		return (struct finding){.verdict = VERDICT_REFUSE,
+		                        .status = 501,
+		                        .reason = "h2c",
+		                        .detail = "HTTP/2 is not built into this proxyd",
+		                        .hint = "speak HTTP/1.1 to the proxy"};
 	struct request request = {0};
 	size_t used = 0;
 	const char *why = NULL;
@@ -109,12 +119,24 @@ static struct finding look(struct worker *worker, struct span bytes, bool eof, s
 		return (struct finding){.verdict = VERDICT_GONE};
 	if (finding.verdict != VERDICT_HTTP)
 		return finding;
+	if (way_takes_connect(way) && span_equal(request.method, SPAN("CONNECT")))
+		return (struct finding){.verdict = VERDICT_CONNECT, .request = request, .size = used};
 	finding.memory = front_h1_needs(&request, used);
 	finding.more = bytes.length > used;
 	if (finding.memory <= front_h1_most_memory(limits))
 		return finding;
-	return (struct finding){VERDICT_REFUSE, 431, "too_many_cookies", "the request has more cookies than fit beside it",
-	                        "send fewer or shorter cookies, or raise limits.head", 0, 0, false};
+	return (struct finding){.verdict = VERDICT_REFUSE,
+	                        .status = 431,
+	                        .reason = "too_many_cookies",
+	                        .detail = "the request has more cookies than fit beside it",
+	                        .hint = "send fewer or shorter cookies, or raise limits.head"};
+}
+
+/* The socket stays watched, and is connect's from here on. */
+static void hand_to_connect(struct sniff *sniff, const struct finding *finding)
+{
+	connect_start(sniff->worker, &sniff->watch, &sniff->way, &finding->request, finding->size);
+	end(sniff);
 }
 
 static void decide(struct sniff *sniff, const struct finding *finding)
@@ -129,6 +151,9 @@ static void decide(struct sniff *sniff, const struct finding *finding)
 		front_h1_add(worker->front, end(sniff), &way, finding->memory, finding->more);
 		break;
 	}
+	case VERDICT_CONNECT:
+		hand_to_connect(sniff, finding);
+		break;
 	case VERDICT_REFUSE:
 		refuse(sniff, finding);
 		break;
@@ -171,7 +196,7 @@ static void on_readable(struct loop_watch *watch, uint32_t events)
 		sniff->looked = bytes.length;
 		return;
 	}
-	struct finding finding = look(worker, bytes, eof, &arena);
+	struct finding finding = look(worker, &sniff->way, bytes, eof, &arena);
 	sniff->looked = bytes.length;
 	decide(sniff, &finding);
 	arena_free(&arena);
@@ -186,8 +211,11 @@ static void on_late(struct loop_timer *timer)
 		close_unanswered(sniff);
 		return;
 	}
-	const struct finding late = {VERDICT_REFUSE, 408, "head_late", "the request head was not complete in time",
-	                             "send the head at once, or raise limits.head_time", 0, 0, false};
+	const struct finding late = {.verdict = VERDICT_REFUSE,
+	                             .status = 408,
+	                             .reason = "head_late",
+	                             .detail = "the request head was not complete in time",
+	                             .hint = "send the head at once, or raise limits.head_time"};
 	refuse(sniff, &late);
 }
 

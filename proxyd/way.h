@@ -9,13 +9,26 @@ enum way_kind { WAY_REVERSE, WAY_FORWARD, WAY_CONNECT, WAY_INTERCEPT, WAY_TRANSP
 /* The word for audit and metrics: "reverse". Static. */
 const char *way_name(enum way_kind kind);
 
+/* What a CONNECT settled for all that follows on its connection. */
+struct way_place {
+	char profile[64];        /* a name: a later configuration may have another profile by it, or none */
+	struct authority target; /* with a port */
+};
+
 struct way {
 	enum way_kind kind;       /* WAY_REVERSE stands for an open listener: each request tells origin-form from absolute-form */
 	const char *profile;      /* name, where CONNECT or the listener fixed it; else NULL. Valid as long as the connection */
 	bool tls;                 /* intercepted: the scheme is https */
-	const struct authority *target; /* where CONNECT or SNI fixed it; else NULL. Valid as long as the connection */
+	bool served;              /* a request got another answer than 407 (Proxy Authentication Required): no CONNECT may follow */
+	struct way_place *place;  /* where CONNECT fixed it; else NULL. The connection's, moves with the struct */
 	char client[64];          /* the peer's address and port, or "unix" */
 	unsigned counted;         /* number + 1 of the profile that the connection counts for; 0: none so far */
 };
+
+/* May a CONNECT come on this connection (SPEC §3)? */
+static inline bool way_takes_connect(const struct way *way)
+{
+	return !way->served && !way->place;
+}
 
 #endif

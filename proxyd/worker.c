@@ -5,11 +5,13 @@
 #include <unistd.h>
 
 #include "exchange.h"
+#include "connect.h"
 #include "front_h1.h"
 #include "linger.h"
 #include "listener.h"
 #include "log.h"
 #include "memory.h"
+#include "relay.h"
 #include "sniff.h"
 
 struct snapshot *server_snapshot(struct server *server)
@@ -58,6 +60,7 @@ static void begin_drain(struct worker *worker)
 	worker->draining = true;
 	upstream_pool_close_idle(worker->pool);
 	sniff_drain(worker);
+	connect_drain(worker);
 	front_h1_drain(worker->front);
 	listener_accept_rest(worker);
 	listener_accept_stop(worker);
@@ -101,6 +104,7 @@ static bool make_rooms(struct worker *worker, struct fault *fault)
 		return false;
 	worker->pool = upstream_pool_new(worker->loop, worker->dialer, upstream_limits_of(&server->limits));
 	worker->audit = audit_writer_new(server->audit, worker->loop);
+	worker->relays = relay_room_new(worker->loop);
 	worker->front = front_h1_new(worker, fault);
 	worker->peek = memory_alloc((size_t)server->limits.head + 1);
 	worker->snapshot = server_snapshot(server);
@@ -111,10 +115,12 @@ static void free_rooms(struct worker *worker)
 {
 	listener_accept_stop(worker);
 	sniff_drain(worker);
+	connect_end_all(worker);
 	linger_end_all(worker);
 	if (worker->front)
 		front_h1_free(worker->front);
 	exchange_free_spares(worker);
+	relay_room_free(worker->relays);
 	if (worker->pool)
 		upstream_pool_free(worker->pool);
 	if (worker->dialer)
@@ -193,25 +199,38 @@ void worker_hand(struct worker *worker, struct listener *listener, int fd)
 	loop_wake(worker->loop);
 }
 
-bool worker_count_profile(struct worker *worker, struct way *way, unsigned profile)
-{
-	struct server *server = worker->server;
-	if (way->counted == profile + 1)
-		return true;
-	worker_uncount_profile(worker, way);
-	if (atomic_fetch_add(&server->profile_connections[profile], 1) >= server->limits.profile_connections) {
-		atomic_fetch_sub(&server->profile_connections[profile], 1);
-		return false;
-	}
-	way->counted = profile + 1;
-	return true;
-}
-
-void worker_uncount_profile(struct worker *worker, struct way *way)
+static void uncount_profile(struct server *server, struct way *way)
 {
 	if (way->counted)
-		atomic_fetch_sub(&worker->server->profile_connections[way->counted - 1], 1);
+		atomic_fetch_sub(&server->profile_connections[way->counted - 1], 1);
 	way->counted = 0;
+}
+
+bool worker_admit(struct worker *worker, struct way *way, const struct config_profile *profile, struct arena *arena,
+                  struct problem *problem)
+{
+	struct server *server = worker->server;
+	uint64_t most = server->limits.profile_connections;
+	if (way->counted == profile->number + 1)
+		return true;
+	uncount_profile(server, way);
+	if (atomic_fetch_add(&server->profile_connections[profile->number], 1) < most) {
+		way->counted = profile->number + 1;
+		return true;
+	}
+	atomic_fetch_sub(&server->profile_connections[profile->number], 1);
+	problem_set(problem, 503, "too_many_profile_connections",
+	            arena_format(arena, "all %llu connections of profile %s are in use", (unsigned long long)most, profile->name),
+	            "close connections that are idle, or raise limits.profile_connections");
+	problem->retry_after = 1;
+	return false;
+}
+
+void worker_way_over(struct worker *worker, struct way *way)
+{
+	uncount_profile(worker->server, way);
+	free(way->place);
+	way->place = NULL;
 }
 
 void worker_note_refusal(struct worker *worker, const struct way *way, const char *reason, unsigned status)

@@ -18,6 +18,7 @@
 struct admin;
 struct front_h1;
 struct listener;
+struct relay_room;
 struct exchange;
 
 /* Shared by all workers; made before the first one starts, and outliving the last. */
@@ -62,6 +63,7 @@ struct worker {
 	struct upstream_pool *pool;
 	struct audit_writer *audit;
 	struct front_h1 *front;
+	struct relay_room *relays;
 	struct loop_watch *accepting; /* one for each listener */
 	struct exchange *spare;       /* ended exchanges, kept with their arenas for the next ones */
 	size_t spare_count;
@@ -70,6 +72,7 @@ struct worker {
 	atomic_ullong scrub_finds;    /* secrets that responses had in them; for whoever sums the workers' */
 	atomic_ullong scrub_unread;   /* bodies that passed unread though a secret had gone up */
 	LIST_HEAD(, sniff) sniffs;
+	LIST_HEAD(, connect) connects;
 	struct slab sniff_slab; /* resting connections: most of all there are */
 	LIST_HEAD(, linger_state) lingers;
 	bool draining;
@@ -95,10 +98,12 @@ bool worker_join(struct worker *worker, const struct timespec *deadline);
 /* From any thread: gives an accepted connection (fd taken over) to this worker. */
 void worker_hand(struct worker *worker, struct listener *listener, int fd);
 
-/* Counts the connection for that profile from here on, and for no other. False where the profile has as many as
- * limits.profile_connections; the connection then counts for none. */
-bool worker_count_profile(struct worker *worker, struct way *way, unsigned profile);
-void worker_uncount_profile(struct worker *worker, struct way *way);
+/* Counts the connection for that profile from here on, and for no other. False with a 503 (detail in `arena`) where the
+ * profile has as many as limits.profile_connections; the connection then counts for none. */
+bool worker_admit(struct worker *worker, struct way *way, const struct config_profile *profile, struct arena *arena,
+                  struct problem *problem);
+/* The connection ends: it counts for no profile, and what its way holds is freed. */
+void worker_way_over(struct worker *worker, struct way *way);
 
 /* The audit line of a connection that was refused before any request of it was read. Status 0: it got no answer. */
 void worker_note_refusal(struct worker *worker, const struct way *way, const char *reason, unsigned status);

@@ -1,0 +1,18 @@
+/* CONNECT: from the head of the request to bytes both ways, or to plain HTTP that is judged (SPEC §4). */
+#ifndef KEYSTILE_CONNECT_H
+#define KEYSTILE_CONNECT_H
+
+#include "worker.h"
+
+/* Serves a CONNECT whose head of `size` bytes, parsed as `request`, still stands unread on the fd of `watch`, which is taken
+ * over and not watched there any more; `way` is copied, and what it holds taken over. `request` must be valid during the
+ * call. A 407 goes back to the sniffer. */
+void connect_start(struct worker *worker, struct loop_watch *watch, const struct way *way, const struct request *request,
+                   size_t size);
+
+/* Closes every tunnel in which the client has said nothing yet. */
+void connect_drain(struct worker *worker);
+/* Ends all of them. */
+void connect_end_all(struct worker *worker);
+
+#endif

@@ -1,0 +1,103 @@
+/* CONNECT, and the requests inside a tunnel (SPEC §4). */
+#include "judge_internal.h"
+
+static bool judge_content(const struct judging *judging)
+{
+	const struct body_framing *body = &judging->request->body;
+	return body->kind == BODY_NONE || (body->kind == BODY_LENGTH && body->length == 0) || refuse_content(judging);
+}
+
+/* A credential host of any credential in the file: the way out is told to whom has the credential, and nobody else. */
+static bool judge_credential_tunnel(const struct judging *judging)
+{
+	const struct judgement *judgement = judging->judgement;
+	const struct config_credential **list;
+	size_t count = route_credentials(judging->snapshot->shared->routes, judgement->profile, &judgement->host,
+	                                 judgement->port, judging->arena, &list);
+	if (count == 0)
+		return refuse_host(judging);
+	judging->judgement->credential = list[0];
+	return refuse_tunnel(judging, list, count);
+}
+
+static bool judge_entry(const struct judging *judging)
+{
+	struct judgement *judgement = judging->judgement;
+	judgement->entry =
+		route_host(judging->snapshot->shared->routes, judgement->profile, &judgement->host, judgement->port);
+	if (!judgement->entry)
+		return refuse_host(judging);
+	judge_allow_entry(judgement);
+	return true;
+}
+
+static bool is_credential_host(const struct judging *judging)
+{
+	const struct judgement *judgement = judging->judgement;
+	return route_credential_host(judging->snapshot->shared->routes, &judgement->host, judgement->port);
+}
+
+static bool judge_tunnel(const struct judging *judging)
+{
+	struct judgement *judgement = judging->judgement;
+	struct shown shown = {0};
+	if (judging->snapshot->config->session.none && !judge_browser(judging))
+		return false;
+	judgement->profile = judge_proxy_profile(judging, &shown);
+	if (!judgement->profile)
+		return refuse_proxy_token(judging, &shown);
+	if (!judge_content(judging) || !judge_denials(judging))
+		return false;
+	return is_credential_host(judging) ? judge_credential_tunnel(judging) : judge_entry(judging);
+}
+
+bool judge_connect(const struct snapshot *snapshot, const struct request *request, struct arena *arena,
+                   struct judgement *judgement, struct problem *problem)
+{
+	struct fault fault = FAULT_INIT;
+	struct judging judging = {
+		.snapshot = snapshot, .request = request, .arena = arena, .judgement = judgement, .problem = problem};
+	judgement->way = WAY_CONNECT;
+	if (!target_parse(request->method, request->target, &judging.target, &fault))
+		return refuse_authority(&judging, fault.text);
+	judgement->host = judging.target.authority.host;
+	judgement->port = judging.target.authority.port;
+	return judge_tunnel(&judging);
+}
+
+/* --- inside --- */
+
+static bool names_place(const struct judging *judging, const struct authority *named, bool tls)
+{
+	const struct authority *place = &judging->way->place->target;
+	uint16_t port = named->port ? named->port : judging->way->tls ? 443 : 80;
+	return tls == judging->way->tls && port == place->port && host_equal(&named->host, &place->host);
+}
+
+/* Whatever it names, the connection leads to one host: nothing else is sent there, nor from there to another. */
+static bool judge_place(const struct judging *judging)
+{
+	const struct target *target = &judging->target;
+	const struct field *field = fields_find(&judging->request->fields, SPAN("Host"));
+	struct authority shown;
+	if (target->form == TARGET_ABSOLUTE && !names_place(judging, &target->authority, target->tls))
+		return refuse_misdirected(judging, "request target");
+	if (field && !(authority_parse(field->value, &shown, NULL) && names_place(judging, &shown, judging->way->tls)))
+		return refuse_misdirected(judging, "Host field");
+	return true;
+}
+
+bool judge_inside(const struct judging *judging)
+{
+	struct judgement *judgement = judging->judgement;
+	const struct way_place *place = judging->way->place;
+	judgement->host = place->target.host;
+	judgement->port = place->target.port;
+	judgement->tls = judging->way->tls;
+	judgement->profile = config_profile(judging->snapshot->config, span_of(place->profile));
+	if (!judgement->profile)
+		return refuse_profile(judging);
+	if (!judge_place(judging) || !judge_denials(judging))
+		return false;
+	return is_credential_host(judging) ? judge_credential_tunnel(judging) : judge_allowed_host(judging);
+}

@@ -1,0 +1,59 @@
+/* Bytes both ways between two connections, untouched, until both have ended (DESIGN: relay).
+ *
+ * Many at once go through a pipe by splice(2); few are copied, which takes fewer calls. Who is slower sets the pace; the end
+ * of one side is passed on as such (half-close) once all before it is. A relay is embedded in its owner's struct. */
+#ifndef KEYSTILE_RELAY_H
+#define KEYSTILE_RELAY_H
+
+#include <sys/types.h>
+
+#include "loop.h"
+
+/* What the watches of a relay's two ends are to be added with. */
+#define RELAY_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+
+enum relay_end {
+	RELAY_BOTH_CLOSED,    /* each side has said its end, and the other one has all of it */
+	RELAY_CLIENT_BROKEN,  /* reset, or gone before the upstream had ended */
+	RELAY_UPSTREAM_BROKEN,
+	RELAY_IDLE,           /* nothing went either way for the time that was given */
+	RELAY_NO_PIPE,        /* out of descriptors */
+};
+
+enum { RELAY_CLIENT, RELAY_UPSTREAM, RELAY_SIDES };
+
+struct relay_pipe;
+struct relay_room; /* one per worker: the pipes that no relay needs now */
+
+struct relay {
+	struct loop_watch watches[RELAY_SIDES]; /* the owner's, with its own `ready`, until relay_start() */
+	int fds[RELAY_SIDES];                   /* the watches' */
+	struct relay_flow {                     /* by the side that it comes from */
+		struct relay_pipe *pipe;            /* NULL while nothing is in it */
+		size_t held;                        /* bytes in the pipe */
+		uint64_t bytes;                     /* that arrived at the other side */
+		bool readable, writable;            /* the side it comes from, the side it goes to */
+		bool bulk;                          /* more came at once than is copied */
+		bool ending;                        /* its end is there to be read */
+		bool gone;                          /* the side that it comes from takes nothing more either */
+		bool ended, shut;                   /* its end was read; and passed on */
+	} flows[RELAY_SIDES];
+	struct loop_timer timer;
+	struct loop_task task;
+	struct relay_room *room;
+	uint64_t idle;
+	void (*done)(struct relay *relay, enum relay_end end);
+};
+
+struct relay_room *relay_room_new(struct loop *loop);
+void relay_room_free(struct relay_room *room); /* no relay may be under way; NULL is fine */
+
+/* Starts on two sockets whose watches have been added, with RELAY_EVENTS; what these told of each side so far is in `events`.
+ * `idle` in milliseconds. `done` is called once, never from within this call: the relay is over then, its watches are
+ * removed, and the fds are the owner's to close; after a reset of one side, the other one's close will be a reset too. */
+void relay_start(struct relay *relay, struct relay_room *room, const uint32_t events[RELAY_SIDES], uint64_t idle,
+                 void (*done)(struct relay *relay, enum relay_end end));
+/* Ends it without `done`. Watches are removed; fine for a relay that was never started. */
+void relay_stop(struct relay *relay);
+
+#endif
