@@ -195,6 +195,12 @@ static const char *token_detail(const struct judging *judging, const struct show
 	return "no session token came with the request";
 }
 
+static const char *stale_words(const struct shown *shown)
+{
+	bool stale = shown->anything && !shown->other;
+	return stale ? "; source envgen's output again: a new session.key or token_version makes old tokens void" : "";
+}
+
 bool refuse_token(const struct judging *judging, const struct config_credential *credential, const struct shown *shown)
 {
 	const char *wanted = arena_format(judging->arena, "a token of credential %s", credential->name);
@@ -202,22 +208,19 @@ bool refuse_token(const struct judging *judging, const struct config_credential 
 	const char *place = place_words(judging, first);
 	bool bearer = first->kind == INJECT_HEADER && span_equal_nocase(span_of(first->name), SPAN("Authorization")) &&
 	              span_equal_nocase(span_of(first->value), SPAN("Bearer {secret}"));
-	bool stale = shown->anything && !shown->other;
 	return problem_set(judging->problem, 401, shown->anything || shown->field.length ? "bad_token" : "no_token",
 	                   token_detail(judging, shown, wanted),
 	                   arena_format(judging->arena, "send the token that envgen writes %s%s%s", place,
 	                                bearer ? "" : ", or as `Authorization: Bearer {secret}`",
-	                                stale ? "; source envgen's output again: a new session.key or token_version makes old "
-	                                        "tokens void"
-	                                      : ""));
+	                                stale_words(shown)));
 }
 
 bool refuse_proxy_token(const struct judging *judging, const struct shown *shown)
 {
 	return problem_set(judging->problem, 407, shown->anything || shown->field.length ? "bad_token" : "no_token",
 	                   token_detail(judging, shown, "a profile's proxy token"),
-	                   "set http_proxy to what envgen writes: the token is the password in it, and goes into "
-	                   "Proxy-Authorization");
+	                   arena_format(judging->arena, "set http_proxy to what envgen writes: the token is the password in it, "
+	                                                "and goes into Proxy-Authorization%s", stale_words(shown)));
 }
 
 bool refuse_path(const struct judging *judging, enum path_result result)

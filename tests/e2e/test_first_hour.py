@@ -476,7 +476,6 @@ CERTIFICATE = (
     "`upstream:` must have the scheme and the name that the server has; a CA that is no public one goes into the "
     "credential's `ca:`"
 )
-NO_TUNNEL = "tunnels by CONNECT are not built into this proxyd"
 
 TOLD = [
     # The token
@@ -523,12 +522,18 @@ TOLD = [
          "profile agent does not allow 203.0.113.7:80, an address: the client may have resolved a name by itself",
          "let the client send the host's name; an address is reached only where `hosts:` names it"),
     # Tunnels
-    Told("a tunnel to a credential's host", lambda tokens: tunnel("api.example.com:443", tokens["proxy"]), 501, NO_TUNNEL,
-         "use the endpoint of credential api, http://{address}/api/, which API_URL carries"),
-    Told("a tunnel to a credential's host without a token", lambda tokens: tunnel("api.example.com:443", "none"), 501,
-         NO_TUNNEL, "use the base URLs that envgen writes, or send http:// and https:// requests in absolute-form"),
-    Told("a tunnel elsewhere", lambda tokens: tunnel("pypi.org:443", tokens["proxy"]), 501, NO_TUNNEL,
-         "use the base URLs that envgen writes, or send http:// and https:// requests in absolute-form"),
+    Told("a tunnel to a credential's host", lambda tokens: tunnel("api.example.com:443", tokens["proxy"]), 403,
+         "api.example.com:443 is the host of credential api, whose secret goes in where proxyd reads the request, and in a "
+         "tunnel it does not", "use the endpoint of credential api, http://{address}/api/, which API_URL carries"),
+    Told("a tunnel without a token", lambda tokens: tunnel("api.example.com:443", "none"), 407,
+         "what came in the token's place is not a profile's proxy token", PROXY_PLACE + STALE),
+    Told("a tunnel to a host that is not allowed", lambda tokens: tunnel("example.com:443", tokens["proxy"]), 403,
+         "profile agent does not allow example.com:443", 'to allow it, add "example.com" to `hosts:` of profile agent'),
+    Told("a tunnel to a port that is not allowed", lambda tokens: tunnel("pypi.org:22", tokens["proxy"]), 403,
+         "profile agent does not allow pypi.org:22", 'to allow it, add "pypi.org:22" to `hosts:` of profile agent'),
+    Told("a tunnel to an address", lambda tokens: tunnel("203.0.113.7:443", tokens["proxy"]), 403,
+         "profile agent does not allow 203.0.113.7:443, an address: the client may have resolved a name by itself",
+         "let the client send the host's name; an address is reached only where `hosts:` names it"),
     # The secret and the upstream
     Told("a secret that is not there yet", reverse("/unready/x", "unready"), 503,
          "the secret of credential unready is not ready: vault:unready: not in the vault FOLDER/secrets.vault; put it there: "

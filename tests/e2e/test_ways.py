@@ -113,17 +113,6 @@ def test_own_address_is_origin_form(keystile, origin):
     assert server.requests[0].target == "/x"
 
 
-def test_connect_is_for_later(keystile, origin):
-    proxy = keystile(one_api(f"http://127.0.0.1:{origin().port}"), {"api": evidence.secret()})
-    with proxy.client() as client:
-        client.send(f"CONNECT 127.0.0.1:{proxy.port} HTTP/1.1\r\nHost: 127.0.0.1:{proxy.port}\r\n"
-                    f"Proxy-Authorization: {basic('agent', proxy.proxy_token())}\r\n\r\n")
-        problem(client.response(), 501)
-        assert client.rest() == b"", "the connection closes"
-    line = proxy.audit(1, reason="connect")[0]
-    assert (line["way"], line["method"], line["host"], line["port"]) == ("connect", "CONNECT", "127.0.0.1", proxy.port)
-
-
 # Listeners
 
 
