@@ -274,12 +274,13 @@ static void flow(struct connect *connect)
 	relay_start(&connect->relay, connect->worker->relays, connect->heard, limits_of(connect)->tunnel_idle, on_relayed);
 }
 
+#define ENDED (EPOLLRDHUP | EPOLLHUP | EPOLLERR)
+
 /* While the upstream is dialled: a client that went away ends that. What it said is looked at later. */
-static void notice_client(struct connect *connect, uint32_t events)
+static void notice_end(struct connect *connect, uint32_t events)
 {
 	char byte;
-	bool silent = recv(connect->client, &byte, 1, MSG_PEEK) == 0;
-	if ((events & (EPOLLHUP | EPOLLERR)) || (client_ended(connect) && silent && !connect->named))
+	if ((events & (EPOLLHUP | EPOLLERR)) || (!connect->named && recv(connect->client, &byte, 1, MSG_PEEK) == 0))
 		end(connect, AUDIT_FAIL, "client_gone");
 }
 
@@ -287,9 +288,9 @@ static void on_client(struct loop_watch *watch, uint32_t events)
 {
 	struct connect *connect = (struct connect *)((char *)watch - offsetof(struct connect, relay.watches[RELAY_CLIENT]));
 	connect->heard[RELAY_CLIENT] |= events;
-	if (connect->state == CONNECT_DIALLING)
-		notice_client(connect, events);
-	else
+	if (connect->state == CONNECT_DIALLING && (events & ENDED))
+		notice_end(connect, events);
+	else if (connect->state == CONNECT_LISTENING && (events & (EPOLLIN | ENDED)))
 		look(connect);
 }
 
@@ -302,7 +303,7 @@ static void on_upstream(struct loop_watch *watch, uint32_t events)
 	connect->heard[RELAY_UPSTREAM] |= events;
 	if ((events & EPOLLIN) && connect->named && recv(connect->upstream, &byte, 1, MSG_PEEK) > 0)
 		flow(connect);
-	else if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+	else if (events & ENDED)
 		end(connect, AUDIT_FAIL, "upstream_cut");
 }
 
