@@ -1,0 +1,14 @@
+#include "commands.h"
+
+enum { SUBJECT_OPTIONS = OPTION_CONFIG | OPTION_PROFILE | OPTION_ADVERTISE };
+
+const struct command command_list[] = {
+	{NULL, "[--profile P] [--format sh] [-o FILE] [--advertise HOST:PORT]", "write the environment", 0, 0,
+	 SUBJECT_OPTIONS | OPTION_FORMAT | OPTION_OUTPUT, command_write},
+	{"explain", NULL, NULL, 0, 0, 0, NULL},
+	{"run", NULL, NULL, 0, 0, 0, NULL},
+	{"verify", NULL, NULL, 0, 0, 0, NULL},
+	{"admin", NULL, NULL, 0, 0, 0, NULL},
+};
+
+const size_t command_count = sizeof command_list / sizeof *command_list;

@@ -1,0 +1,158 @@
+#include "options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "unknown"
+#endif
+
+/* getopt's values: the place of the option's row, behind the letters. */
+enum { LETTER_HELP = 'h', LETTER_OUTPUT = 'o', ROW_BASE = 256 };
+
+enum kind { KIND_TOLD, KIND_VALUE, KIND_FLAG };
+
+/* One option: where what it says goes, and how --help tells of it. */
+static const struct row {
+	const char *name;
+	enum kind kind;             /* KIND_TOLD: --help and --version, which are answered here */
+	enum command_option option;
+	size_t field;               /* in struct options: a const char * of KIND_VALUE, a bool of KIND_FLAG */
+	const char *usage, *summary;
+} rows[] = {
+	{"profile", KIND_VALUE, OPTION_PROFILE, offsetof(struct options, profile), "--profile P",
+	 "the profile that the program gets; needed where the file has several"},
+	{"format", KIND_VALUE, OPTION_FORMAT, offsetof(struct options, format), "--format FORMAT",
+	 "how it is written: sh, to be read with: . ./agent.env"},
+	{"output", KIND_VALUE, OPTION_OUTPUT, offsetof(struct options, output), "-o, --output FILE",
+	 "written whole, 0600; else standard output"},
+	{"advertise", KIND_VALUE, OPTION_ADVERTISE, offsetof(struct options, advertise), "--advertise HOST:PORT",
+	 "the proxy as the program reaches it; else `advertise` of the file"},
+	{"config", KIND_VALUE, OPTION_CONFIG, offsetof(struct options, config), "--config FILE",
+	 "else $KEYSTILE_CONFIG, ./keystile.yaml and so on"},
+	{"json", KIND_FLAG, OPTION_JSON, offsetof(struct options, json), "--json", "a table as JSON"},
+	{"help", KIND_TOLD, 0, 0, NULL, NULL},
+	{"version", KIND_TOLD, 0, 0, NULL, NULL},
+};
+
+enum { ROW_COUNT = sizeof rows / sizeof *rows };
+
+static void write_help(void)
+{
+	for (size_t i = 0; i < command_count; i++) {
+		const struct command *command = &command_list[i];
+		if (command->run)
+			printf("%s envgen %s%s%s\n", i ? "      " : "usage:", command->name ? command->name : "",
+			       command->name ? " " : "", command->usage);
+	}
+	putchar('\n');
+	for (size_t i = 1; i < command_count; i++)
+		if (command_list[i].run)
+			printf("  %-23s %s\n", command_list[i].name, command_list[i].summary);
+	for (size_t i = 0; i < ROW_COUNT; i++)
+		if (rows[i].usage)
+			printf("  %-23s %s\n", rows[i].usage, rows[i].summary);
+	puts("\nWhat is written holds session tokens, and no secret. More: man envgen");
+}
+
+static void take_row(struct options *options, const struct row *row)
+{
+	options->given |= row->option;
+	switch (row->kind) {
+	case KIND_VALUE:
+		*(const char **)((char *)options + row->field) = optarg;
+		return;
+	case KIND_FLAG:
+		*(bool *)((char *)options + row->field) = true;
+		return;
+	case KIND_TOLD:
+		if (strcmp(row->name, "help") == 0)
+			write_help();
+		else
+			puts("envgen " PACKAGE_VERSION);
+		exit(EXIT_SUCCESS);
+	}
+}
+
+static const struct row *row_named(const char *name)
+{
+	const struct row *row = rows;
+	while (strcmp(row->name, name) != 0)
+		row++;
+	return row;
+}
+
+static bool take_option(struct options *options, int option, const char *word, struct fault *fault)
+{
+	switch (option) {
+	case LETTER_OUTPUT:
+		take_row(options, row_named("output"));
+		return true;
+	case LETTER_HELP:
+		take_row(options, row_named("help"));
+		return true;
+	case ':':
+		return fault_set(fault, FAULT_USAGE, "%s: a value is missing behind it; see: envgen --help", word);
+	case '?':
+		return fault_set(fault, FAULT_USAGE, "%s: there is no such option; see: envgen --help", word);
+	default:
+		take_row(options, &rows[option - ROW_BASE]);
+		return true;
+	}
+}
+
+static bool read_options(int count, char **words, struct options *options, struct fault *fault)
+{
+	struct option list[ROW_COUNT + 1] = {0};
+	int option;
+	for (int i = 0; i < ROW_COUNT; i++)
+		list[i] = (struct option){rows[i].name, rows[i].kind == KIND_VALUE ? required_argument : no_argument, NULL, ROW_BASE + i};
+	opterr = 0;
+	while ((option = getopt_long(count, words, ":ho:", list, NULL)) != -1)
+		if (!take_option(options, option, words[optind - 1], fault))
+			return false;
+	return true;
+}
+
+static const struct command *find_command(const char *name, struct fault *fault)
+{
+	for (size_t i = 1; i < command_count; i++) {
+		const struct command *command = &command_list[i];
+		if (strcmp(command->name, name) != 0)
+			continue;
+		if (command->run)
+			return command;
+		fault_set(fault, FAULT_USAGE, "envgen %s is not built yet; envgen -o FILE writes what to source: . FILE", name);
+		return NULL;
+	}
+	fault_set(fault, FAULT_USAGE, "%s: there is no such command; see: envgen --help", name);
+	return NULL;
+}
+
+static bool judge(const struct command *command, const struct options *options, size_t count, struct fault *fault)
+{
+	const char *name = command->name ? command->name : "", *space = command->name ? " " : "";
+	for (size_t i = 0; i < ROW_COUNT; i++)
+		if (options->given & rows[i].option & ~command->options)
+			return fault_set(fault, FAULT_USAGE, "envgen%s%s does not take --%s; usage: envgen %s%s%s", space, name,
+			                 rows[i].name, name, space, command->usage);
+	if (count < command->least || count > command->most)
+		return fault_set(fault, FAULT_USAGE, "usage: envgen %s%s%s", name, space, command->usage);
+	return true;
+}
+
+const struct command *options_read(int count, char **words, struct options *options, struct call *call,
+                                   struct fault *fault)
+{
+	if (!read_options(count, words, options, fault))
+		return NULL;
+	size_t left = (size_t)(count - optind);
+	const struct command *command = left ? find_command(words[optind], fault) : command_list;
+	if (!command)
+		return NULL;
+	size_t used = command->name != NULL;
+	*call = (struct call){.options = options, .words = words + optind + used, .count = left - used};
+	return judge(command, options, call->count, fault) ? command : NULL;
+}
