@@ -6,10 +6,13 @@
 
 #include "buffer.h"
 #include "memory.h"
+#include "noproxy.h"
+#include "table.h"
 
 /* Under `session: none` nothing checks a token, but SDKs refuse to start without a key. */
 #define PLACEHOLDER "keystile"
 #define GIT_USER "x"
+#define JAVA "JAVA_TOOL_OPTIONS"
 
 /* What is being made, and what all parts of it need. */
 struct making {
@@ -18,7 +21,9 @@ struct making {
 	struct fault *fault;
 	char address[AUTHORITY_TEXT];
 	struct buffer proxy_url; /* with the proxy's token as userinfo */
-	struct buffer no_proxy;
+	struct noproxy_guard *guard;
+	struct noproxy *no_proxy;
+	struct table names; /* of the variables so far, each with its place in the list, from 1 */
 	size_t git_count;
 };
 
@@ -59,16 +64,16 @@ void environment_free(struct environment *environment)
 static bool add(struct making *making, const char *name, struct span value, const char *reason)
 {
 	struct environment *out = making->out;
-	for (size_t i = 0; i < out->count; i++) {
-		const struct variable *there = &out->list[i];
-		if (strcmp(there->name, name) != 0)
-			continue;
+	size_t place = (size_t)table_get(&making->names, span_of(name));
+	if (place) {
+		const struct variable *there = &out->list[place - 1];
 		return span_equal(span_of(there->value), value) ||
 		       fault_set(making->fault, FAULT_USAGE, "%s would have two values, for %s and for %s; name another variable "
 		                 "in `env:` of one of them", name, there->reason, reason);
 	}
 	out->list = memory_grow(out->list, out->count, &out->capacity, sizeof *out->list);
 	out->list[out->count++] = (struct variable){memory_string(name), memory_span(value), memory_string(reason)};
+	table_put(&making->names, span_of(out->list[out->count - 1].name), (void *)out->count);
 	return true;
 }
 
@@ -104,42 +109,43 @@ static void make_proxy_url(struct making *making)
 	wipe(token);
 }
 
-/* Does a credential host, or a host that some profile denies, share this name? Clients of NO_PROXY look at no port. */
-static bool is_guarded(const struct config *config, const struct host *host)
+/* Hosts that the operator would look for in the list: what he said himself (rules, `direct: false`) is no news to him. */
+static void tell_no_proxy(struct making *making)
 {
-	for (size_t i = 0; i < config->credential_count; i++)
-		if (pattern_matches(&config->credentials[i].host, host, config->credentials[i].upstream.port))
-			return true;
-	for (size_t i = 0; i < config->profile_count; i++)
-		for (size_t j = 0; j < config->profiles[i].host_count; j++) {
-			const struct pattern *pattern = &config->profiles[i].hosts[j].pattern;
-			if (pattern->deny && pattern_matches(pattern, host, pattern->port ? pattern->port : 80))
-				return true;
-		}
-	return false;
+	size_t counts[NOPROXY_NO_ROOM + 1] = {0}, hosts = 0;
+	for (size_t i = 0; i < making->no_proxy->count; i++) {
+		const struct noproxy_entry *entry = &making->no_proxy->entries[i];
+		hosts += entry->host != NULL;
+		counts[entry->reason] += entry->host != NULL;
+	}
+	size_t unsafe = counts[NOPROXY_GUARDED] + counts[NOPROXY_ADDRESS] + counts[NOPROXY_PORTS];
+	if (unsafe)
+		environment_leave_out(making->out, "NO_PROXY: %zu of %zu allowed hosts, which are reached through the proxy; "
+		                      "envgen explain tells why", unsafe, hosts);
+	if (counts[NOPROXY_NO_ROOM])
+		environment_leave_out(making->out, "NO_PROXY: %zu of %zu allowed hosts, for which there is no room in a variable; "
+		                      "they are reached through the proxy", counts[NOPROXY_NO_ROOM], hosts);
 }
 
-/* The proxy itself is not reached through the proxy: base URLs lead straight to it. */
 static void make_no_proxy(struct making *making)
 {
-	const struct host *host = &making->request->advertise.host;
-	buffer_string(&making->no_proxy, "localhost,127.0.0.1");
-	bool there = span_equal(host_span(host), SPAN("localhost")) || span_equal(host_span(host), SPAN("127.0.0.1"));
-	if (!there && host->kind != HOST_IPV6 && !is_guarded(making->request->config, host))
-		buffer_format(&making->no_proxy, ",%s", host->name);
+	const struct environment_request *request = making->request;
+	making->guard = noproxy_guard_new(request->config);
+	making->no_proxy = noproxy_new(making->guard, request->profile, &request->advertise, NOPROXY_LIMIT);
+	tell_no_proxy(making);
 }
 
-static void append_proxy(const struct making *making, struct buffer *out)
+static void append_proxy(struct making *making, struct buffer *out)
 {
 	buffer_span(out, buffer_view(&making->proxy_url));
 }
 
-static void append_no_proxy(const struct making *making, struct buffer *out)
+static void append_no_proxy(struct making *making, struct buffer *out)
 {
-	buffer_span(out, buffer_view(&making->no_proxy));
+	noproxy_write(making->no_proxy, out);
 }
 
-static void append_one(const struct making *making, struct buffer *out)
+static void append_one(struct making *making, struct buffer *out)
 {
 	(void)making;
 	buffer_char(out, '1');
@@ -147,9 +153,10 @@ static void append_one(const struct making *making, struct buffer *out)
 
 /* Java reads no proxy variable. Basic towards a proxy's tunnels is off there until the list of disabled schemes is empty;
  * user and password are for the libraries that take them from properties. */
-static void append_java(const struct making *making, struct buffer *out)
+static void append_java(struct making *making, struct buffer *out)
 {
 	static const char *const schemes[] = {"http", "https"};
+	static const struct span last = SPAN(" -Djdk.http.auth.proxying.disabledSchemes= -Djdk.http.auth.tunneling.disabledSchemes=");
 	const struct environment_request *request = making->request;
 	char *token = request->key ? token_for_proxy(request->key, request->profile) : NULL;
 	for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
@@ -160,19 +167,18 @@ static void append_java(const struct making *making, struct buffer *out)
 			              schemes[i], token);
 	}
 	buffer_string(out, "-Dhttp.nonProxyHosts=");
-	for (struct span rest = buffer_view(&making->no_proxy); rest.data;) {
-		buffer_span(out, span_split(&rest, ','));
-		if (rest.data)
-			buffer_char(out, '|');
-	}
-	buffer_string(out, " -Djdk.http.auth.proxying.disabledSchemes= -Djdk.http.auth.tunneling.disabledSchemes=");
+	size_t others = sizeof JAVA + out->length + last.length;
+	size_t omitted = noproxy_write_java(making->no_proxy, NOPROXY_VARIABLE - others, out);
+	if (omitted)
+		environment_leave_out(making->out, JAVA ": %zu hosts of NO_PROXY, for which there is no room in it", omitted);
+	buffer_span(out, last);
 	wipe(token);
 }
 
 /* What makes clients go through the proxy, in both cases where some of them read only one. */
 static const struct {
 	const char *name;
-	void (*append)(const struct making *making, struct buffer *out);
+	void (*append)(struct making *making, struct buffer *out);
 } proxy_variables[] = {
 	{"HTTP_PROXY", append_proxy},
 	{"http_proxy", append_proxy},
@@ -191,7 +197,7 @@ static const struct {
 	{"npm_config_noproxy", append_no_proxy},
 	{"grpc_proxy", append_proxy},
 	{"no_grpc_proxy", append_no_proxy},
-	{"JAVA_TOOL_OPTIONS", append_java},
+	{JAVA, append_java},
 };
 
 static bool add_proxy(struct making *making)
@@ -354,6 +360,8 @@ bool environment_make(const struct environment_request *request, struct environm
 	make_no_proxy(&making);
 	bool done = add_proxy(&making) && add_credentials(&making);
 	buffer_wipe(&making.proxy_url);
-	buffer_free(&making.no_proxy);
+	noproxy_free(making.no_proxy);
+	noproxy_guard_free(making.guard);
+	table_free(&making.names);
 	return done;
 }

@@ -27,6 +27,8 @@ def client_environment(proxy, tmp_path, **more):
     sourced = proxy.environment()
     EVIDENCE.add("environ", str(sourced))
     path = f"{TOOLS / 'bin'}:{os.environ['PATH']}"
+    # The API is at loopback here, which keeps all of loopback out of NO_PROXY; elsewhere it is in it
+    sourced |= {"NO_PROXY": "localhost,127.0.0.1", "no_proxy": "localhost,127.0.0.1"}
     return {**clean_environment(), **sourced, "PATH": path, "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", **more}
 
 

@@ -83,6 +83,45 @@ def test_proxy_variables(proxy, advertise, no_proxy):
     assert variables["API_URL"] == f"http://{advertise}/api"
 
 
+NO_PROXY_NAMES = [name for name, value in PROXY_VARIABLES.items() if value == "{no}"]
+
+
+def test_no_proxy_holds_what_is_safe(keystile):
+    """Allowed hosts, but for those that would lead a client to a credential host; one line says how many."""
+    hosts = '[pypi.org, example.com, "*.pythonhosted.org", "nats.internal:4222", com, 203.0.113.9]'
+    proxy = keystile(one_api("https://api.example.com", hosts=hosts), start=False)
+    result = proxy.envgen("-o", proxy.folder / "agent.env")
+    assert result.err == ("envgen: warning: left out: NO_PROXY: 3 of 6 allowed hosts, which are reached through the proxy; "
+                          "envgen explain tells why\n")
+    variables = sourced(proxy.folder / "agent.env")
+    wanted = "localhost,127.0.0.1,pypi.org,.pythonhosted.org,nats.internal:4222"
+    assert {variables[name] for name in NO_PROXY_NAMES} == {wanted}
+    assert "-Dhttp.nonProxyHosts=localhost|127.0.0.1|pypi.org|*.pythonhosted.org " in variables["JAVA_TOOL_OPTIONS"]
+
+
+def test_no_proxy_is_set_where_nothing_bypasses(keystile):
+    variables = sourced(keystile(one_api("http://127.0.0.1:9"), start=False).env_file())
+    assert {variables[name] for name in NO_PROXY_NAMES} == {""}
+    assert "-Dhttp.nonProxyHosts= " in variables["JAVA_TOOL_OPTIONS"]
+
+
+def test_no_proxy_fits_into_a_variable(keystile):
+    """10,000 hosts are more than one variable holds. A shell starts a program with what is written, and the rest is told."""
+    hosts = [f"host-{number}.some.example.org" for number in range(10_000)]
+    proxy = keystile(one_api("https://api.example.com", hosts=f"[{', '.join(hosts)}]"), start=False)
+    result = proxy.envgen("-o", proxy.folder / "agent.env")
+    variables = sourced(proxy.folder / "agent.env")
+    listed = variables["NO_PROXY"].split(",")[2:]
+    assert listed == hosts[: len(listed)]
+    most = 131_071 - len("GLOBAL_AGENT_NO_PROXY=")
+    assert most - len("," + hosts[-1]) < len(variables["NO_PROXY"]) <= most
+    assert (f"envgen: warning: left out: NO_PROXY: {10_000 - len(listed)} of 10000 allowed hosts, for which there is no room in "
+            "a variable; they are reached through the proxy\n") in result.err
+    java = variables["JAVA_TOOL_OPTIONS"]
+    assert len("JAVA_TOOL_OPTIONS=" + java) <= 131_071 and "|host-0.some.example.org|" in java
+    assert re.search(r"left out: JAVA_TOOL_OPTIONS: \d+ hosts of NO_PROXY, for which there is no room in it\n", result.err)
+
+
 # What each preset gives under its own name: {base} is http://ADVERTISE/NAME, {address} is ADVERTISE, {token} the token
 PRESETS = {
     "anthropic": ("sk-ant-", {"ANTHROPIC_BASE_URL": "{base}", "ANTHROPIC_API_KEY": "{token}"}),

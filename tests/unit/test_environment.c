@@ -50,7 +50,7 @@ static struct config_credential credentials[] = {
 
 static const struct config_credential *const order[] = {&credentials[0], &credentials[1], &credentials[2],
                                                         &credentials[3], &credentials[4]};
-static struct config_profile profile = {.name = TEXT("coder"), .token_version = 1,
+static struct config_profile profile = {.name = TEXT("coder"), .token_version = 1, .direct = true,
                                         .credentials = (const struct config_credential **)(uintptr_t)order};
 static const struct config config = {.credentials = credentials, .credential_count = ALL, .profiles = &profile,
                                      .profile_count = 1};
