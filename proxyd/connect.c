@@ -409,7 +409,7 @@ void connect_drain(struct worker *worker)
 {
 	for (struct connect *connect = LIST_FIRST(&worker->connects), *next; connect; connect = next) {
 		next = LIST_NEXT(connect, others);
-		if (connect->state == CONNECT_LISTENING && !connect->spoke)
+		if (connect->state == CONNECT_LISTENING && !connect->spoke && !connect->named)
 			end(connect, AUDIT_FAIL, "shutdown");
 	}
 }

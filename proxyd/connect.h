@@ -10,7 +10,7 @@
 void connect_start(struct worker *worker, struct loop_watch *watch, const struct way *way, const struct request *request,
                    size_t size);
 
-/* Closes every tunnel in which the client has said nothing yet. */
+/* Closes every tunnel in which a client that speaks first has said nothing yet. */
 void connect_drain(struct worker *worker);
 /* Ends all of them. */
 void connect_end_all(struct worker *worker);

@@ -243,10 +243,24 @@ bool refuse_prefix(const struct judging *judging)
 	                   "send a path that begins with the path of the credential's `upstream:`");
 }
 
+/* The client should not be here: its NO_PROXY has the host. */
+static bool refuse_bypasser(const struct judging *judging, const struct noproxy_entry *entry)
+{
+	return problem_set(judging->problem, 403, "host_not_allowed",
+	                   arena_format(judging->arena, "profile %s does not allow %s at the proxy, and NO_PROXY has %.*s: the "
+	                                                "client did not honour it", judging->judgement->profile->name,
+	                                address_of(judging), SPAN_ARGS(entry->text)),
+	                   "let the client honour NO_PROXY, in both cases (no_proxy), as envgen writes it");
+}
+
 bool refuse_host(const struct judging *judging)
 {
 	const struct judgement *judgement = judging->judgement;
 	const char *address = address_of(judging);
+	const struct noproxy_entry *bypass =
+		route_bypass(judging->snapshot->shared->routes, judgement->profile, &judgement->host, judgement->port);
+	if (bypass)
+		return refuse_bypasser(judging, bypass);
 	bool literal = judgement->host.kind != HOST_NAME;
 	bool usual = judgement->port == 80 || judgement->port == 443;
 	return problem_set(judging->problem, 403, "host_not_allowed",

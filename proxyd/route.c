@@ -16,12 +16,14 @@ struct profile_routes {
 	struct pattern_index *addresses, *denied_addresses; /* of the first two; NULL: none */
 	struct ranked *ranked;
 	bool *has; /* by the credential's number */
+	struct noproxy *bypasses;
 };
 
 struct route_table {
 	const struct config *config;
 	struct pattern_index *credential_hosts;
 	struct table names;
+	struct noproxy_guard *guard; /* of the bypasses */
 	struct profile_routes *profiles; /* by number */
 };
 
@@ -61,8 +63,10 @@ static void add_address(struct pattern_index **index, struct config_host *entry)
 	pattern_index_add(*index, &entry->pattern, entry);
 }
 
-static void add_profile(struct profile_routes *routes, const struct config *config, const struct config_profile *profile)
+static void add_profile(struct route_table *table, const struct config_profile *profile)
 {
+	struct profile_routes *routes = &table->profiles[profile->number];
+	const struct config *config = table->config;
 	routes->allowed = pattern_index_new();
 	routes->denied = pattern_index_new();
 	routes->credentials = pattern_index_new();
@@ -72,6 +76,7 @@ static void add_profile(struct profile_routes *routes, const struct config *conf
 		add_address(entry->pattern.deny ? &routes->denied_addresses : &routes->addresses, entry);
 	}
 	add_credentials(routes, config, profile);
+	routes->bypasses = noproxy_new(table->guard, profile, &config->advertise, NOPROXY_LIMIT);
 }
 
 struct route_table *route_table_new(const struct config *config)
@@ -84,9 +89,10 @@ struct route_table *route_table_new(const struct config *config)
 		pattern_index_add(table->credential_hosts, &credential->host, credential);
 		table_put(&table->names, span_of(credential->name), credential);
 	}
+	table->guard = noproxy_guard_new(config);
 	table->profiles = memory_array(config->profile_count, sizeof *table->profiles);
 	for (size_t i = 0; i < config->profile_count; i++)
-		add_profile(&table->profiles[i], config, &config->profiles[i]);
+		add_profile(table, &config->profiles[i]);
 	return table;
 }
 
@@ -99,10 +105,12 @@ void route_table_free(struct route_table *table)
 		pattern_index_free(routes->credentials);
 		pattern_index_free(routes->addresses);
 		pattern_index_free(routes->denied_addresses);
+		noproxy_free(routes->bypasses);
 		free(routes->ranked);
 		free(routes->has);
 	}
 	free(table->profiles);
+	noproxy_guard_free(table->guard);
 	pattern_index_free(table->credential_hosts);
 	table_free(&table->names);
 	free(table);
@@ -124,6 +132,12 @@ const struct config_host *route_denial(const struct route_table *table, const st
                                        const struct host *host, uint16_t port)
 {
 	return pattern_index_find(table->profiles[profile->number].denied, host, port);
+}
+
+const struct noproxy_entry *route_bypass(const struct route_table *table, const struct config_profile *profile,
+                                         const struct host *host, uint16_t port)
+{
+	return noproxy_find(table->profiles[profile->number].bypasses, host, port);
 }
 
 const struct pattern_index *route_addresses(const struct route_table *table, const struct config_profile *profile)

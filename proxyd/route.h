@@ -4,6 +4,7 @@
 
 #include "arena.h"
 #include "config.h"
+#include "noproxy.h"
 
 struct route_table;
 
@@ -32,6 +33,10 @@ const struct pattern_index *route_denied_addresses(const struct route_table *tab
  * first, then the profile's order. Returns their number; `*list` is in `arena`. */
 size_t route_credentials(const struct route_table *table, const struct config_profile *profile, const struct host *host,
                          uint16_t port, struct arena *arena, const struct config_credential ***list);
+
+/* What NO_PROXY of the profile has by which a client should have reached this host by itself; NULL: nothing. */
+const struct noproxy_entry *route_bypass(const struct route_table *table, const struct config_profile *profile,
+                                         const struct host *host, uint16_t port);
 
 /* The credential of that name (a reverse endpoint), and does the profile have it? NULL where there is none. */
 const struct config_credential *route_name(const struct route_table *table, struct span name);

@@ -75,7 +75,8 @@ static void test_refused(void **state)
 		{"x.wild.example:443", "403 credential_host", "send the request itself to the proxy"},
 		{"other.example:80", "403 host_not_allowed", "profile a does not allow other.example:80"},
 		{"wild.example:443", "403 host_not_allowed", NULL},
-		{"allowed.example:8443", "403 host_not_allowed", "\"allowed.example:8443\" to `hosts:` of profile a"},
+		{"allowed.example:8443", "403 host_not_allowed", "NO_PROXY has allowed.example: the client did not honour it"},
+		{"port.example:8443", "403 host_not_allowed", "\"port.example:8443\" to `hosts:` of profile a"},
 		{"deep.example:443", "403 host_not_allowed", NULL},
 		{"no.deep.example:443", "403 host_denied", "`!no.deep.example`"},
 		{"203.0.113.9:443", "403 host_not_allowed", "the client may have resolved a name by itself"},
@@ -135,6 +136,7 @@ static void test_open(void **state)
 	static const struct row rows[] = {
 		{"allowed.example:443", "only allowed.example allowed.example:443 private", NULL},
 		{"127.0.0.1:8080", "403 credential_host", "http://127.0.0.1:8180/plain/"},
+		{"allowed.example:8443", "403 host_not_allowed", "NO_PROXY has allowed.example: the client did not honour it"},
 		{"allowed.example:443|Origin: http://evil.example", "403 browser", NULL},
 		{"allowed.example:443|Sec-Fetch-Site: cross-site", "403 browser", NULL},
 	};
