@@ -46,6 +46,18 @@ def test_cookie_leaves_the_others(keystile, nginx):
     assert pairs == sorted(["a=b", "c=d", f"sid={secret}"])
 
 
+def test_trailers(keystile, origin):
+    """A server may take them together with the fields: what goes out of these goes out of trailers too."""
+    server = origin()
+    inject = '{ header: X-Api-Key, value: "{secret}" }'
+    proxy = keystile(one_api(f"http://127.0.0.1:{server.port}", inject), {"api": evidence.secret()})
+    token = proxy.token()
+    trailers = ["X-Api-Key: forged", f"x-api-key: {token}", "Authorization: Bearer forged", f"X-A: {token}", "X-Ok: 1"]
+    request = get("/api/x", None, f"X-Api-Key: {token}", "Transfer-Encoding: chunked", method="POST")
+    assert proxy.ask(request + "2\r\nok\r\n0\r\n" + "\r\n".join(trailers) + "\r\n\r\n").status == 200
+    assert server.requests[0].trailers == [("X-Ok", "1")]
+
+
 def test_query(keystile, nginx):
     secret = evidence.secret("q&=%+ ")
     proxy = keystile(one_api(f"http://127.0.0.1:{nginx.port}", "{ query: key }"), {"api": secret})

@@ -1,6 +1,7 @@
 """Many at once: what clients that do not read cost, thousands of connections, and clients that go away (SPEC §3)."""
 
 import contextlib
+import gzip
 import os
 import resource
 import socket
@@ -41,12 +42,14 @@ def push(sock, piece):
 PLAIN = b"x" * 65536
 CHUNK = b"10000\r\n" + PLAIN + b"\r\n"
 EVENTS = b"8\r\ndata: x\n\r\n" * 4096
+MEMBER = gzip.compress(os.urandom(65536))
 # name: fields of the request, head of the answer, what of its body is sent again and again
 DOWN = {
     "length": ("", f"Content-Length: {BODY}", PLAIN),
     "chunked": ("", "Transfer-Encoding: chunked", CHUNK),
     "small chunks": ("", "Transfer-Encoding: chunked", EVENTS),
     "until close": ("", "Connection: close", PLAIN),
+    "gzip": ("", "Connection: close\r\nContent-Encoding: gzip", MEMBER),
     "within the upload": ("Content-Length: 100", "Transfer-Encoding: chunked", CHUNK),
 }
 
@@ -104,7 +107,8 @@ def cost(proxy):
 
 
 @sanitized
-@pytest.mark.parametrize("kind,transport", [*((kind, "plain") for kind in DOWN), ("length", "tls"), ("chunked", "tls")])
+@pytest.mark.parametrize("kind,transport", [*((kind, "plain") for kind in DOWN),
+                                            *((kind, "tls") for kind in ("length", "chunked", "gzip"))])
 def test_clients_that_do_not_read(many, transport, kind):
     """The upstreams' sends stand still, and an exchange takes at most 256 KiB."""
     field, head, piece = DOWN[kind]

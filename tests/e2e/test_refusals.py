@@ -194,7 +194,10 @@ def test_504_no_connection(keystile):
         fillers[-1].setblocking(False)
         fillers[-1].connect_ex(("127.0.0.1", port))
     proxy = keystile(one_api(f"http://127.0.0.1:{port}"), {"api": evidence.secret()}, {"limits": "{{ connect: 1s }}"})
-    problem(proxy.ask(get("/api/x", proxy.token())), 504)
+    began = time.monotonic()
+    told = problem(proxy.ask(get("/api/x", proxy.token())), 504)
+    assert 0.9 < time.monotonic() - began < 3 and "limits.connect" in told["hint"], told
+    assert proxy.audit(1, reason="connect_timeout", status=504, injected=False)
 
 
 def test_504_no_answer(serve):
