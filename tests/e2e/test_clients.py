@@ -15,7 +15,7 @@ from peers.keystile import clean_environment
 from peers.nginx import Nginx
 from peers.wire import note
 
-TOOLS = pathlib.Path(os.environ.get("KEYSTILE_TOOLS", "/nonexistent"))
+TOOLS = pathlib.Path(os.environ.get("KEYSTILE_TOOLS", "/nonexistent")).absolute()
 PYTHON = TOOLS / "python/bin/python"
 NODE = TOOLS / "bin/node"
 NPM = TOOLS / "bin/npm"

@@ -15,7 +15,7 @@ from . import sanitizers
 from .evidence import EVIDENCE
 from .wire import Client, note
 
-PROGRAMS = pathlib.Path(os.environ.get("KEYSTILE_PROGRAMS", pathlib.Path(__file__).parents[3] / "build"))
+PROGRAMS = pathlib.Path(os.environ.get("KEYSTILE_PROGRAMS", pathlib.Path(__file__).parents[3] / "build")).absolute()
 PATIENCE = float(os.environ.get("KEYSTILE_PATIENCE", "15"))
 
 HEAD = {
