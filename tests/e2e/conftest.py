@@ -8,13 +8,15 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from peers import sanitizers, wire  # noqa: E402
+from peers import names, sanitizers, wire  # noqa: E402
 from peers.authority import Authority  # noqa: E402
 from peers.evidence import EVIDENCE  # noqa: E402
 from peers.keystile import Keystile  # noqa: E402
+from peers.network import Network  # noqa: E402
 from peers.nginx import Nginx  # noqa: E402
 from peers.wire import Origin  # noqa: E402
 
+SINK = "198.51.100.66"
 LAST = ("test_canary.py",)  # looks at what all the others left behind
 
 
@@ -57,10 +59,10 @@ def keystile(request, tmp_path):
     """keystile(CONFIG, secrets={NAME: VALUE}, head={...}, start=True) makes one; all end with the test."""
     made = request.node.keystiles = []
 
-    def make(config, secrets=None, head=None, start=True, **more):
+    def make(config, secrets=None, head=None, start=True, network=None, **more):
         folder = tmp_path / f"keystile{len(made)}"
         folder.mkdir()
-        one = Keystile(folder, config, secrets, head)
+        one = Keystile(folder, config, secrets, head, network)
         made.append(one)
         return one.start(**more) if start else one
 
@@ -85,6 +87,16 @@ def origin():
     for one in made:
         for error in one.errors:
             raise error
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory):
+    """A network where every name that is not in names.addresses leads to SINK."""
+    if not names.can_enter():
+        pytest.skip("namespaces cannot be made here")
+    one = Network(tmp_path_factory.mktemp("network"), {}, SINK)
+    yield one
+    one.close()
 
 
 @pytest.fixture(scope="session")

@@ -61,10 +61,13 @@ def clean_environment(**more):
 
 
 class Keystile:
-    """`config` is the part of keystile.yaml behind the usual head; `head` replaces lines of that, None drops one."""
+    """`config` is the part of keystile.yaml behind the usual head; `head` replaces lines of that, None drops one. proxyd and
+    its clients live in `network` (peers.network), else in the machine's."""
 
-    def __init__(self, folder, config, secrets=None, head=None):
+    def __init__(self, folder, config, secrets=None, head=None, network=None):
         self.folder = pathlib.Path(folder)
+        self.network = network or socket
+        self.launcher = network.launcher if network else []
         self.port, self.admin_port = free_port(), free_port()
         lines = {**HEAD, **(head or {})}
         text = "version: 1\n" + "".join(f"{key}: {value}\n" for key, value in lines.items() if value is not None)
@@ -102,14 +105,14 @@ class Keystile:
         return self.run("proxyd", "--config", self.config, "--check", check=False, **more)
 
     def start(self, *arguments, env=None, wait=True, pass_fds=(), launcher=()):
-        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        notify = self.network.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         name = f"\0keystile-test-{os.getpid()}-{self.port}"
         notify.bind(name)
         notify.settimeout(0.05)
         environment = clean_environment(NOTIFY_SOCKET="@" + name[1:], **(env or {}))
         self.log_file = open(self.log_path, "ab")
         self.process = subprocess.Popen(
-            [*launcher, PROGRAMS / "proxyd/proxyd", "--config", self.config, *arguments], stdin=subprocess.DEVNULL,
+            [*launcher, *self.launcher, PROGRAMS / "proxyd/proxyd", "--config", self.config, *arguments], stdin=subprocess.DEVNULL,
             stdout=self.log_file, stderr=self.log_file, env=environment, cwd=self.folder, pass_fds=pass_fds,
         )
         self.notify = notify
@@ -163,7 +166,7 @@ class Keystile:
         return lines()
 
     def client(self, who="client"):
-        return Client(("127.0.0.1", self.port), who)
+        return Client(("127.0.0.1", self.port), who, self.network)
 
     def ask(self, data, method="GET"):
         with self.client() as client:

@@ -48,28 +48,37 @@ def use_resolver(folder, text):
 def name_in(query):
     labels, at = [], 12
     while query[at]:
-        labels.append(query[at + 1 : at + 1 + query[at]].decode())
+        labels.append(query[at + 1 : at + 1 + query[at]].decode("latin-1"))
         at += 1 + query[at]
-    return ".".join(labels), query[12 : at + 5], query[at + 1 : at + 3] == b"\0\1"
+    return ".".join(labels).lower(), query[12 : at + 5], struct.unpack(">H", query[at + 1 : at + 3])[0]
+
+
+def answer_to(query, question, kind, address):
+    """A reply with the address if it is of the kind that was asked for; None: there is no such name."""
+    family, number, size = (socket.AF_INET6, 28, 16) if address and ":" in address else (socket.AF_INET, 1, 4)
+    fits = bool(address) and kind == number
+    head = query[:2] + struct.pack(">HHHHH", 0x8180 | (0 if address else 3), 1, fits, 0, 0)
+    record = b"\xc0\x0c" + struct.pack(">HHIH", number, 1, 0, size)
+    return head + question + (record + socket.inet_pton(family, address) if fits else b"")
 
 
 class Names:
-    """`addresses` maps names to IPv4 addresses; a question for any other name gets no answer at all."""
+    """`addresses` maps names to their address, or None where there is no such name; any other name has the address
+    `otherwise`, and without that a question for it gets no answer at all."""
 
-    def __init__(self, addresses):
+    def __init__(self, addresses, network=socket, otherwise=None):
         self.addresses = addresses
+        self.otherwise = otherwise
         self.asked = {}  # name: how often
-        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock = network.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.bind(("127.0.0.1", 53))
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self):
         while True:
             query, client = self.sock.recvfrom(4096)
-            name, question, wants_v4 = name_in(query)
+            name, question, kind = name_in(query)
             self.asked[name] = self.asked.get(name, 0) + 1
-            if name not in self.addresses:
-                continue
-            head = query[:2] + struct.pack(">HHHHH", 0x8180, 1, wants_v4, 0, 0)
-            address = b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4" + socket.inet_aton(self.addresses[name])
-            self.sock.sendto(head + question + address * wants_v4, client)
+            if name in self.addresses or self.otherwise:
+                address = self.addresses.get(name, self.otherwise)
+                self.sock.sendto(answer_to(query, question, kind, address), client)

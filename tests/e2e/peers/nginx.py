@@ -32,7 +32,7 @@ http {{
 	client_max_body_size 64m;
 	default_type text/plain;
 	server {{
-		listen 127.0.0.1:{port};
+		listen {address}:{port};
 		{tls}
 		server_name localhost;
 		root {folder}/www;
@@ -49,20 +49,22 @@ http {{
 
 
 class Nginx:
-    """`more` is what else stands in its server block; `certificate` (two paths) makes it speak TLS."""
+    """`more` is what else stands in its server block; `certificate` (two paths) makes it speak TLS, and HTTP/2 where the
+    client wants it. `network` (peers.network) is where it listens, at `address` and `port`."""
 
-    def __init__(self, folder, more="", certificate=None):
+    def __init__(self, folder, more="", certificate=None, network=None, address="127.0.0.1", port=None):
         self.folder = pathlib.Path(folder)
-        self.port = free_port()
+        self.port = port or free_port()
         (self.folder / "www").mkdir(parents=True, exist_ok=True)
         tls = "ssl_certificate {}; ssl_certificate_key {};".format(*certificate) if certificate else ""
         log = "{" + ",".join(f'"{key}":"{value}"' for key, value in LOGGED.items()) + "}"
-        text = CONFIG.format(folder=self.folder, port=f"{self.port} ssl" if certificate else self.port, tls=tls, more=more, log=log)
+        listen = f"{self.port} ssl http2" if certificate else self.port
+        text = CONFIG.format(folder=self.folder, address=address, port=listen, tls=tls, more=more, log=log)
         (self.folder / "nginx.conf").write_text(text)
         self.seen_path = self.folder / "seen.log"
         self.offset = 0
         self.process = subprocess.Popen(
-            ["/usr/sbin/nginx", "-p", self.folder, "-c", self.folder / "nginx.conf", "-e", self.folder / "error.log"],
+            [*(network.launcher if network else []), "/usr/sbin/nginx", "-p", self.folder, "-c", self.folder / "nginx.conf", "-e", self.folder / "error.log"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=clean_environment(),
         )
         wait_for(lambda: (self.folder / "nginx.pid").exists() or self.died(), "nginx to start")

@@ -214,15 +214,16 @@ class Stream:
 
 
 class Client(Stream):
-    """A client of the proxy."""
+    """A client of the proxy; `network` has the socket (peers.network), else it is the machine's."""
 
-    def __init__(self, address, who="client"):
+    def __init__(self, address, who="client", network=socket):
         if isinstance(address, str):
-            sock = socket.socket(socket.AF_UNIX)
-            sock.connect(address)
+            sock = network.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         else:
-            sock = socket.create_connection(address, timeout=TIMEOUT)
+            sock = network.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.settimeout(TIMEOUT)
+        sock.connect(address)
         super().__init__(sock, who, evidence="client")
 
     def response(self, method="GET"):
@@ -260,13 +261,16 @@ class Connection(Stream):
 class Origin:
     """A server that runs `script(connection)` for each connection, in a thread. What a script raises fails the test."""
 
-    def __init__(self, script=None, context=None, host="127.0.0.1"):
+    def __init__(self, script=None, context=None, host="127.0.0.1", port=0, network=socket):
         self.script = script or serve_ok
         self.context = context
         self.requests = []
         self.connections = []
         self.errors = []
-        self.listener = socket.create_server((host, 0), backlog=64)
+        self.listener = network.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind((host, port))
+        self.listener.listen(64)
         self.port = self.listener.getsockname()[1]
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
