@@ -191,6 +191,13 @@ class Stream:
     def half_close(self):
         self.sock.shutdown(socket.SHUT_WR)
 
+    def end(self):
+        """Half-closes, unless the other end has gone already."""
+        try:
+            self.half_close()
+        except OSError:
+            note(self.who, "sent", "[end, too late]")
+
     def reset(self):
         """Closes with RST."""
         note(self.who, "sent", "[reset]")
