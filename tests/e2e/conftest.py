@@ -8,15 +8,18 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from peers import names, sanitizers, wire  # noqa: E402
+from peers import evidence, names, sanitizers, wire  # noqa: E402
 from peers.authority import Authority  # noqa: E402
+from peers.config import one_api  # noqa: E402
 from peers.evidence import EVIDENCE  # noqa: E402
 from peers.keystile import Keystile  # noqa: E402
 from peers.network import Network  # noqa: E402
 from peers.nginx import Nginx  # noqa: E402
+from peers.tunnel import echo  # noqa: E402
 from peers.wire import Origin  # noqa: E402
 
 SINK = "198.51.100.66"
+TUNNEL = "198.51.100.80"  # tun.test
 LAST = ("test_canary.py",)  # looks at what all the others left behind
 
 
@@ -97,6 +100,26 @@ def network(tmp_path_factory):
     one = Network(tmp_path_factory.mktemp("network"), {}, SINK)
     yield one
     one.close()
+
+
+@pytest.fixture
+def tunnelled(keystile, network):
+    """tunnelled(SCRIPT) gives proxyd and a server at tun.test:9999, for a profile that names that port."""
+    made = []
+    network.names.addresses.update({"tun.test": TUNNEL, "nosuch.test": None})
+
+    def make(script=echo, hosts='["tun.test", "tun.test:9999"]', head=None, config=None, host=TUNNEL, port=9999, more="", **other):
+        server = Origin(script, host=host, port=port, network=network, **other)
+        made.append(server)
+        text = config or one_api("https://api.cred.test", hosts=hosts) + more
+        return keystile(text, {"api": evidence.secret("tunnel")}, head, network=network), server
+
+    yield make
+    for server in made:
+        server.close()
+    for server in made:
+        for error in server.errors:
+            raise error
 
 
 @pytest.fixture(scope="session")

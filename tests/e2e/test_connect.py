@@ -6,33 +6,11 @@ import signal
 
 import pytest
 
-from peers import evidence
-from peers.config import basic, one_api, problem
+from conftest import TUNNEL
+from peers.config import basic, problem
 from peers.keystile import wait_for
-from peers.tunnel import connect, echo, open_tunnel
-from peers.wire import Client, Origin
-
-HERE = "198.51.100.80"  # tun.test
-PORT = 9999
-
-
-@pytest.fixture
-def serve(keystile, network):
-    """serve(SCRIPT) gives proxyd and a server at tun.test:9999, for a profile that names that port."""
-    made = []
-    network.names.addresses.update({"tun.test": HERE, "nosuch.test": None})
-
-    def start(script=echo, hosts='["tun.test", "tun.test:9999"]', head=None, config=None, host=HERE, port=PORT, more=""):
-        server = Origin(script, host=host, port=port, network=network)
-        made.append(server)
-        text = config or one_api("https://api.cred.test", hosts=hosts) + more
-        return keystile(text, {"api": evidence.secret("connect")}, head, network=network), server
-
-    yield start
-    for server in made:
-        server.close()
-    for server in made:
-        assert not server.errors, server.errors
+from peers.tunnel import connect, open_tunnel
+from peers.wire import Client
 
 
 def refused(proxy, authority, status, token=None, *fields):
@@ -69,9 +47,9 @@ WRONG = ("nothing", "a wrong token", "an empty password", "no Base64", "another 
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_407(serve, what):
+def test_407(tunnelled, what):
     """It is answered before anything else is told, and the connection stays for the next try."""
-    proxy, server = serve()
+    proxy, server = tunnelled()
     with proxy.client() as client:
         for authority in ("tun.test:9999", "elsewhere.example:443", "api.cred.test:443"):
             response = client.ask(connect(authority, None, *shown(proxy, what)))
@@ -85,8 +63,8 @@ def test_407(serve, what):
     assert len(proxy.audit(3, way="connect", status=407, verdict="deny")) == 3
 
 
-def test_407_then_in_one_write(serve):
-    proxy, _ = serve()
+def test_407_then_in_one_write(tunnelled):
+    proxy, _ = tunnelled()
     with proxy.client() as client:
         client.send(connect("tun.test:9999") + connect("tun.test:9999", proxy.proxy_token()) + b"\1early")
         problem(client.response(), 407)
@@ -94,9 +72,9 @@ def test_407_then_in_one_write(serve):
         assert client.exactly(6) == b"\1early"
 
 
-def test_another_profiles_token(serve):
+def test_another_profiles_token(tunnelled):
     """Whose token it is decides what is allowed, whatever user stands before it."""
-    proxy, _ = serve(more="  other:\n    hosts: []\n")
+    proxy, _ = tunnelled(more="  other:\n    hosts: []\n")
     text = refused(proxy, "tun.test:9999", 403, proxy.proxy_token("other"))
     assert "tun.test" in text and "other" in text
 
@@ -107,8 +85,8 @@ NONE = {"plain": ([], 200), "a browser's origin": (["Origin: https://evil.exampl
 
 
 @pytest.mark.parametrize("fields,status", NONE.values(), ids=NONE)
-def test_session_none(serve, fields, status):
-    proxy, server = serve(head={"session": "none"})
+def test_session_none(tunnelled, fields, status):
+    proxy, server = tunnelled(head={"session": "none"})
     with proxy.client() as client:
         client.send(connect("tun.test:9999", None, *fields))
         response = client.head()
@@ -121,9 +99,9 @@ def test_session_none(serve, fields, status):
 
 
 @pytest.mark.parametrize("version,fields", [("1.0", []), ("1.0", ["Host: tun.test:9999"]), ("1.1", ["Host: tun.test:9999"])])
-def test_versions(serve, version, fields):
+def test_versions(tunnelled, version, fields):
     """HTTP/1.0 has CONNECT by custom, and needs no Host."""
-    proxy, _ = serve()
+    proxy, _ = tunnelled()
     lines = [f"CONNECT tun.test:9999 HTTP/{version}", *fields, f"Proxy-Authorization: {basic('agent', proxy.proxy_token())}"]
     with proxy.client() as client:
         client.send("\r\n".join(lines) + "\r\n\r\n")
@@ -137,17 +115,17 @@ CONTENT = {"a length": ["Content-Length: 5"], "a coding": ["Transfer-Encoding: c
 
 
 @pytest.mark.parametrize("fields", CONTENT.values(), ids=CONTENT)
-def test_content_is_refused(serve, fields):
+def test_content_is_refused(tunnelled, fields):
     """It has no meaning (RFC 9110 9.3.6): two parties could disagree where the tunnel begins."""
-    proxy, server = serve()
+    proxy, server = tunnelled()
     with proxy.client() as client:
         client.send(connect("tun.test:9999", proxy.proxy_token(), *fields) + b"5\r\nhello\r\n0\r\n\r\n")
         problem(client.response(), 400)
     assert server.connections == []
 
 
-def test_content_of_no_bytes(serve):
-    proxy, _ = serve()
+def test_content_of_no_bytes(tunnelled):
+    proxy, _ = tunnelled()
     with open_tunnel(proxy, "tun.test:9999", proxy.proxy_token(), b"", "Content-Length: 0") as client:
         assert talks(client)
 
@@ -165,8 +143,8 @@ HEADS = {
 
 
 @pytest.mark.parametrize("sent,status", HEADS.values(), ids=HEADS)
-def test_malformed_heads(serve, sent, status):
-    proxy, server = serve()
+def test_malformed_heads(tunnelled, sent, status):
+    proxy, server = tunnelled()
     with proxy.client() as client:
         problem(client.ask(sent.format(auth=f"Proxy-Authorization: {basic('agent', proxy.proxy_token())}\r\n")), status)
     assert server.connections == []
@@ -175,8 +153,8 @@ def test_malformed_heads(serve, sent, status):
 # Whereto
 
 
-def test_host_that_is_not_allowed(serve):
-    proxy, _ = serve()
+def test_host_that_is_not_allowed(tunnelled):
+    proxy, _ = tunnelled()
     text = refused(proxy, "elsewhere.example:443", 403)
     assert "elsewhere.example" in text and "agent" in text, text
     (line,) = proxy.audit(1, way="connect", verdict="deny")
@@ -185,17 +163,17 @@ def test_host_that_is_not_allowed(serve):
 
 
 @pytest.mark.parametrize("authority", ["203.0.113.5:443", "[2001:db8:5::5]:80", "[::ffff:203.0.113.5]:443"])
-def test_address_that_is_not_allowed(serve, authority):
+def test_address_that_is_not_allowed(tunnelled, authority):
     """A client that resolves names itself shows addresses, for which no entry was written."""
-    proxy, _ = serve()
+    proxy, _ = tunnelled()
     text = refused(proxy, authority, 403)
     assert "agent" in text and "resolve" in text, text
 
 
 @pytest.mark.parametrize("authority", ["tun.test:8443", "localhost:3000"])
-def test_host_that_no_proxy_has(serve, authority):
+def test_host_that_no_proxy_has(tunnelled, authority):
     """It is in the NO_PROXY that envgen writes, so an obedient client would not be here."""
-    proxy, _ = serve()
+    proxy, _ = tunnelled()
     text = refused(proxy, authority, 403)
     assert "NO_PROXY" in text, text
     assert "NO_PROXY" not in refused(proxy, "elsewhere.example:443", 403)
@@ -205,14 +183,14 @@ DENIED = '["*.test", "*.test:9999", "!tun.test:9999", "!*.bad.test", "198.51.100
 
 
 @pytest.mark.parametrize("authority", ["tun.test:9999", "TUN.test.:9999", "a.bad.test:443", "198.51.100.80:80", "other.test:22"])
-def test_denied_host(serve, authority):
-    proxy, server = serve(hosts=DENIED)
+def test_denied_host(tunnelled, authority):
+    proxy, server = tunnelled(hosts=DENIED)
     refused(proxy, authority, 403)
     assert server.connections == []
 
 
-def test_port_that_the_entry_names(serve):
-    proxy, _ = serve(hosts='["tun.test:9999"]')
+def test_port_that_the_entry_names(tunnelled):
+    proxy, _ = tunnelled(hosts='["tun.test:9999"]')
     refused(proxy, "tun.test:443", 403)
     refused(proxy, "tun.test:80", 403)
     with open_tunnel(proxy, "tun.test:9999", proxy.proxy_token()) as client:
@@ -223,14 +201,14 @@ def test_port_that_the_entry_names(serve):
     ('["*.test:9999"]', "tun.test:9999"), ('["198.51.100.80:9999"]', "198.51.100.80:9999"),
     ('["198.51.100.80:9999"]', "[::ffff:198.51.100.80]:9999"), ('["tun.test:9999"]', "TUN.Test.:9999"),
 ])
-def test_entries(serve, hosts, authority):
-    proxy, _ = serve(hosts=hosts)
+def test_entries(tunnelled, hosts, authority):
+    proxy, _ = tunnelled(hosts=hosts)
     with open_tunnel(proxy, authority, proxy.proxy_token()) as client:
         assert talks(client)
 
 
-def test_ipv6(serve):
-    proxy, _ = serve(hosts='["[2001:db8::1]:9999"]', host="2001:db8::1")
+def test_ipv6(tunnelled):
+    proxy, _ = tunnelled(hosts='["[2001:db8::1]:9999"]', host="2001:db8::1")
     with open_tunnel(proxy, "[2001:DB8:0::1]:9999", proxy.proxy_token()) as client:
         assert talks(client)
 
@@ -238,39 +216,39 @@ def test_ipv6(serve):
 # Failures before any 200
 
 
-def test_unknown_name(serve):
-    proxy, _ = serve(hosts='["nosuch.test"]')
+def test_unknown_name(tunnelled):
+    proxy, _ = tunnelled(hosts='["nosuch.test"]')
     assert "nosuch.test" in refused(proxy, "nosuch.test:443", 502)
     assert proxy.audit(1, way="connect", verdict="fail", status=502, host="nosuch.test")
 
 
-def test_nobody_listens(serve):
-    proxy, _ = serve()
+def test_nobody_listens(tunnelled):
+    proxy, _ = tunnelled()
     assert "tun.test" in refused(proxy, "tun.test:443", 502)
     assert proxy.audit(1, way="connect", verdict="fail", status=502, host="tun.test", port=443)
 
 
-def test_nobody_accepts(serve, network):
+def test_nobody_accepts(tunnelled, network):
     """A listener whose backlog is full lets nobody in."""
     listener = network.socket()
-    listener.bind((HERE, 8443))
+    listener.bind((TUNNEL, 8443))
     listener.listen(0)
     fillers = []
     while not fillers or select.select([], fillers[-1:], [], 0.1)[1]:  # the last one got in
         fillers.append(network.socket())
         fillers[-1].setblocking(False)
-        fillers[-1].connect_ex((HERE, 8443))
-    proxy, _ = serve(hosts='["tun.test:8443"]', head={"limits": "{{ connect: 1s }}"})
+        fillers[-1].connect_ex((TUNNEL, 8443))
+    proxy, _ = tunnelled(hosts='["tun.test:8443"]', head={"limits": "{{ connect: 1s }}"})
     refused(proxy, "tun.test:8443", 504)
     assert proxy.audit(1, way="connect", verdict="fail", status=504)
     for sock in [listener, *fillers]:
         sock.close()
 
 
-def test_name_server_that_is_silent(serve, network):
+def test_name_server_that_is_silent(tunnelled, network):
     network.names.otherwise, before = None, network.names.otherwise
     try:
-        proxy, _ = serve(hosts='["silent.test"]', head={"limits": "{{ connect: 1s }}"})
+        proxy, _ = tunnelled(hosts='["silent.test"]', head={"limits": "{{ connect: 1s }}"})
         assert "silent.test" in refused(proxy, "silent.test:443", 504)
     finally:
         network.names.otherwise = before
@@ -283,10 +261,10 @@ ADDRESSES = ["127.0.0.1", "127.9.9.9", "0.0.0.0", "169.254.169.254", "169.254.1.
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_name_that_leads_inside(serve, network, address):
+def test_name_that_leads_inside(tunnelled, network, address):
     """An entry with a wildcard names no address; what its names resolve to is looked at, and not dialled."""
     network.names.addresses["inner.test"] = address
-    proxy, server = serve(hosts='["*.test", "*.test:9999"]', host="127.0.0.1")
+    proxy, server = tunnelled(hosts='["*.test", "*.test:9999"]', host="127.0.0.1")
     for authority in ("inner.test:9999", "inner.test:443"):
         text = refused(proxy, authority, 403)
         assert "inner.test" in text, text
@@ -294,35 +272,35 @@ def test_name_that_leads_inside(serve, network, address):
     assert len(proxy.audit(2, way="connect", verdict="deny", status=403, host="inner.test")) == 2
 
 
-def test_private_address_of_an_exact_entry(serve, network):
+def test_private_address_of_an_exact_entry(tunnelled, network):
     """Private ranges are for entries without a wildcard; there is no such machine here."""
     network.names.addresses["inner.test"] = "10.0.0.1"
-    proxy, _ = serve(hosts='["inner.test:9999"]', head={"limits": "{{ connect: 1s }}"})
+    proxy, _ = tunnelled(hosts='["inner.test:9999"]', head={"limits": "{{ connect: 1s }}"})
     with proxy.client() as client:
         assert client.ask(connect("inner.test:9999", proxy.proxy_token())).status in (502, 504)
 
 
-def test_address_that_an_entry_names(serve, network):
+def test_address_that_an_entry_names(tunnelled, network):
     network.names.addresses["inner.test"] = "127.0.0.1"
-    proxy, _ = serve(hosts='["inner.test:9999", "127.0.0.1:9999"]', host="127.0.0.1")
+    proxy, _ = tunnelled(hosts='["inner.test:9999", "127.0.0.1:9999"]', host="127.0.0.1")
     for authority in ("127.0.0.1:9999", "[::ffff:127.0.0.1]:9999", "inner.test:9999"):
         with open_tunnel(proxy, authority, proxy.proxy_token()) as client:
             assert talks(client)
 
 
-def test_own_listeners(serve, network):
+def test_own_listeners(tunnelled, network):
     """Neither the proxy nor the admin listener is ever dialled, by whatever name."""
     network.names.addresses["inner.test"] = "127.0.0.1"
     ports = "{port}", "{admin_port}"
     names = [f'"{host}:{port}"' for host, port in itertools.product(("127.0.0.1", "localhost", "inner.test"), ports)]
     head = {"limits": "{{ idle: 60s }}\nprofiles:\n  agent: {{ hosts: [" + ", ".join(names) + "] }}"}
-    proxy, _ = serve(head=head, config="credentials: {}\n")
+    proxy, _ = tunnelled(head=head, config="credentials: {}\n")
     for host, port in itertools.product(("127.0.0.1", "localhost", "inner.test", "[::ffff:127.0.0.1]"), (proxy.port, proxy.admin_port)):
         refused(proxy, f"{host}:{port}", 403)
 
 
-def test_no_audit_no_tunnel(serve):
-    proxy, server = serve(head={"audit": "{{ file: /dev/full, required: true }}"})
+def test_no_audit_no_tunnel(tunnelled):
+    proxy, server = tunnelled(head={"audit": "{{ file: /dev/full, required: true }}"})
     refused(proxy, "tun.test:9999", 503)
     assert server.connections == []
 
@@ -330,8 +308,8 @@ def test_no_audit_no_tunnel(serve):
 # Connections
 
 
-def test_too_many(serve):
-    proxy, _ = serve(head={"limits": "{{ connections: 2 }}"})
+def test_too_many(tunnelled):
+    proxy, _ = tunnelled(head={"limits": "{{ connections: 2 }}"})
     token = proxy.proxy_token()
     with open_tunnel(proxy, "tun.test:9999", token) as first, open_tunnel(proxy, "tun.test:9999", token):
         refused(proxy, "tun.test:9999", 503)
@@ -339,8 +317,8 @@ def test_too_many(serve):
     wait_for(lambda: proxy.ask(connect("elsewhere.example:443", token)).status == 403, "the places of closed tunnels")
 
 
-def test_too_many_of_a_profile(serve):
-    proxy, _ = serve(head={"limits": "{{ profile_connections: 2 }}"}, more="  other:\n    hosts: ['tun.test:9999']\n")
+def test_too_many_of_a_profile(tunnelled):
+    proxy, _ = tunnelled(head={"limits": "{{ profile_connections: 2 }}"}, more="  other:\n    hosts: ['tun.test:9999']\n")
     token = proxy.proxy_token()
     with open_tunnel(proxy, "tun.test:9999", token), open_tunnel(proxy, "tun.test:9999", token):
         text = refused(proxy, "tun.test:9999", 503)
@@ -356,12 +334,12 @@ def test_too_many_of_a_profile(serve):
     wait_for(is_free, "the places of closed tunnels")
 
 
-def test_who_leaves_while_it_is_dialled(serve, network):
+def test_who_leaves_while_it_is_dialled(tunnelled, network):
     """Whoever has gone holds no place, and nobody is connected for it in the end."""
     network.names.addresses.pop("tun.test")
     network.names.otherwise, before = None, network.names.otherwise
     try:
-        proxy, server = serve(head={"limits": "{{ connections: 4, connect: 5s }}"})
+        proxy, server = tunnelled(head={"limits": "{{ connections: 4, connect: 5s }}"})
         token = proxy.proxy_token()
         for _ in range(6):
             asked = network.names.asked.get("tun.test", 0)
@@ -372,14 +350,14 @@ def test_who_leaves_while_it_is_dialled(serve, network):
         wait_for(lambda: proxy.ask(connect("elsewhere.example:443", token)).status == 403, "a place")
     finally:
         network.names.otherwise = before
-        network.names.addresses["tun.test"] = HERE
+        network.names.addresses["tun.test"] = TUNNEL
     assert proxy.audit(6, way="connect", reason="client_gone")
     assert server.connections == []
 
 
-def test_drains_at_sigterm(serve):
+def test_drains_at_sigterm(tunnelled):
     """Nobody new gets in, an open tunnel goes on, and its end is proxyd's."""
-    proxy, _ = serve()
+    proxy, _ = tunnelled()
     with open_tunnel(proxy, "tun.test:9999", proxy.proxy_token()) as client:
         proxy.process.send_signal(signal.SIGTERM)
 
@@ -395,18 +373,18 @@ def test_drains_at_sigterm(serve):
     assert proxy.stop(patience=5) == 0
 
 
-def test_unix_listener(serve, tmp_path):
+def test_unix_listener(tunnelled, tmp_path):
     path = tmp_path / "p.sock"
-    proxy, _ = serve(head={"listen": f'["127.0.0.1:{{port}}", "unix:{path}"]'})
+    proxy, _ = tunnelled(head={"listen": f'["127.0.0.1:{{port}}", "unix:{path}"]'})
     with Client(str(path)) as client:
         client.send(connect("tun.test:9999", proxy.proxy_token()))
         assert client.head().status == 200
         assert talks(client)
 
 
-def test_many_at_once(serve):
+def test_many_at_once(tunnelled):
     """Two workers, and tunnels that each get back their own bytes."""
-    proxy, server = serve(head={"workers": "2"})
+    proxy, server = tunnelled(head={"workers": "2"})
     token = proxy.proxy_token()
     clients = [open_tunnel(proxy, "tun.test:9999", token, who=f"client {number}") for number in range(60)]
     for turn in range(3):
@@ -419,8 +397,8 @@ def test_many_at_once(serve):
     assert len(proxy.audit(60, event="end", way="connect", verdict="allow")) == 60
 
 
-def test_nothing_is_told_of_the_token(serve):
-    proxy, _ = serve()
+def test_nothing_is_told_of_the_token(tunnelled):
+    proxy, _ = tunnelled()
     token = proxy.proxy_token()
     with open_tunnel(proxy, "tun.test:9999", token) as client:
         assert talks(client)
@@ -430,8 +408,8 @@ def test_nothing_is_told_of_the_token(serve):
     assert token not in told and basic("agent", token) not in told
 
 
-def test_a_server_that_ends_at_once(serve):
-    proxy, _ = serve(script=lambda connection: connection.reset())
+def test_a_server_that_ends_at_once(tunnelled):
+    proxy, _ = tunnelled(script=lambda connection: connection.reset())
     with proxy.client() as client:
         client.send(connect("tun.test:9999", proxy.proxy_token()))
         response = client.head()
