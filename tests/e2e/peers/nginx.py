@@ -15,7 +15,7 @@ LOGGED = {
     "status": "$status",
 }
 
-CONFIG = """
+CONFIG = """{user}
 daemon off;
 master_process off;
 pid {folder}/nginx.pid;
@@ -59,7 +59,8 @@ class Nginx:
         tls = "ssl_certificate {}; ssl_certificate_key {};".format(*certificate) if certificate else ""
         log = "{" + ",".join(f'"{key}":"{value}"' for key, value in LOGGED.items()) + "}"
         listen = f"{self.port} ssl http2" if certificate else self.port
-        text = CONFIG.format(folder=self.folder, address=address, port=listen, tls=tls, more=more, log=log)
+        user = "user root;" if network else ""  # the one user that is there
+        text = CONFIG.format(user=user, folder=self.folder, address=address, port=listen, tls=tls, more=more, log=log)
         (self.folder / "nginx.conf").write_text(text)
         self.seen_path = self.folder / "seen.log"
         self.offset = 0
