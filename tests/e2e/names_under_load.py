@@ -98,7 +98,7 @@ def threads_of(process):
 
 def main(folder):
     names.loopback_up()
-    names.use_resolver(folder, "nameserver 127.0.0.1\noptions timeout:2 attempts:2\n")
+    names.cover(folder, "resolv.conf", "nameserver 127.0.0.1\noptions timeout:2 attempts:2\n")
     server = names.Names({"good.test": "127.0.0.1"})
     origin = Origin(serve)
     hosts = ", ".join(f'"{name}:{origin.port}"' for name in

@@ -332,13 +332,14 @@ TEXT = {"SSH": b"SSH-2.0-OpenSSH_9.2\r\n", "SMTP": b"EHLO me\r\n", "IRC": b"NICK
 def test_text_on_web_ports(crossing, sent, port):
     """A letter begins a request; what turns out to be none is refused as one."""
     proxy, token, servers = crossing
-    before = len(proxy.audit(way="connect", event="end", host="open.test", port=port))
+    match = {"way": "connect", "event": "end", "verdict": "deny", "host": "open.test", "port": port, "profile": "agent"}
+    before = len(proxy.audit(**match))
     with open_tunnel(proxy, f"open.test:{port}", token) as client:
         client.send(sent)
         with contextlib.suppress(Closed):
             assert client.response().status == 400
         assert client.rest() == b""
-    assert proxy.audit(before + 1, way="connect", event="end", host="open.test", port=port)
+    assert proxy.audit(before + 1, **match)
     assert b"".join(connection.buffer for connection in servers[port].connections) == b""
 
 

@@ -36,13 +36,13 @@ def loopback_up():
         fcntl.ioctl(sock, 0x8914, struct.pack("16sh22x", b"lo", 0x1 | 0x40))  # SIOCSIFFLAGS: IFF_UP, IFF_RUNNING
 
 
-def use_resolver(folder, text):
-    """Makes `text` this namespace's /etc/resolv.conf."""
-    path = pathlib.Path(folder) / "resolv.conf"
+def cover(folder, name, text):
+    """Makes `text` what this namespace has at /etc/`name`."""
+    path = pathlib.Path(folder) / name
     path.write_text(text)
     mount = ctypes.CDLL(None, use_errno=True).mount
-    if mount(os.fsencode(path), b"/etc/resolv.conf", None, 4096, None) != 0:  # MS_BIND
-        raise OSError(ctypes.get_errno(), "cannot mount over /etc/resolv.conf")
+    if mount(os.fsencode(path), b"/etc/" + name.encode(), None, 4096, None) != 0:  # MS_BIND
+        raise OSError(ctypes.get_errno(), f"cannot mount over /etc/{name}")
 
 
 def name_in(query):

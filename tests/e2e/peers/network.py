@@ -11,10 +11,11 @@ import subprocess
 import sys
 import threading
 
-from .names import ENTER, Names, loopback_up, use_resolver
+from .names import ENTER, Names, cover, loopback_up
 
 PUBLIC = "198.51.100.0"  # a /24; every address of it is this machine
 V6 = "2001:db8::1"
+USER = 1000  # for servers that will not run as root
 
 
 def add_addresses():
@@ -52,7 +53,8 @@ class Network:
             )
         self.channel = ours
         assert ours.recv(1) == b"+", "the network did not come up"
-        self.launcher = ["nsenter", "--target", str(self.holder.pid), "--user", "--preserve-credentials", "--net", "--mount"]
+        self.launcher = ["nsenter", "--target", str(self.holder.pid), "--user", "--preserve-credentials", "--net", "--mount", "--root"]
+        self.as_user = [*self.launcher, "unshare", "--user", f"--map-user={USER}", f"--map-group={USER}"]
         self.names = Names(addresses, self, otherwise)
 
     def socket(self, family=socket.AF_INET, kind=socket.SOCK_STREAM):
@@ -74,7 +76,9 @@ class Network:
 def main(fd, folder):
     loopback_up()
     add_addresses()
-    use_resolver(folder, "nameserver 127.0.0.1\noptions timeout:2 attempts:2\n")
+    pathlib.Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").write_text("0")
+    cover(folder, "resolv.conf", "nameserver 127.0.0.1\noptions timeout:2 attempts:2\n")
+    cover(folder, "passwd", f"root:x:0:0::/root:/bin/sh\nagent:x:{USER}:{USER}::{folder}:/bin/sh\n")
     channel = socket.socket(fileno=int(fd))
     channel.send(b"+")
     hand_out(channel)
