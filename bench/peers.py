@@ -1,4 +1,5 @@
-"""The processes of a measurement: nginx as origin, nginx and proxyd as proxies, each on its core, each ended with us."""
+"""The processes of a measurement: nginx as origin, nginx and proxyd as proxies, each on its core, each ended with us.
+Those that pass tunnels are in tunnels.py."""
 import base64
 import ctypes
 import os
@@ -15,11 +16,16 @@ SIZE_100K = 100 * 1024
 # Text, as a search for a secret meets it: no byte as every other one.
 RECORD = '{"id":"req-%08x","model":"large-2026","object":"chat.completion","usage":{"input_tokens":%d},"text":"It depends."},\n'
 BODY_100K = ''.join(RECORD % (number * 2654435761 % 2 ** 32, number) for number in range(1000))[:SIZE_100K]
+PACKAGES = {'nginx': 'nginx-light', 'cc': 'gcc libc6-dev'}  # where the name is another
 SIZE_HUGE = 64 * 1024 * 1024
 
 
 class Failure(Exception):
     """What stops a measurement: told in one line."""
+
+
+class NotInstalled(Failure):
+    """A program that the measurement can perhaps do without."""
 
 
 def free_port():
@@ -56,9 +62,9 @@ class Workplace:
         self.secret = 'sk-bench-' + secrets.token_hex(24)
         self.children = []
         # The workers of nginx are root as we are, or who we are: they read the folder either way.
-        self.names = {'USER': 'user root;' if os.geteuid() == 0 else '', 'SECRET': self.secret, 'BODY': BODY_1K,
+        self.names = {'FOLDER': folder, 'USER': 'user root;' if os.geteuid() == 0 else '', 'SECRET': self.secret, 'BODY': BODY_1K,
             'BASIC': base64.b64encode(f'bench:{self.secret}'.encode()).decode(),
-            'PLAIN': free_port(), 'TLS': free_port(), 'STREAM': free_port()}
+            'PLAIN': free_port(), 'TLS': free_port(), 'STREAM': free_port(), 'TUNNEL': free_port()}
         os.makedirs(self.path('tmp'))
         os.makedirs(self.path('files'))
         self.write('secret', self.secret)
@@ -150,8 +156,16 @@ def process_tree(pid):
     return found
 
 
+def cpu_clock(pid):
+    clock = ctypes.c_int()
+    error = ctypes.CDLL(None).clock_getcpuclockid(pid, ctypes.byref(clock))
+    if error:
+        raise Failure(f'no CPU clock of process {pid}: {os.strerror(error)}')
+    return clock.value
+
+
 class Proxy:
-    """One of the two under measurement."""
+    """One of those under measurement."""
 
     def __init__(self, place, name, child, port, startup, headers):
         self.place, self.name, self.child, self.port, self.startup = place, name, child, port, startup
@@ -162,13 +176,8 @@ class Proxy:
         return self.headers.get(path.split('/')[1], 'Bearer none')
 
     def cpu_ns(self):
-        """What all its threads have run so far."""
-        total = 0
-        for pid in self.pids:
-            for task in os.listdir(f'/proc/{pid}/task'):
-                with open(f'/proc/{pid}/task/{task}/schedstat', encoding='ascii') as file:
-                    total += int(file.read().split()[0])
-        return total
+        """What all its threads have run so far, those that are gone included."""
+        return sum(time.clock_gettime_ns(cpu_clock(pid)) for pid in self.pids)
 
     def rss_kib(self):
         """Of the process that serves: of nginx the worker alone, the master has no part in it."""
@@ -213,16 +222,21 @@ def start_proxyd(place, core, name='proxyd', many=0, workers=1, scrub='on'):
 
 
 def tokens(place, envgen, config):
+    names = ['plain', 'tls', 'stream', 'basic', 'slow']
+    shown = agent_variables(place, envgen, config, [f'{name.upper()}_TOKEN' for name in names])
+    return {name: 'Bearer ' + token for name, token in zip(names, shown)}
+
+
+def agent_variables(place, envgen, config, names):
     """What the agent shows, as the agent learns it: from the file that envgen writes, read by a shell."""
     target = place.path('agent.env')
     done = subprocess.run([envgen, '--config', config, '--profile', 'bench', '-o', target], capture_output=True, text=True,
         env={**os.environ, 'XDG_STATE_HOME': place.path('state')}, check=False)
     if done.returncode:
         raise Failure(f'envgen: exit {done.returncode}: {done.stderr.strip()}')
-    names = ['plain', 'tls', 'stream', 'basic', 'slow']
-    script = '. "$1"; printf "%s\\n" ' + ' '.join(f'"${name.upper()}_TOKEN"' for name in names)
+    script = '. "$1"; printf "%s\\n" ' + ' '.join(f'"${name}"' for name in names)
     shown = subprocess.run(['sh', '-c', script, 'sh', target], capture_output=True, text=True, check=True)
-    return {name: 'Bearer ' + token for name, token in zip(names, shown.stdout.splitlines())}
+    return shown.stdout.splitlines()
 
 
 def find(name):
@@ -230,7 +244,15 @@ def find(name):
         path = os.path.join(folder, name)
         if os.access(path, os.X_OK):
             return path
-    raise Failure(f'{name} is not installed: apt-get install nginx-light curl wrk')
+    raise NotInstalled(f'{name} is not installed: apt-get install {PACKAGES.get(name, name)}')
+
+
+def first_line(words):
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        return (done.stdout + done.stderr).strip().splitlines()[0]
+    except (OSError, IndexError):
+        return 'unknown'
 
 
 def program(name, required=True):

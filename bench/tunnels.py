@@ -1,0 +1,255 @@
+"""Tunnels: proxyd against haproxy, which passes the same bytes without asking, with other proxies for CONNECT beside it.
+The load and the origin are C, built here: they must not be what is measured."""
+import base64
+import os
+import shutil
+import ssl
+import statistics
+import subprocess
+import threading
+from urllib.parse import urlsplit
+
+import peers
+import streams
+from peers import Failure, NotInstalled
+
+MIB = 1 << 20
+SANITY_SIZE = 8 * MIB
+ECHO = 3  # an order to the origin: tunnel.h
+COUNT_SIZE = 8
+FLAGS = ['-O2', '-std=gnu17', '-Wall', '-Wextra', '-Werror']
+SPLICE = {'haproxy': '    option splice-request\n    option splice-response', 'haproxy-auto': '    option splice-auto'}
+
+# What is counted, its unit for CPU and for speed, and how many of what tunnel_load counts one of them is.
+BYTES = {'title': 'bytes', 'cpu': 'CPU per GB, ms', 'cpu_scale': 1e-6, 'speed': 'MB/s', 'speed_scale': 1e6, 'each': 1e9}
+TUNNELS = {'title': 'tunnels', 'cpu': 'CPU per tunnel, us', 'cpu_scale': 1e-3, 'speed': 'tunnels/s', 'speed_scale': 1, 'each': 1}
+MESSAGES = {'title': 'messages', 'cpu': 'CPU per message, us', 'cpu_scale': 1e-3, 'speed': 'messages/s', 'speed_scale': 1,
+    'each': 1}
+CASES = [
+    {'name': 'download', 'mode': 'down', 'tunnels': 1, 'counts': BYTES},
+    {'name': 'download', 'mode': 'down', 'tunnels': 16, 'counts': BYTES},
+    {'name': 'upload', 'mode': 'up', 'tunnels': 1, 'counts': BYTES},
+    {'name': 'upload', 'mode': 'up', 'tunnels': 16, 'counts': BYTES},
+    {'name': 'address', 'mode': 'open', 'tunnels': 1, 'counts': TUNNELS},
+    {'name': 'address', 'mode': 'open', 'tunnels': 16, 'counts': TUNNELS},
+    {'name': 'address', 'mode': 'open', 'tunnels': 64, 'counts': TUNNELS},
+    {'name': 'name, TLS', 'mode': 'open', 'tunnels': 16, 'counts': TUNNELS, 'tls': True},
+    {'name': 'echo', 'mode': 'echo', 'tunnels': 1, 'counts': MESSAGES},
+    {'name': 'echo', 'mode': 'echo', 'tunnels': 16, 'counts': MESSAGES},
+]
+
+
+class Way:
+    """To the origin: through a proxy, or straight. Where `ask` is off a connection is a tunnel; else CONNECT makes it."""
+
+    def __init__(self, place, name, proxy, ask=True, authorization=None):
+        self.place, self.name, self.proxy, self.ask = place, name, proxy, ask
+        self.port = proxy.port if proxy else place.names['TUNNEL']
+        self.authorization = authorization
+        for host in ('127.0.0.1', 'localhost'):
+            place.write(self.head_file(host), self.head(host, authorization))
+
+    def head_file(self, host):
+        return f'{self.name}.{host}.head'
+
+    def head(self, host, authorization):
+        if not self.ask:
+            return ''
+        target = f'{host}:{self.place.names["TUNNEL"]}'
+        shown = f'Proxy-Authorization: Basic {base64.b64encode(authorization.encode()).decode()}\r\n' if authorization else ''
+        return f'CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{shown}\r\n'
+
+    def open(self, host, authorization):
+        """A tunnel, or what else was answered."""
+        client = streams.connect(self.port)
+        if self.ask:
+            client.sendall(self.head(host, authorization).encode())
+            answer, rest = streams.read_head(client, f'{self.name}, CONNECT')
+            if b' 200' not in answer.split(b'\r\n')[0] or rest:
+                client.close()
+                return None, answer.split(b'\r\n')[0].decode(errors='replace')
+        return client, None
+
+
+def client_hello(name):
+    """The first record of a TLS client that wants `name`."""
+    out = ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), out, server_hostname=name)
+    try:
+        client.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return out.read()
+
+
+def sanity(way, hello):
+    """Do the bytes arrive that were sent? With something to compare in both directions at once, more than any buffer holds."""
+    for host, first in (('127.0.0.1', b''), ('localhost', hello)):
+        tunnel, refused = way.open(host, way.authorization)
+        if not tunnel:
+            raise Failure(f'{way.name}: CONNECT {host} was answered: {refused}')
+        sent = os.urandom(SANITY_SIZE)
+        with tunnel:
+            tunnel.sendall(first + bytes([ECHO]) + bytes(COUNT_SIZE))
+            writer = threading.Thread(target=send_all, args=(tunnel, sent))
+            writer.start()
+            got = bytearray()
+            while len(got) < SANITY_SIZE and (more := tunnel.recv(MIB)):
+                got += more
+            writer.join()
+        if got != sent:
+            at = next((i for i, (a, b) in enumerate(zip(sent, got)) if a != b), len(got))
+            raise Failure(f'{way.name}, {host}: the bytes of an echo differ at {at} of {SANITY_SIZE}; {len(got)} came')
+    if way.authorization:
+        tunnel, refused = way.open('127.0.0.1', None)
+        if tunnel or ' 407' not in refused and ' 401' not in refused:
+            raise Failure(f'{way.name}: without a password CONNECT was answered: {refused or "200"}; 407 was expected')
+
+
+def send_all(tunnel, data):
+    try:
+        tunnel.sendall(data)
+    except OSError:
+        pass  # the reader tells what is missing
+
+
+def build(place, name):
+    program = place.path(name)
+    source = os.path.join(peers.HERE, name + '.c')
+    done = subprocess.run([peers.find('cc'), *FLAGS, '-o', program, source], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failure(f'{source} does not compile: {done.stderr.strip()}')
+    return program
+
+
+def start_haproxy(place, core, name, splice='haproxy'):
+    port = peers.free_port()
+    place.template('haproxy.cfg', name + '.cfg', {'PORT': port, 'SPLICE': SPLICE[splice]})
+    child, startup = place.start(name, [peers.find('haproxy'), '-db', '-f', place.path(name + '.cfg')], core, port)
+    return Way(place, name, peers.Proxy(place, name, child, port, startup, {}), ask=False)
+
+
+def start_tinyproxy(place, core, name):
+    port = peers.free_port()
+    place.template('tinyproxy.conf', name + '.conf', {'PORT': port})
+    child, startup = place.start(name, [peers.find('tinyproxy'), '-d', '-c', place.path(name + '.conf')], core, port)
+    return Way(place, name, peers.Proxy(place, name, child, port, startup, {}), authorization='bench:' + place.secret)
+
+
+def start_squid(place, core, name):
+    """Started by root it becomes the user `proxy`, who then opens the logs: in a folder that this user may reach."""
+    port, program = peers.free_port(), peers.find('squid')
+    os.makedirs(place.path('squid'), exist_ok=True)
+    if os.geteuid() == 0:
+        shutil.chown(place.path('squid'), 'proxy')
+        os.chmod(place.folder, 0o711)
+    place.template('squid.conf', name + '.conf', {'PORT': port})
+    child, startup = place.start(name, [program, '-N', '-f', place.path(name + '.conf')], core, port)
+    return Way(place, name, peers.Proxy(place, name, child, port, startup, {}))
+
+
+def start_proxyd(place, core, name):
+    port, envgen = peers.free_port(), peers.program('envgen')
+    place.template('tunnels.yaml', name + '.yaml', {'PORT': port})
+    config = place.path(name + '.yaml')
+    child, startup = place.start(name, [peers.program('proxyd'), '--config', config], core, port)
+    url = urlsplit(peers.agent_variables(place, envgen, config, ['HTTPS_PROXY'])[0])
+    return Way(place, name, peers.Proxy(place, name, child, port, startup, {}), authorization=f'{url.username}:{url.password}')
+
+
+VERSIONS = {'haproxy': '-v', 'tinyproxy': '-v', 'squid': '-v'}
+
+
+class Tunnels:
+    def __init__(self, options, place, cores):
+        self.options, self.place = options, place
+        self.proxy_core, self.load_core = cores
+        self.ways, self.rows = [], []
+
+    def start(self):
+        """The origin and every proxy that is to be had; the first is the yardstick."""
+        self.load = build(self.place, 'tunnel_load')
+        self.place.start('tunnel_origin', [build(self.place, 'tunnel_origin'), str(self.place.names['TUNNEL'])], self.load_core,
+            self.place.names['TUNNEL'])
+        starts = [('haproxy', start_haproxy, {})]
+        if self.options.subject == 'proxyd':
+            starts += [('proxyd', start_proxyd, {}), ('haproxy-auto', start_haproxy, {'splice': 'haproxy-auto'}),
+                ('tinyproxy', start_tinyproxy, {}), ('squid', start_squid, {})]
+        else:
+            starts += [('haproxy-too', start_haproxy, {})]
+        present = []
+        for name, start, more in starts:
+            try:
+                self.ways.append(start(self.place, self.proxy_core, name, **more))
+                present += [peers.first_line([peers.find(name), VERSIONS[name]])] if name in VERSIONS else []
+            except NotInstalled as missing:
+                print(f'{name} is left out: {missing}')
+        self.ways.append(Way(self.place, 'direct', None, ask=False))
+        return present
+
+    def once(self, way, case, amount):
+        host, hello = ('localhost', 'hello') if case.get('tls') else ('127.0.0.1', 'no-hello')
+        words = [self.load, case['mode'], way.port, case['tunnels'], amount, self.place.path(way.head_file(host)),
+            self.place.path(hello)]
+        before = way.proxy.cpu_ns() if way.proxy else 0
+        done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False, timeout=120,
+            preexec_fn=peers.child_setup(self.load_core))
+        cpu = way.proxy.cpu_ns() - before if way.proxy else 0
+        if done.returncode:
+            raise Failure(f'{way.name}, {case["name"]} with {case["tunnels"]} tunnels: {done.stderr.strip()}')
+        count, nanoseconds, p50, p99 = (int(word) for word in done.stdout.split())
+        counts = case['counts']
+        return {'cpu': cpu * counts['cpu_scale'] * counts['each'] / count, 'speed': count * 1e9 / nanoseconds / counts['speed_scale'],
+            'busy': cpu / nanoseconds, 'p50_us': p50 / 1000, 'p99_us': p99 / 1000}
+
+    def interleave(self, case):
+        """Each way once a round, another one first each time."""
+        bulk = case['counts'] is BYTES
+        amount = self.options.seconds * (512 * MIB if bulk else 1000)
+        ways = [way for way in self.ways if bulk or way.name != 'haproxy-auto']
+        rounds = {way.name: [] for way in ways}
+        for way in ways:
+            self.once(way, case, amount // 8)
+        for number in range(self.options.rounds):
+            first = number % len(ways)
+            for way in ways[first:] + ways[:first]:
+                rounds[way.name].append(self.once(way, case, amount))
+        return rounds
+
+    def show(self, case, rounds):
+        base = next(iter(rounds.values()))
+        label = f'{case["name"]:12}{case["tunnels"]:>5}  '
+        for name, own in rounds.items():
+            row = {key: statistics.median(one[key] for one in own) for key in own[0]}
+            row['speed_ratio'] = statistics.median(b['speed'] / a['speed'] for a, b in zip(base, own))
+            if name != 'direct':
+                row['cpu_ratio'] = statistics.median(b['cpu'] / a['cpu'] for a, b in zip(base, own))
+                row['cpu_best_ratio'] = min(b['cpu'] for b in own) / min(a['cpu'] for a in base)
+            self.rows.append({**case, 'counts': case['counts']['title'], 'proxy': name, **row, 'rounds': own})
+            cpu = f'{row["cpu"]:>20.1f}{row["cpu_ratio"]:>7.2f}{row["cpu_best_ratio"]:>7.2f}{row["busy"]:>6.0%}' \
+                if name != 'direct' else ' ' * 40
+            late = '' if case['counts'] is BYTES else f'{row["p50_us"]:>10.0f}{row["p99_us"]:>10.0f}'
+            print(f'{label}{name:13}{cpu}{row["speed"]:>12.0f}{row["speed_ratio"]:>7.2f}{late}', flush=True)
+            label = ' ' * len(label)
+
+    def run(self):
+        versions = self.start()
+        hello = client_hello('localhost')
+        with open(self.place.path('hello'), 'wb') as out:
+            out.write(hello)
+        self.place.write('no-hello', '')
+        for way in self.ways:
+            sanity(way, hello)
+        print('\ntunnels: what is sent arrives, through each; ' + ', '.join(versions))
+        counts = None
+        for case in CASES:
+            if case['counts'] is not counts:
+                counts = case['counts']
+                late = '' if counts is BYTES else f'{"p50, us":>10}{"p99, us":>10}'
+                print(f'\n{counts["title"]:12}{"at":>5}{"":15}{counts["cpu"]:>20}{"ratio":>7}{"best":>7}{"busy":>6}'
+                    f'{counts["speed"]:>12}{"ratio":>7}{late}')
+            self.show(case, self.interleave(case))
+        for way in self.ways:
+            if way.proxy:
+                way.proxy.stop()
+        return self.rows
