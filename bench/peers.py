@@ -4,6 +4,7 @@ import base64
 import ctypes
 import os
 import random
+import re
 import secrets
 import signal
 import socket
@@ -102,13 +103,13 @@ class Workplace:
         openssl('x509', '-req', '-in', 'origin.csr', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '2',
             '-extfile', 'leaf.ext', '-out', 'origin.pem')
 
-    def start(self, name, words, core, port):
+    def start(self, name, words, core, port, user=None):
         """Starts a process and waits until its port accepts. Returns the process and the seconds that it took."""
         log = open(self.path(name + '.log'), 'wb')
         began = time.monotonic()
         environment = {**os.environ, 'XDG_STATE_HOME': self.path('state')}
         child = subprocess.Popen(words, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            env=environment, preexec_fn=child_setup(core))
+            env=environment, user=user, preexec_fn=child_setup(core))
         log.close()
         self.children.append(child)
         while time.monotonic() - began < 20:
@@ -253,6 +254,12 @@ def first_line(words):
         return (done.stdout + done.stderr).strip().splitlines()[0]
     except (OSError, IndexError):
         return 'unknown'
+
+
+def version(name):
+    """`name 1.2.3`, as the program itself has it."""
+    found = re.search(r'\d+(\.\d+)+', first_line([find(name), '-v']))
+    return f'{name} {found[0] if found else "of an unknown version"}'
 
 
 def program(name, required=True):

@@ -18,7 +18,7 @@ SANITY_SIZE = 8 * MIB
 ECHO = 3  # an order to the origin: tunnel.h
 COUNT_SIZE = 8
 FLAGS = ['-O2', '-std=gnu17', '-Wall', '-Wextra', '-Werror']
-SPLICE = {'haproxy': '    option splice-request\n    option splice-response', 'haproxy-auto': '    option splice-auto'}
+PEERS = ['haproxy', 'tinyproxy', 'squid']
 
 # What is counted, its unit for CPU and for speed, and how many of what tunnel_load counts one of them is.
 BYTES = {'title': 'bytes', 'cpu': 'CPU per GB, ms', 'cpu_scale': 1e-6, 'speed': 'MB/s', 'speed_scale': 1e6, 'each': 1e9}
@@ -122,9 +122,11 @@ def build(place, name):
     return program
 
 
-def start_haproxy(place, core, name, splice='haproxy'):
+def start_haproxy(place, core, name):
+    """As `haproxy-auto` it decides for itself whether to splice."""
     port = peers.free_port()
-    place.template('haproxy.cfg', name + '.cfg', {'PORT': port, 'SPLICE': SPLICE[splice]})
+    splice = 'option splice-auto' if name == 'haproxy-auto' else 'option splice-request\n    option splice-response'
+    place.template('haproxy.cfg', name + '.cfg', {'PORT': port, 'SPLICE': splice})
     child, startup = place.start(name, [peers.find('haproxy'), '-db', '-f', place.path(name + '.cfg')], core, port)
     return Way(place, name, peers.Proxy(place, name, child, port, startup, {}), ask=False)
 
@@ -137,14 +139,18 @@ def start_tinyproxy(place, core, name):
 
 
 def start_squid(place, core, name):
-    """Started by root it becomes the user `proxy`, who then opens the logs: in a folder that this user may reach."""
+    """It refuses to stay root: where we are root, it starts as the user `proxy` that its package makes, in a folder of its
+    own. It is named after the run, since what it leaves in /dev/shm when it is killed would stop the next of its name."""
     port, program = peers.free_port(), peers.find('squid')
-    os.makedirs(place.path('squid'), exist_ok=True)
-    if os.geteuid() == 0:
-        shutil.chown(place.path('squid'), 'proxy')
+    user = 'proxy' if os.geteuid() == 0 else None
+    os.makedirs(place.path('squid'))
+    place.template('squid.conf', 'squid/squid.conf', {'PORT': port})
+    if user:
         os.chmod(place.folder, 0o711)
-    place.template('squid.conf', name + '.conf', {'PORT': port})
-    child, startup = place.start(name, [program, '-N', '-f', place.path(name + '.conf')], core, port)
+        for path in ('squid', 'squid/squid.conf'):
+            shutil.chown(place.path(path), user)
+    words = [program, '-N', '-n', f'bench{os.getpid()}', '-f', place.path('squid/squid.conf')]
+    child, startup = place.start(name, words, core, port, user=user)
     return Way(place, name, peers.Proxy(place, name, child, port, startup, {}))
 
 
@@ -155,9 +161,6 @@ def start_proxyd(place, core, name):
     child, startup = place.start(name, [peers.program('proxyd'), '--config', config], core, port)
     url = urlsplit(peers.agent_variables(place, envgen, config, ['HTTPS_PROXY'])[0])
     return Way(place, name, peers.Proxy(place, name, child, port, startup, {}), authorization=f'{url.username}:{url.password}')
-
-
-VERSIONS = {'haproxy': '-v', 'tinyproxy': '-v', 'squid': '-v'}
 
 
 class Tunnels:
@@ -171,21 +174,19 @@ class Tunnels:
         self.load = build(self.place, 'tunnel_load')
         self.place.start('tunnel_origin', [build(self.place, 'tunnel_origin'), str(self.place.names['TUNNEL'])], self.load_core,
             self.place.names['TUNNEL'])
-        starts = [('haproxy', start_haproxy, {})]
+        starts = {'haproxy': start_haproxy}
         if self.options.subject == 'proxyd':
-            starts += [('proxyd', start_proxyd, {}), ('haproxy-auto', start_haproxy, {'splice': 'haproxy-auto'}),
-                ('tinyproxy', start_tinyproxy, {}), ('squid', start_squid, {})]
+            starts.update({'proxyd': start_proxyd, 'haproxy-auto': start_haproxy, 'tinyproxy': start_tinyproxy,
+                'squid': start_squid})
         else:
-            starts += [('haproxy-too', start_haproxy, {})]
-        present = []
-        for name, start, more in starts:
+            starts['haproxy-too'] = start_haproxy
+        for name, start in starts.items():
             try:
-                self.ways.append(start(self.place, self.proxy_core, name, **more))
-                present += [peers.first_line([peers.find(name), VERSIONS[name]])] if name in VERSIONS else []
+                self.ways.append(start(self.place, self.proxy_core, name))
             except NotInstalled as missing:
                 print(f'{name} is left out: {missing}')
         self.ways.append(Way(self.place, 'direct', None, ask=False))
-        return present
+        return ', '.join(peers.version(way.name) for way in self.ways if way.name in PEERS)
 
     def once(self, way, case, amount):
         host, hello = ('localhost', 'hello') if case.get('tls') else ('127.0.0.1', 'no-hello')
@@ -240,7 +241,7 @@ class Tunnels:
         self.place.write('no-hello', '')
         for way in self.ways:
             sanity(way, hello)
-        print('\ntunnels: what is sent arrives, through each; ' + ', '.join(versions))
+        print('\ntunnels: what is sent arrives, through each; ' + versions)
         counts = None
         for case in CASES:
             if case['counts'] is not counts:
