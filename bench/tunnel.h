@@ -1,7 +1,8 @@
 /*
  * What tunnel_load.c and tunnel_origin.c say to each other, and what both need.
  *
- * A client may begin with one TLS record, which the origin passes over. Then comes an order, nine bytes: what the
+ * A client may begin with the head of a CONNECT, which the origin answers by 200 as a proxy would, and go on with one
+ * TLS record, which the origin passes over. Then comes an order, nine bytes: what the
  * origin shall do, and with how many bytes (big endian). A source sends so many. A sink reads so many and answers
  * with eight bytes, how many it read. An echo sends back what comes. The client closes first, the origin follows.
  */
@@ -28,6 +29,7 @@ enum order { SOURCE = 1, SINK, ECHO };
 enum {
 	ORDER_SIZE = 9,
 	COUNT_SIZE = 8,
+	CONNECT = 'C',
 	TLS_HANDSHAKE = 0x16,
 	TLS_HEAD_SIZE = 5,
 	PIECE = 256 * 1024, /* sent at once in bulk: it stays in the core's cache */

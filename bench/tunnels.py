@@ -18,6 +18,8 @@ SANITY_SIZE = 8 * MIB
 ECHO = 3  # an order to the origin: tunnel.h
 COUNT_SIZE = 8
 FLAGS = ['-O2', '-std=gnu17', '-Wall', '-Wextra', '-Werror']
+# Where a way says nothing that another does not say too.
+ABSENT = {'down': ['haproxy-asked'], 'up': ['haproxy-asked'], 'open': ['haproxy-auto'], 'echo': ['haproxy-auto', 'haproxy-asked']}
 PEERS = ['haproxy', 'tinyproxy', 'squid']
 
 # What is counted, its unit for CPU and for speed, and how many of what tunnel_load counts one of them is.
@@ -185,6 +187,8 @@ class Tunnels:
                 self.ways.append(start(self.place, self.proxy_core, name))
             except NotInstalled as missing:
                 print(f'{name} is left out: {missing}')
+        if self.ways and self.ways[0].name == 'haproxy' and self.options.subject == 'proxyd':
+            self.ways.insert(1, Way(self.place, 'haproxy-asked', self.ways[0].proxy))
         self.ways.append(Way(self.place, 'direct', None, ask=False))
         return ', '.join(peers.version(way.name) for way in self.ways if way.name in PEERS)
 
@@ -207,7 +211,7 @@ class Tunnels:
         """Each way once a round, another one first each time."""
         bulk = case['counts'] is BYTES
         amount = self.options.seconds * (512 * MIB if bulk else 1000)
-        ways = [way for way in self.ways if bulk or way.name != 'haproxy-auto']
+        ways = [way for way in self.ways if way.name not in ABSENT[case['mode']]]
         rounds = {way.name: [] for way in ways}
         for way in ways:
             self.once(way, case, amount // 8)
@@ -241,7 +245,7 @@ class Tunnels:
         self.place.write('no-hello', '')
         for way in self.ways:
             sanity(way, hello)
-        print('\ntunnels: what is sent arrives, through each; ' + versions)
+        print(f'\ntunnels: what is sent arrives, through each; ratios to {self.ways[0].name}; {versions}')
         counts = None
         for case in CASES:
             if case['counts'] is not counts:
@@ -250,7 +254,6 @@ class Tunnels:
                 print(f'\n{counts["title"]:12}{"at":>5}{"":15}{counts["cpu"]:>20}{"ratio":>7}{"best":>7}{"busy":>6}'
                     f'{counts["speed"]:>12}{"ratio":>7}{late}')
             self.show(case, self.interleave(case))
-        for way in self.ways:
-            if way.proxy:
-                way.proxy.stop()
+        for proxy in {way.proxy for way in self.ways if way.proxy}:
+            proxy.stop()
         return self.rows
