@@ -17,6 +17,7 @@ MIB = 1 << 20
 SANITY_SIZE = 8 * MIB
 ECHO = 3  # an order to the origin: tunnel.h
 COUNT_SIZE = 8
+ROUND_MOST = 120  # seconds
 FLAGS = ['-O2', '-std=gnu17', '-Wall', '-Wextra', '-Werror']
 # Where a way says nothing that another does not say too.
 ABSENT = {'down': ['haproxy-asked'], 'up': ['haproxy-asked'], 'open': ['haproxy-auto'], 'echo': ['haproxy-auto', 'haproxy-asked']}
@@ -85,20 +86,16 @@ def client_hello(name):
 
 
 def sanity(way, hello):
-    """Do the bytes arrive that were sent? With something to compare in both directions at once, more than any buffer holds."""
+    """Do the bytes arrive that were sent? Both ways at once, and more than any buffer holds."""
     for host, first in (('127.0.0.1', b''), ('localhost', hello)):
         tunnel, refused = way.open(host, way.authorization)
         if not tunnel:
             raise Failure(f'{way.name}: CONNECT {host} was answered: {refused}')
         sent = os.urandom(SANITY_SIZE)
-        with tunnel:
-            tunnel.sendall(first + bytes([ECHO]) + bytes(COUNT_SIZE))
-            writer = threading.Thread(target=send_all, args=(tunnel, sent))
-            writer.start()
-            got = bytearray()
-            while len(got) < SANITY_SIZE and (more := tunnel.recv(MIB)):
-                got += more
-            writer.join()
+        try:
+            got = echo(tunnel, first, sent)
+        except OSError as error:
+            raise Failure(f'{way.name}, {host}: an echo did not come back: {error}') from error
         if got != sent:
             at = next((i for i, (a, b) in enumerate(zip(sent, got)) if a != b), len(got))
             raise Failure(f'{way.name}, {host}: the bytes of an echo differ at {at} of {SANITY_SIZE}; {len(got)} came')
@@ -106,6 +103,20 @@ def sanity(way, hello):
         tunnel, refused = way.open('127.0.0.1', None)
         if tunnel or ' 407' not in refused and ' 401' not in refused:
             raise Failure(f'{way.name}: without a password CONNECT was answered: {refused or "200"}; 407 was expected')
+
+
+def echo(tunnel, first, sent):
+    with tunnel:
+        tunnel.sendall(first + bytes([ECHO]) + bytes(COUNT_SIZE))
+        writer = threading.Thread(target=send_all, args=(tunnel, sent))
+        writer.start()
+        got = bytearray()
+        try:
+            while len(got) < len(sent) and (more := tunnel.recv(MIB)):
+                got += more
+        finally:
+            writer.join()
+    return got
 
 
 def send_all(tunnel, data):
@@ -166,9 +177,9 @@ def start_proxyd(place, core, name):
 
 
 class Tunnels:
-    def __init__(self, options, place, cores):
+    def __init__(self, options, place):
         self.options, self.place = options, place
-        self.proxy_core, self.load_core = cores
+        self.proxy_core, self.load_core = options.cores
         self.ways, self.rows = [], []
 
     def start(self):
@@ -197,11 +208,15 @@ class Tunnels:
         words = [self.load, case['mode'], way.port, case['tunnels'], amount, self.place.path(way.head_file(host)),
             self.place.path(hello)]
         before = way.proxy.cpu_ns() if way.proxy else 0
-        done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False, timeout=120,
-            preexec_fn=peers.child_setup(self.load_core))
+        what = f'{way.name}, {case["name"]} with {case["tunnels"]} tunnels'
+        try:
+            done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False, timeout=ROUND_MOST,
+                preexec_fn=peers.child_setup(self.load_core))
+        except subprocess.TimeoutExpired as error:
+            raise Failure(f'{what}: not done after {ROUND_MOST} s') from error
         cpu = way.proxy.cpu_ns() - before if way.proxy else 0
         if done.returncode:
-            raise Failure(f'{way.name}, {case["name"]} with {case["tunnels"]} tunnels: {done.stderr.strip()}')
+            raise Failure(f'{what}: {done.stderr.strip()}')
         count, nanoseconds, p50, p99 = (int(word) for word in done.stdout.split())
         counts = case['counts']
         return {'cpu': cpu * counts['cpu_scale'] * counts['each'] / count, 'speed': count * 1e9 / nanoseconds / counts['speed_scale'],
