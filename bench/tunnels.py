@@ -242,6 +242,7 @@ class Tunnels:
         for name, own in rounds.items():
             row = {key: statistics.median(one[key] for one in own) for key in own[0]}
             row['speed_ratio'] = statistics.median(b['speed'] / a['speed'] for a, b in zip(base, own))
+            row['speed_best_ratio'] = max(b['speed'] for b in own) / max(a['speed'] for a in base)
             if name != 'direct':
                 row['cpu_ratio'] = statistics.median(b['cpu'] / a['cpu'] for a, b in zip(base, own))
                 row['cpu_best_ratio'] = min(b['cpu'] for b in own) / min(a['cpu'] for a in base)
@@ -249,7 +250,7 @@ class Tunnels:
             cpu = f'{row["cpu"]:>20.1f}{row["cpu_ratio"]:>7.2f}{row["cpu_best_ratio"]:>7.2f}{row["busy"]:>6.0%}' \
                 if name != 'direct' else ' ' * 40
             late = '' if case['counts'] is BYTES else f'{row["p50_us"]:>10.0f}{row["p99_us"]:>10.0f}'
-            print(f'{label}{name:13}{cpu}{row["speed"]:>12.0f}{row["speed_ratio"]:>7.2f}{late}', flush=True)
+            print(f'{label}{name:13}{cpu}{row["speed"]:>12.0f}{row["speed_ratio"]:>7.2f}{row["speed_best_ratio"]:>7.2f}{late}', flush=True)
             label = ' ' * len(label)
 
     def run(self):
@@ -267,7 +268,7 @@ class Tunnels:
                 counts = case['counts']
                 late = '' if counts is BYTES else f'{"p50, us":>10}{"p99, us":>10}'
                 print(f'\n{counts["title"]:12}{"at":>5}{"":15}{counts["cpu"]:>20}{"ratio":>7}{"best":>7}{"busy":>6}'
-                    f'{counts["speed"]:>12}{"ratio":>7}{late}')
+                    f'{counts["speed"]:>12}{"ratio":>7}{"best":>7}{late}')
             self.show(case, self.interleave(case))
         for proxy in {way.proxy for way in self.ways if way.proxy}:
             proxy.stop()
