@@ -18,7 +18,7 @@ SANITY_SIZE = 8 * MIB
 ECHO = 3  # an order to the origin: tunnel.h
 COUNT_SIZE = 8
 ROUND_MOST = 120  # seconds
-FLAGS = ['-O2', '-std=gnu17', '-Wall', '-Wextra', '-Werror']
+FLAGS = ['-O2', '-std=gnu17', '-Wall', '-Wextra']
 # Where a way says nothing that another does not say too.
 ABSENT = {'down': ['haproxy-asked'], 'up': ['haproxy-asked'], 'open': ['haproxy-auto'], 'echo': ['haproxy-auto', 'haproxy-asked']}
 PEERS = ['haproxy', 'tinyproxy', 'squid']
