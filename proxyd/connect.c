@@ -14,6 +14,8 @@
 #include "relay.h"
 #include "sniff.h"
 
+#define ENDED (EPOLLRDHUP | EPOLLHUP | EPOLLERR)
+
 enum connect_state {
 	CONNECT_DIALLING,  /* allowed; the upstream is not connected yet */
 	CONNECT_LISTENING, /* 200 is out; the first bytes will tell what it is */
@@ -274,8 +276,6 @@ static void flow(struct connect *connect)
 	relay_start(&connect->relay, connect->worker->relays, connect->heard, limits_of(connect)->tunnel_idle, on_relayed);
 }
 
-#define ENDED (EPOLLRDHUP | EPOLLHUP | EPOLLERR)
-
 /* While the upstream is dialled: a client that went away ends that. What it said is looked at later. */
 static void notice_end(struct connect *connect, uint32_t events)
 {
@@ -301,7 +301,8 @@ static void on_upstream(struct loop_watch *watch, uint32_t events)
 	struct connect *connect = (struct connect *)((char *)watch - offsetof(struct connect, relay.watches[RELAY_UPSTREAM]));
 	char byte;
 	connect->heard[RELAY_UPSTREAM] |= events;
-	if ((events & EPOLLIN) && connect->named && recv(connect->upstream, &byte, 1, MSG_PEEK) > 0)
+	bool spoke = (events & EPOLLIN) && (!(events & ENDED) || recv(connect->upstream, &byte, 1, MSG_PEEK) > 0);
+	if (spoke && connect->named)
 		flow(connect);
 	else if (events & ENDED)
 		end(connect, AUDIT_FAIL, "upstream_cut");
@@ -335,7 +336,8 @@ static void on_dialled(void *context, const struct dial_result *result)
 		return;
 	}
 	loop_timer_set(loop, &connect->timer, connect->named ? limits_of(connect)->tunnel_idle : limits_of(connect)->idle);
-	look(connect); /* of what came during the dial no event tells again */
+	if (connect->heard[RELAY_CLIENT] & (EPOLLIN | ENDED)) /* it came during the dial: no event tells again */
+		look(connect);
 }
 
 static bool prepare(struct connect *connect, const struct request *request)

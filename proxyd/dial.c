@@ -2,9 +2,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -137,6 +135,16 @@ static curl_socket_t open_socket(void *context, curlsocktype purpose, struct cur
 	return fd >= 0 ? fd : CURL_SOCKET_BAD;
 }
 
+/* CURLOPT_CLOSESOCKETFUNCTION: libcurl closes what it connected with its handle, but for the socket that is given away. */
+static int close_socket(void *context, curl_socket_t fd)
+{
+	struct dial *dial = context;
+	if (fd != dial->kept)
+		return close(fd);
+	dial->kept = -1;
+	return 0;
+}
+
 /* ---- the end of one dial ---- */
 
 static void recycle(struct dial *dial)
@@ -145,6 +153,8 @@ static void recycle(struct dial *dial)
 	loop_timer_stop(dialer->loop, &dial->limit);
 	if (dial->state != DIAL_WAITING)
 		curl_multi_remove_handle(dialer->multi, dial->easy);
+	if (dial->kept >= 0)
+		abort(); /* libcurl would close a socket that is somebody else's by then */
 	release_slot(dial);
 	unlink_dial(dial);
 	dial->next = dialer->spare;
@@ -183,21 +193,14 @@ static void settle_timeout(struct dial *dial)
 static void settle_connected(struct dial *dial)
 {
 	curl_socket_t fd = CURL_SOCKET_BAD;
-	struct sockaddr_storage peer;
-	socklen_t length = sizeof peer;
-	int on = 1;
 	curl_easy_getinfo(dial->easy, CURLINFO_ACTIVESOCKET, &fd);
-	/* libcurl closes its own descriptor with the handle. */
-	dial->result.fd = fd == CURL_SOCKET_BAD ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	if (dial->result.fd < 0) {
-		settle_failed(dial, DIAL_RESOURCES, "out of file descriptors");
+	if (fd == CURL_SOCKET_BAD) {
+		settle_failed(dial, DIAL_RESOURCES, "the connection to %.100s is gone", dial->host.name);
 		return;
 	}
-	setsockopt(dial->result.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	if (getpeername(dial->result.fd, (struct sockaddr *)&peer, &length) == 0)
-		dial_address_text((const struct sockaddr *)&peer, dial->result.address);
 	dial->result.failure = DIAL_OK;
 	dial->result.text[0] = 0;
+	dial->result.fd = dial->kept = fd;
 	settle(dial);
 }
 
@@ -238,10 +241,13 @@ static CURL *make_easy(struct dial *dial)
 	curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
 	curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, dial);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, dial);
 	return easy;
 }
 
@@ -296,7 +302,7 @@ static struct dial *take_dial(struct dialer *dialer)
 		}
 	}
 	CURL *easy = dial->easy;
-	*dial = (struct dial){.dialer = dialer, .easy = easy, .limit.fire = limit_reached, .result.fd = -1};
+	*dial = (struct dial){.dialer = dialer, .easy = easy, .limit.fire = limit_reached, .kept = -1, .result.fd = -1};
 	return dial;
 }
 

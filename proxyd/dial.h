@@ -49,7 +49,7 @@ struct dial;   /* one attempt */
 struct dial_result {
 	enum dial_failure failure;
 	int fd;                 /* connected, non-blocking, TCP_NODELAY; the receiver's; -1 on failure */
-	char address[64];       /* the peer, or the address that was refused */
+	char address[64];       /* the last one that was looked at: the one that was refused */
 	char text[256];         /* what happened, for a person: "cannot resolve api.example.test" */
 };
 

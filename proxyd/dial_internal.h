@@ -29,6 +29,7 @@ struct dial {
 	void *context;
 	struct loop_timer limit;
 	bool out_of_files; /* a socket could not be made */
+	int kept;          /* the socket that is given away, until libcurl has let go of it; -1 */
 	struct dial_result result;
 };
 

@@ -121,6 +121,13 @@ static bool bind_failed(const struct config_listener *config, struct fault *faul
 	return fault_errno(fault, "cannot listen on %s", text);
 }
 
+/* What is accepted inherits it. */
+static void send_at_once(int fd)
+{
+	int one = 1;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+}
+
 static bool open_new(const struct config_listener *config, const union address *address, socklen_t length,
                      struct listener *listener, struct fault *fault)
 {
@@ -145,6 +152,7 @@ static bool open_new(const struct config_listener *config, const union address *
 		close(fd);
 		return false;
 	}
+	send_at_once(fd);
 	listener->fd = fd;
 	listener->path = config->kind == LISTENER_UNIX ? config->path : NULL;
 	return true;
@@ -160,6 +168,7 @@ bool listener_open(const struct config_listener *config, const int *passed, size
 		if (same_address(passed[i], &address)) {
 			listener->fd = passed[i];
 			listener->passed_in = true;
+			send_at_once(listener->fd);
 			return true;
 		}
 	return open_new(config, &address, length, listener, fault);
@@ -217,14 +226,12 @@ bool listener_check_passed(const struct config *config, const int *passed, size_
 	return true;
 }
 
-static void client_text(int fd, char *out, size_t size)
+static void client_text(const union address *peer, char *out, size_t size)
 {
-	union address peer;
-	socklen_t length = sizeof peer;
-	if (getpeername(fd, &peer.any, &length) != 0 || peer.any.sa_family == AF_UNIX)
-		snprintf(out, size, "unix");
+	if (peer->any.sa_family == AF_INET || peer->any.sa_family == AF_INET6)
+		address_text(peer, out, size);
 	else
-		address_text(&peer, out, size);
+		snprintf(out, size, "unix");
 }
 
 /* Over limits.connections: told, rather than left to wonder. */
@@ -243,12 +250,10 @@ static void refuse(struct worker *worker, const struct way *way, int fd)
 	linger_close(worker, fd, buffer_view(&out));
 }
 
-void listener_serve(struct worker *worker, struct listener *listener, int fd)
+void listener_serve(struct worker *worker, struct listener *listener, int fd, const char *client)
 {
 	struct way way = {.kind = WAY_REVERSE, .profile = listener->profile};
-	client_text(fd, way.client, sizeof way.client);
-	int one = 1;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	snprintf(way.client, sizeof way.client, "%s", client);
 	if (atomic_load(&worker->server->connections) > worker->server->limits.connections)
 		refuse(worker, &way, fd);
 	else
@@ -280,19 +285,23 @@ struct accepting {
  * ended already. False where nobody waits. */
 static bool accept_one(struct worker *worker, struct listener *listener)
 {
-	int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	char client[sizeof ((struct way *)NULL)->client];
+	union address peer = {.any.sa_family = AF_UNSPEC};
+	socklen_t length = sizeof peer;
+	int fd = accept4(listener->fd, &peer.any, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0) {
 		if (errno == EMFILE || errno == ENFILE)
 			log_warning("cannot accept: out of file descriptors; raise LimitNOFILE or lower limits.connections");
 		return errno == ECONNABORTED;
 	}
 	struct worker *target = worker->draining ? worker : least_loaded(worker);
+	client_text(&peer, client, sizeof client);
 	atomic_fetch_add(&target->connections, 1);
 	atomic_fetch_add(&target->server->connections, 1);
 	if (target == worker)
-		listener_serve(target, listener, fd);
+		listener_serve(target, listener, fd, client);
 	else
-		worker_hand(target, listener, fd);
+		worker_hand(target, listener, fd, client);
 	return true;
 }
 

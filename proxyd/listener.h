@@ -33,7 +33,7 @@ void listener_accept_rest(struct worker *worker);
 /* From here on nobody can connect. Does nothing to a socket of the service manager. */
 void listener_shut(struct listener *listener);
 
-/* Starts to serve an accepted connection on this worker's thread (fd taken over). */
-void listener_serve(struct worker *worker, struct listener *listener, int fd);
+/* Starts to serve an accepted connection (fd taken over) of this client (as in struct way) on this worker's thread. */
+void listener_serve(struct worker *worker, struct listener *listener, int fd, const char *client);
 
 #endif

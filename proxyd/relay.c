@@ -190,7 +190,8 @@ static enum step pump(struct relay *relay, int side)
 		give_pipe(relay->room, flow);
 	if (flow->ended && flow->held == 0 && !flow->shut) {
 		flow->shut = true;
-		shutdown(to, SHUT_WR);
+		if (!relay->flows[!side].shut) /* else the close that follows says so */
+			shutdown(to, SHUT_WR);
 	}
 	return step;
 }

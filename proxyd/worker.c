@@ -1,11 +1,12 @@
 #include "worker.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "exchange.h"
 #include "connect.h"
+#include "exchange.h"
 #include "front_h1.h"
 #include "linger.h"
 #include "listener.h"
@@ -49,7 +50,7 @@ static void serve_inbox(struct worker *worker)
 	while (list) {
 		struct handed_connection *handed = list;
 		list = handed->next;
-		listener_serve(worker, handed->listener, handed->fd);
+		listener_serve(worker, handed->listener, handed->fd, handed->client);
 		free(handed);
 	}
 }
@@ -187,11 +188,12 @@ bool worker_join(struct worker *worker, const struct timespec *deadline)
 	return in_time;
 }
 
-void worker_hand(struct worker *worker, struct listener *listener, int fd)
+void worker_hand(struct worker *worker, struct listener *listener, int fd, const char *client)
 {
 	struct handed_connection *handed = memory_alloc(sizeof *handed);
 	handed->listener = listener;
 	handed->fd = fd;
+	snprintf(handed->client, sizeof handed->client, "%s", client);
 	pthread_mutex_lock(&worker->inbox_lock);
 	handed->next = worker->inbox;
 	worker->inbox = handed;

@@ -51,6 +51,7 @@ struct handed_connection {
 	struct handed_connection *next;
 	struct listener *listener;
 	int fd;
+	char client[sizeof ((struct way *)NULL)->client];
 };
 
 struct worker {
@@ -95,8 +96,8 @@ void worker_stop(struct worker *worker);
  * it had to be ended. */
 bool worker_join(struct worker *worker, const struct timespec *deadline);
 
-/* From any thread: gives an accepted connection (fd taken over) to this worker. */
-void worker_hand(struct worker *worker, struct listener *listener, int fd);
+/* From any thread: gives an accepted connection (fd taken over) of this client (as in struct way) to this worker. */
+void worker_hand(struct worker *worker, struct listener *listener, int fd, const char *client);
 
 /* Counts the connection for that profile from here on, and for no other. False with a 503 (detail in `arena`) where the
  * profile has as many as limits.profile_connections; the connection then counts for none. */
