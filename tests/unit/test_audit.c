@@ -267,8 +267,8 @@ static void test_open(void **state)
 {
 	(void)state;
 	struct fault fault = FAULT_INIT;
-	assert_null(audit_open("/nonexistent/audit.log", false, &fault));
-	if (fault.code != FAULT_MISSING || !strstr(fault.text, "audit file /nonexistent/audit.log"))
+	assert_null(audit_open("/proc/nonexistent/audit.log", false, &fault));
+	if (fault.code != FAULT_MISSING || !strstr(fault.text, "audit file /proc/nonexistent/audit.log"))
 		fail_msg("came %d `%s`", (int)fault.code, fault.text);
 	umask(0);
 	struct audit *audit = open_audit(false);
