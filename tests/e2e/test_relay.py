@@ -377,20 +377,22 @@ def test_tunnels_that_break_are_counted_out(tunnelled):
     """Wherever they broke off; else the limit would be reached by none."""
     proxy, _ = tunnelled(head={"limits": "{{ connections: 8, profile_connections: 8 }}"})
     token = proxy.proxy_token()
+
+    def try_open():
+        try:
+            return open_tunnel(proxy, "tun.test:9999", token)
+        except (AssertionError, Closed, OSError):
+            return None
+
     for number in range(40):
-        client = open_tunnel(proxy, "tun.test:9999", token)
+        client = wait_for(try_open, "a place", 5)
         client.send((b"", b"GET", b"\x16\3\1\0", b"\1", b"GET / HTTP/1.1\r\n")[number % 5])
         client.reset() if number % 2 else client.close()
 
     def all_are_free():
-        clients, good = [], True
-        for _ in range(8):
-            try:
-                clients.append(open_tunnel(proxy, "tun.test:9999", token))
-            except (AssertionError, Closed, OSError):
-                good = False
-        for client in clients:
+        clients = [try_open() for _ in range(8)]
+        for client in filter(None, clients):
             client.sock.close()
-        return good
+        return all(clients)
 
     wait_for(all_are_free, "8 tunnels at once", 10)
