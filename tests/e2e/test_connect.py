@@ -63,6 +63,15 @@ def test_407(tunnelled, what):
     assert len(proxy.audit(3, way="connect", status=407, verdict="deny")) == 3
 
 
+@pytest.mark.parametrize("scheme,user", [("Basic", "agent"), ("basic", "agent"), ("BASIC", "anybody"), ("Basic", "")])
+def test_token(tunnelled, scheme, user):
+    """A scheme has no case (RFC 9110 11.1), and the token alone says who it is."""
+    proxy, _ = tunnelled()
+    field = f"Proxy-Authorization: {basic(user, proxy.proxy_token())}".replace("Basic", scheme)
+    with open_tunnel(proxy, "tun.test:9999", None, b"", field) as client:
+        assert talks(client)
+
+
 def test_407_then_in_one_write(tunnelled):
     proxy, _ = tunnelled()
     with proxy.client() as client:
@@ -211,6 +220,16 @@ def test_ipv6(tunnelled):
     proxy, _ = tunnelled(hosts='["[2001:db8::1]:9999"]', host="2001:db8::1")
     with open_tunnel(proxy, "[2001:DB8:0::1]:9999", proxy.proxy_token()) as client:
         assert talks(client)
+
+
+def test_international_name(tunnelled, network):
+    network.names.addresses["xn--mller-kva.test"] = TUNNEL
+    proxy, _ = tunnelled(hosts='["müller.test:9999"]')
+    for authority in ("xn--mller-kva.test:9999", "MÜLLER.test.:9999"):
+        with proxy.client() as client:
+            client.send(connect(authority, proxy.proxy_token(), host="h"))
+            assert client.head().status == 200
+            assert talks(client)
 
 
 # Failures before any 200

@@ -9,9 +9,9 @@ import pytest
 
 from peers import evidence
 from peers.config import basic, one_api, problem
-from peers.keystile import Keystile
+from peers.keystile import Keystile, wait_for
 from peers.nginx import Nginx
-from peers.tunnel import Tls, echo, open_tunnel, records, refused_inside, swallow
+from peers.tunnel import Tls, connect, echo, open_tunnel, records, refused_inside, swallow
 from peers.wire import Closed, Origin
 
 SECURE = "198.51.100.82"  # tls.test
@@ -234,6 +234,53 @@ def test_absolute_form_inside(web):
         assert client.ask(ask("http://TUN.test./docs/x")).text == "GET /docs/x "
         problem(client.ask(ask("http://tun.test/other")), 403)
     assert [request.get("Host") for request in server.requests] == ["tun.test"]
+
+
+def test_own_address_inside(web):
+    """The proxy's own endpoints are not to be had through a tunnel to somebody else."""
+    proxy, server, client = web(hosts='["tun.test"]')
+    with client:
+        own = ask(f"http://127.0.0.1:{proxy.port}/api/x", f"Authorization: Bearer {proxy.token()}")
+        assert client.ask(own).status in (400, 403, 421)
+    assert server.requests == []
+
+
+def test_profile_stays(web):
+    """Another profile's token inside changes nothing."""
+    proxy, _, client = web(more="  other:\n    hosts: []\n")
+    with client:
+        field = f"Proxy-Authorization: {basic('x', proxy.proxy_token('other'))}"
+        assert client.ask(ask("/docs/x", field)).status == 200
+        assert problem(client.ask(ask("/no", field)), 403)
+    assert {line["profile"] for line in proxy.audit(3, way="connect", event="end")} == {"agent"}
+
+
+def test_places_of_web_tunnels(tunnelled):
+    """Requests inside count as the tunnel did, and for no longer."""
+    proxy, _ = tunnelled(answer_all, RULED, {"limits": "{{ profile_connections: 2 }}"}, port=80)
+    token = proxy.proxy_token()
+    with open_tunnel(proxy, "tun.test:80", token) as first, open_tunnel(proxy, "tun.test:80", token) as second:
+        for client in (first, second, first):
+            assert client.ask(ask("/docs/x")).status == 200
+        assert proxy.ask(connect("tun.test:80", token)).status == 503
+
+    def is_free():
+        with proxy.client() as client:
+            client.send(connect("tun.test:80", token))
+            return client.head().status == 200
+
+    for _ in range(5):
+        wait_for(is_free, "a place", 5)
+
+
+def test_tls_behind_a_request(web, authority):
+    """What the tunnel is was settled by its first byte."""
+    _, server, client = web()
+    with client:
+        assert client.ask(ask("/docs/x")).status == 200
+        client.send(Tls(client, "tun.test", authority.ca).first)
+        assert client.rest() == b""
+    assert len(server.requests) == 1
 
 
 def test_http_1_0_inside(web):

@@ -131,6 +131,52 @@ def test_server_ends_first(tunnel):
 
 
 def test_client_ends_without_a_word(tunnel):
+    """It may still be told something."""
+    proxy, _, client = tunnel(lambda connection: connection.send(b"to %d bytes" % len(connection.rest())))
+    with client:
+        client.half_close()
+        assert client.rest() == b"to 0 bytes"
+    assert (ended(proxy)["bytes_up"], ended(proxy)["bytes_down"]) == (0, 10)
+
+
+def test_server_ends_without_a_word(tunnel):
+    """A collector that never says anything closes its side at once; what comes is for it."""
+
+    def script(connection):
+        connection.half_close()
+        connection.origin.requests.append(connection.rest())
+
+    proxy, server, client = tunnel(script)
+    with client:
+        assert client.rest() == b""
+        client.send(b"\1a line of a log\n")
+        client.half_close()
+        wait_for(lambda: server.requests, "the line", 5)
+    assert server.requests == [b"\1a line of a log\n"]
+    assert ended(proxy)["verdict"] == "allow"
+
+
+def test_client_leaves_within_a_download(tunnel):
+    """Its server learns of it by the next bytes that nobody takes."""
+    gone = threading.Event()
+
+    def script(connection):
+        connection.exactly(1)
+        try:
+            while True:
+                connection.sock.sendall(b"d" * 65536)
+        except OSError:
+            gone.set()
+
+    proxy, _, client = tunnel(script)
+    with client:
+        client.send(b"\1")
+        client.exactly(MIB)
+    assert gone.wait(2)
+    assert ended(proxy)["reason"] == "client_gone"
+
+
+def test_client_leaves_unseen(tunnel):
     gone = threading.Event()
 
     def script(connection):
