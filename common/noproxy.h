@@ -10,10 +10,11 @@
 #include "buffer.h"
 #include "noproxy_guard.h"
 
-/* The bytes of `NAME=value` that Linux passes to a program, without the NUL (MAX_ARG_STRLEN), and the value's part of it
- * under the longest name that carries the list, GLOBAL_AGENT_NO_PROXY. */
-#define NOPROXY_VARIABLE 131071
-#define NOPROXY_LIMIT (NOPROXY_VARIABLE - sizeof "GLOBAL_AGENT_NO_PROXY")
+/* The most bytes of `NAME=value` that Linux passes to a program, without the NUL (MAX_ARG_STRLEN); what the longest name that
+ * carries the list takes of it, with its "="; and what is left. */
+#define NOPROXY_VARIABLE 131071u
+#define NOPROXY_NAME sizeof "GLOBAL_AGENT_NO_PROXY"
+#define NOPROXY_LIMIT (NOPROXY_VARIABLE - NOPROXY_NAME)
 
 /* Why an entry is in the list, or not. */
 enum noproxy_reason {

@@ -3,7 +3,7 @@
 enum { SUBJECT_OPTIONS = OPTION_CONFIG | OPTION_PROFILE | OPTION_ADVERTISE };
 
 const struct command command_list[] = {
-	{NULL, "[--profile P] [--format sh] [-o FILE] [--advertise HOST:PORT]", "write the environment", 0, 0,
+	{NULL, "[--profile P] [--format FORMAT] [-o FILE] [--advertise HOST:PORT]", "write the environment", 0, 0,
 	 SUBJECT_OPTIONS | OPTION_FORMAT | OPTION_OUTPUT, command_write},
 	{"explain", NULL, NULL, 0, 0, 0, NULL},
 	{"run", NULL, NULL, 0, 0, 0, NULL},

@@ -54,8 +54,11 @@ void environment_free(struct environment *environment)
 		wipe(environment->list[i].value);
 		free(environment->list[i].reason);
 	}
+	for (size_t i = 0; i < environment->token_count; i++)
+		wipe(environment->tokens[i]);
 	for (size_t i = 0; i < environment->left_out_count; i++)
 		free(environment->left_out[i]);
+	free(environment->tokens);
 	free(environment->list);
 	free(environment->left_out);
 	*environment = (struct environment){0};
@@ -75,6 +78,13 @@ static bool add(struct making *making, const char *name, struct span value, cons
 	out->list[out->count++] = (struct variable){memory_string(name), memory_span(value), memory_string(reason)};
 	table_put(&making->names, span_of(out->list[out->count - 1].name), (void *)out->count);
 	return true;
+}
+
+static void add_token(struct making *making, char *token)
+{
+	struct environment *out = making->out;
+	out->tokens = memory_grow(out->tokens, out->token_count, &out->token_capacity, sizeof *out->tokens);
+	out->tokens[out->token_count++] = token;
 }
 
 /* RFC 3986 §2.3: what may stand in userinfo without an escape, whatever reads it. */
@@ -106,7 +116,8 @@ static void make_proxy_url(struct making *making)
 	const struct environment_request *request = making->request;
 	char *token = request->key ? token_for_proxy(request->key, request->profile) : NULL;
 	append_url(making, &making->proxy_url, request->profile->name, token);
-	wipe(token);
+	if (token)
+		add_token(making, token);
 }
 
 /* Hosts that the operator would look for in the list: what he said himself (rules, `direct: false`) is no news to him. */
@@ -127,11 +138,17 @@ static void tell_no_proxy(struct making *making)
 		                      "they are reached through the proxy", counts[NOPROXY_NO_ROOM], hosts);
 }
 
+static size_t most_of(const struct environment_request *request)
+{
+	return request->most ? request->most : NOPROXY_VARIABLE;
+}
+
 static void make_no_proxy(struct making *making)
 {
 	const struct environment_request *request = making->request;
 	making->guard = noproxy_guard_new(request->config);
-	making->no_proxy = noproxy_new(making->guard, request->profile, &request->advertise, NOPROXY_LIMIT);
+	making->no_proxy = noproxy_new(making->guard, request->profile, &request->advertise,
+	                                 most_of(request) - NOPROXY_NAME);
 	tell_no_proxy(making);
 }
 
@@ -168,7 +185,7 @@ static void append_java(struct making *making, struct buffer *out)
 	}
 	buffer_string(out, "-Dhttp.nonProxyHosts=");
 	size_t others = sizeof JAVA + out->length + last.length;
-	size_t omitted = noproxy_write_java(making->no_proxy, NOPROXY_VARIABLE - others, out);
+	size_t omitted = noproxy_write_java(making->no_proxy, most_of(request) - others, out);
 	if (omitted)
 		environment_leave_out(making->out, JAVA ": %zu hosts of NO_PROXY, for which there is no room in it", omitted);
 	buffer_span(out, last);
@@ -318,12 +335,18 @@ static void make_base_url(const struct making *making, struct parts *parts)
 		parts->base_url.data[--parts->base_url.length] = 0;
 }
 
-static char *make_token(const struct making *making, const struct config_credential *credential)
+static char *make_token(struct making *making, const struct config_credential *credential)
 {
 	const struct environment_request *request = making->request;
-	if (request->key)
-		return token_for_credential(request->key, request->profile, credential);
-	return memory_format("%s%s", credential->env.token_prefix ? credential->env.token_prefix : "", PLACEHOLDER);
+	if (!request->key)
+		return memory_format("%s%s", credential->env.token_prefix ? credential->env.token_prefix : "", PLACEHOLDER);
+	char *token = token_for_credential(request->key, request->profile, credential);
+	AUTO_WIPE struct buffer encoded = {0};
+	append_encoded(&encoded, token);
+	add_token(making, memory_string(token));
+	if (!span_equal(buffer_view(&encoded), span_of(token)))
+		add_token(making, memory_span(buffer_view(&encoded)));
+	return token;
 }
 
 static bool add_credential(struct making *making, const struct config_credential *credential)

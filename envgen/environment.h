@@ -13,6 +13,8 @@ struct variable {
 struct environment {
 	struct variable *list;
 	size_t count, capacity;
+	char **tokens; /* session tokens that it holds, as they stand in its values; none under session: none */
+	size_t token_count, token_capacity;
 	char **left_out; /* what is not in it, and why: one line each */
 	size_t left_out_count, left_out_capacity;
 };
@@ -23,6 +25,7 @@ struct environment_request {
 	const struct config_profile *profile;
 	const struct token_key *key; /* NULL: session: none */
 	struct authority advertise;  /* with a port */
+	size_t most;                 /* bytes that NAME=value of NO_PROXY may have; 0: as many as a program can be given */
 };
 
 /* FAULT_USAGE where one name would have two values. `environment` starts as zeros. */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format.h"
+
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
 #endif
@@ -25,7 +27,7 @@ static const struct row {
 	{"profile", KIND_VALUE, OPTION_PROFILE, offsetof(struct options, profile), "--profile P",
 	 "the profile that the program gets; needed where the file has several"},
 	{"format", KIND_VALUE, OPTION_FORMAT, offsetof(struct options, format), "--format FORMAT",
-	 "how it is written: sh, to be read with: . ./agent.env"},
+	 "for whom it is written; sh if none is said"},
 	{"output", KIND_VALUE, OPTION_OUTPUT, offsetof(struct options, output), "-o, --output FILE",
 	 "written whole, 0600; else standard output"},
 	{"advertise", KIND_VALUE, OPTION_ADVERTISE, offsetof(struct options, advertise), "--advertise HOST:PORT",
@@ -54,6 +56,9 @@ static void write_help(void)
 	for (size_t i = 0; i < ROW_COUNT; i++)
 		if (rows[i].usage)
 			printf("  %-23s %s\n", rows[i].usage, rows[i].summary);
+	puts("\nFormats:");
+	for (size_t i = 0; i < format_count; i++)
+		printf("  %-23s %s\n", format_list[i].name, format_list[i].summary);
 	puts("\nWhat is written holds session tokens, and no secret. More: man envgen");
 }
 

@@ -8,24 +8,59 @@
 #include "file.h"
 #include "memory.h"
 
-static bool write_to(const char *path, struct span text, struct fault *fault)
+static bool is_standard(const char *path)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+	return !path || strcmp(path, "-") == 0;
+}
+
+static bool write_standard(struct span text, struct fault *fault)
+{
+	return file_write_all(STDOUT_FILENO, text) || fault_errno(fault, "cannot write to standard output");
+}
+
+/* A last line that has no end yet gets one. */
+static bool end_line(int fd)
+{
+	char last = '\n';
+	off_t size = lseek(fd, 0, SEEK_END);
+	if (size > 0 && pread(fd, &last, 1, size - 1) != 1)
+		return false;
+	return last == '\n' || file_write_all(fd, SPAN("\n"));
+}
+
+static bool write_to(const char *path, int flags, struct span text, struct fault *fault)
+{
+	int fd = open(path, flags | O_CLOEXEC | O_NOCTTY, 0600);
 	if (fd < 0)
 		return fault_errno(fault, "cannot write to %s", path);
-	bool done = file_write_all(fd, text) || fault_errno(fault, "cannot write to %s", path);
+	bool done = (!(flags & O_APPEND) || end_line(fd)) && file_write_all(fd, text);
+	if (!done)
+		fault_errno(fault, "cannot write to %s", path);
 	if (close(fd) != 0 && done)
 		done = fault_errno(fault, "cannot write to %s", path);
 	return done;
 }
 
-bool output_write(const char *path, struct span text, struct fault *fault)
+/* Is something there that is no file, a device or a pipe? */
+static bool is_special(const char *path)
 {
 	struct stat status;
-	if (!path || strcmp(path, "-") == 0)
-		return file_write_all(STDOUT_FILENO, text) || fault_errno(fault, "cannot write to standard output");
-	if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
-		return write_to(path, text, fault);
+	return stat(path, &status) == 0 && !S_ISREG(status.st_mode);
+}
+
+bool output_append(const char *path, struct span text, struct fault *fault)
+{
+	if (is_standard(path))
+		return write_standard(text, fault);
+	return write_to(path, is_special(path) ? O_WRONLY : O_RDWR | O_APPEND | O_CREAT, text, fault);
+}
+
+bool output_write(const char *path, struct span text, struct fault *fault)
+{
+	if (is_standard(path))
+		return write_standard(text, fault);
+	if (is_special(path))
+		return write_to(path, O_WRONLY, text, fault);
 	/* The file that a link leads to is replaced, not the link: /dev/stdout is one. */
 	AUTO_FREE char *target = realpath(path, NULL);
 	AUTO_FREE char *folder = file_folder(target ? target : path);

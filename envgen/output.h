@@ -9,4 +9,7 @@
  * and is no file is written to. */
 bool output_write(const char *path, struct span text, struct fault *fault);
 
+/* The same, but what a file has stays, and `text` begins on a line of its own behind it. A new file is 0600. */
+bool output_append(const char *path, struct span text, struct fault *fault);
+
 #endif

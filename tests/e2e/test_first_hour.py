@@ -327,8 +327,8 @@ COMMANDS = [
          run="envgen --advertise keystile"),
     Said("--advertise of the wildcard", "envgen: error: --advertise: 0.0.0.0 is an address to listen on, not one to connect "
          "to; say where the program reaches proxyd: …", run="envgen --advertise 0.0.0.0:8180"),
-    Said("a format that is not built yet", "envgen: error: --format dotenv is not built yet; there is: sh",
-         run="envgen --format dotenv"),
+    Said("a format that there is not", "envgen: error: --format csh: there is no such format; there is: sh, dotenv, docker, "
+         "systemd, github, json, fish, k8s", run="envgen --format csh"),
     Said("envgen run", "envgen: error: envgen run is not built yet; envgen -o FILE writes what to source: . FILE",
          run="envgen run -- env"),
     Said("a file in no folder", "envgen: error: cannot write no/agent.env: its folder no: No such file or directory",
