@@ -1,4 +1,4 @@
-/* How creds writes times, tables and JSON. */
+/* How programs write times, tables and JSON. */
 #ifndef KEYSTILE_TEXT_H
 #define KEYSTILE_TEXT_H
 
