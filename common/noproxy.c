@@ -1,5 +1,7 @@
 #include "noproxy.h"
 
+#include <stdio.h>
+
 #include "arena.h"
 #include "memory.h"
 #include "table.h"
@@ -186,4 +188,30 @@ const struct noproxy_entry *noproxy_find(const struct noproxy *list, const struc
 		if (name.data[i] == '.' && !(found = table_get(places, span_from(name, i))))
 			found = table_get(places, span_from(name, i + 1));
 	return found;
+}
+
+/* The listed entries `letters`, `.letters` and `letters:port`. */
+static bool visit_letters(const struct noproxy *list, const char *letters, unsigned port,
+                          bool (*visit)(const struct noproxy_entry *entry, void *context), void *context)
+{
+	char text[AUTHORITY_TEXT];
+	size_t length = (size_t)snprintf(text, sizeof text, ".%s:%u", letters, port), bare = strlen(letters);
+	const struct span shapes[] = {{text + 1, bare}, {text, bare + 1}, {text + 1, length - 1}};
+	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+		const struct noproxy_entry *entry = table_get(&list->private->places, shapes[i]);
+		if (entry && !visit(entry, context))
+			return false;
+	}
+	return true;
+}
+
+void noproxy_visit(const struct noproxy *list, const struct host *host, uint16_t port,
+                   bool (*visit)(const struct noproxy_entry *entry, void *context), void *context)
+{
+	for (size_t i = 0; i < list->count && !list->entries[i].host; i++)
+		if (is_written(&list->entries[i]) && !visit(&list->entries[i], context))
+			return;
+	for (size_t i = 0; i < host->length; i++)
+		if (host->name[i] != '.' && !visit_letters(list, host->name + i, port, visit, context))
+			return;
 }

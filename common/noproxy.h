@@ -58,4 +58,9 @@ size_t noproxy_write_java(const struct noproxy *list, size_t limit, struct buffe
  * (at that port), or a suffix of whole labels. NULL: there is none, so it should have come by the proxy. */
 const struct noproxy_entry *noproxy_find(const struct noproxy *list, const struct host *host, uint16_t port);
 
+/* Calls `visit` for each listed entry that some client may take for this host at this port, until it returns false: those in
+ * whose letters the name ends, whatever stands in front, and those of loopback and the proxy. */
+void noproxy_visit(const struct noproxy *list, const struct host *host, uint16_t port,
+                   bool (*visit)(const struct noproxy_entry *entry, void *context), void *context);
+
 #endif

@@ -5,7 +5,8 @@ enum { SUBJECT_OPTIONS = OPTION_CONFIG | OPTION_PROFILE | OPTION_ADVERTISE };
 const struct command command_list[] = {
 	{NULL, "[--profile P] [--format FORMAT] [-o FILE] [--advertise HOST:PORT]", "write the environment", 0, 0,
 	 SUBJECT_OPTIONS | OPTION_FORMAT | OPTION_OUTPUT, command_write},
-	{"explain", NULL, NULL, 0, 0, 0, NULL},
+	{"explain", "[HOST] [--json] [--profile P]", "what becomes of a host (direct, proxied, injected, refused), and why", 0, 1,
+	 SUBJECT_OPTIONS | OPTION_JSON, command_explain},
 	{"run", NULL, NULL, 0, 0, 0, NULL},
 	{"verify", NULL, NULL, 0, 0, 0, NULL},
 	{"admin", NULL, NULL, 0, 0, 0, NULL},

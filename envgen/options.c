@@ -34,7 +34,7 @@ static const struct row {
 	 "the proxy as the program reaches it; else `advertise` of the file"},
 	{"config", KIND_VALUE, OPTION_CONFIG, offsetof(struct options, config), "--config FILE",
 	 "else $KEYSTILE_CONFIG, ./keystile.yaml and so on"},
-	{"json", KIND_FLAG, OPTION_JSON, offsetof(struct options, json), "--json", "a table as JSON"},
+	{"json", KIND_FLAG, OPTION_JSON, offsetof(struct options, json), "--json", "of explain: JSON instead of a table"},
 	{"help", KIND_TOLD, 0, 0, NULL, NULL},
 	{"version", KIND_TOLD, 0, 0, NULL, NULL},
 };
