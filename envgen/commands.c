@@ -9,7 +9,7 @@ const struct command command_list[] = {
 	 SUBJECT_OPTIONS | OPTION_JSON, command_explain},
 	{"run", NULL, NULL, 0, 0, 0, NULL},
 	{"verify", NULL, NULL, 0, 0, 0, NULL},
-	{"admin", NULL, NULL, 0, 0, 0, NULL},
+	{"admin", "[--config FILE]", "where the admin page is, with its token", 0, 0, OPTION_CONFIG, command_admin},
 };
 
 const size_t command_count = sizeof command_list / sizeof *command_list;

@@ -49,6 +49,9 @@ extern const size_t command_count;
 /* write.c: without a command */
 bool command_write(struct call *call, struct fault *fault);
 
+/* admin.c */
+bool command_admin(struct call *call, struct fault *fault);
+
 /* explain.c */
 bool command_explain(struct call *call, struct fault *fault);
 

@@ -53,6 +53,7 @@ static void write_help(void)
 	for (size_t i = 1; i < command_count; i++)
 		if (command_list[i].run)
 			printf("  %-23s %s\n", command_list[i].name, command_list[i].summary);
+	putchar('\n');
 	for (size_t i = 0; i < ROW_COUNT; i++)
 		if (rows[i].usage)
 			printf("  %-23s %s\n", rows[i].usage, rows[i].summary);
