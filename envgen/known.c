@@ -1,0 +1,117 @@
+#include "known.h"
+
+#include "arena.h"
+#include "buffer.h"
+#include "memory.h"
+#include "preset.h"
+#include "table.h"
+
+struct known {
+	struct arena arena; /* the names, in lower case */
+	struct table names;
+};
+
+/* Of proxies and CAs: what HTTP clients read, and what overrides that. */
+static const char *const settings[] = {
+	"http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy", "rsync_proxy", "ws_proxy", "wss_proxy",
+	"socks_proxy", "grpc_proxy", "no_grpc_proxy", "cgi_http_proxy", "node_use_env_proxy", "npm_config_proxy",
+	"npm_config_http_proxy", "npm_config_https_proxy", "npm_config_noproxy", "npm_config_no_proxy", "yarn_proxy",
+	"yarn_http_proxy", "yarn_https_proxy", "cargo_http_proxy", "pip_proxy", "java_tool_options", "_java_options",
+	"jdk_java_options", "git_proxy_command", "git_http_proxy_authmethod",
+	"ssl_cert_file", "ssl_cert_dir", "nix_ssl_cert_file", "curl_ca_bundle", "git_ssl_cainfo", "git_ssl_capath",
+	"git_ssl_no_verify", "requests_ca_bundle", "npm_config_cafile", "npm_config_ca", "npm_config_strict_ssl",
+	"perl_lwp_ssl_ca_file", "perl_lwp_ssl_ca_path", "perl_lwp_ssl_verify_hostname", "https_ca_file", "https_ca_dir",
+	"aws_ca_bundle", "cargo_http_cainfo", "httplib2_ca_certs", "cloudsdk_core_custom_ca_certs_file",
+	"grpc_default_ssl_roots_file_path", "pip_cert", "node_extra_ca_certs",
+	"node_tls_reject_unauthorized", "deno_cert", "deno_tls_ca_store", "system_certificate_path",
+	"credentials_directory",
+};
+
+/* npm takes tokens from npm_config_//HOST/:_authToken; git whole configurations from GIT_CONFIG_*. */
+static const char *const families[] = {"keystile_", "git_config_", "global_agent_", "npm_config_//"};
+
+static struct span lower(struct arena *arena, struct span name)
+{
+	char *copy = arena_copy(arena, name.data, name.length);
+	for (size_t i = 0; i < name.length; i++)
+		copy[i] = span_lower(copy[i]);
+	return (struct span){copy, name.length};
+}
+
+static void add(struct known *known, const char *name)
+{
+	table_put(&known->names, lower(&known->arena, span_of(name)), known);
+}
+
+static void add_list(struct known *known, const struct string_list *names)
+{
+	for (size_t i = 0; i < names->count; i++)
+		add(known, names->list[i]);
+}
+
+static void add_source(struct known *known, const struct source *source)
+{
+	if (source->kind == SOURCE_ENV)
+		add(known, source->name);
+}
+
+static void add_config(struct known *known, const struct config *config)
+{
+	for (size_t i = 0; i < config->credential_count; i++) {
+		const struct config_credential *credential = &config->credentials[i];
+		add_list(known, &credential->env.base_url);
+		add_list(known, &credential->env.token);
+		add_list(known, &credential->env.set_names);
+		for (size_t j = 0; j < credential->secret_count; j++)
+			add_source(known, &credential->secrets[j].source);
+		add_source(known, &credential->client_key);
+	}
+	add_source(known, &config->parent.auth);
+}
+
+/* The presets as a configuration that uses each once: whoever reads them there reads them here. */
+static void add_presets(struct known *known)
+{
+	AUTO_BUFFER struct buffer text = {0};
+	struct config_messages errors = {0}, warnings = {0};
+	buffer_string(&text, "version: 1\nlisten: 127.0.0.1:1\nsession: none\ncredentials:\n");
+	for (size_t i = 0; i < preset_count; i++)
+		buffer_format(&text, "  p%zu: { preset: %s, secret: env:KEYSTILE_SECRET }\n", i, preset_list[i].name);
+	buffer_string(&text, "profiles:\n  all: { credentials: [] }\n");
+	struct config *config = config_parse(buffer_view(&text), "presets", false, &errors, &warnings);
+	if (config)
+		add_config(known, config);
+	config_free(config);
+	config_messages_free(&errors);
+	config_messages_free(&warnings);
+}
+
+struct known *known_new(const struct config *config)
+{
+	struct known *known = memory_alloc(sizeof *known);
+	for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+		add(known, settings[i]);
+	add_presets(known);
+	add_config(known, config);
+	return known;
+}
+
+bool known_has(const struct known *known, struct span name)
+{
+	for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+		if (span_equal_nocase(span_head(name, strlen(families[i])), span_of(families[i])))
+			return true;
+	struct arena arena = {0};
+	bool found = table_get(&known->names, lower(&arena, name)) != NULL;
+	arena_free(&arena);
+	return found;
+}
+
+void known_free(struct known *known)
+{
+	if (!known)
+		return;
+	table_free(&known->names);
+	arena_free(&known->arena);
+	free(known);
+}
