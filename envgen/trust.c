@@ -1,0 +1,57 @@
+#include "trust.h"
+
+#include <stdlib.h>
+
+#include "file.h"
+#include "memory.h"
+#include "state.h"
+
+#define CERTIFICATE "-----BEGIN CERTIFICATE-----"
+#define BUNDLE_LIMIT ((size_t)16 << 20)
+#define CA_LIMIT ((size_t)64 << 10)
+
+static char *said_or_in_state(const struct config *config, const char *said, const char *name)
+{
+	AUTO_FREE char *state = state_folder(config->state);
+	if (said)
+		return memory_string(said);
+	return state ? file_resolve(state, name) : NULL;
+}
+
+char *trust_ca_path(const struct config *config)
+{
+	return said_or_in_state(config, config->tls.ca_out, "ca.pem");
+}
+
+char *trust_bundle_path(const struct config *config)
+{
+	return said_or_in_state(config, config->tls.bundle_out, "bundle.pem");
+}
+
+static bool read_ca(const char *ca, struct buffer *out, struct fault *fault)
+{
+	struct fault why = FAULT_INIT;
+	AUTO_WIPE struct buffer text = {0};
+	if (!ca)
+		return fault_set(fault, FAULT_MISSING, "nobody knows where the proxy's CA certificate is; set `state: PATH`");
+	if (!file_read(ca, CA_LIMIT, &text, &why))
+		return fault_set(fault, why.code, "the proxy's CA certificate: %s; proxyd writes it when it starts with `intercept: "
+		                 "true`, and without interception no bundle needs it: leave --ca-over out", why.text);
+	if (!strstr(text.data, CERTIFICATE) || strstr(text.data, "PRIVATE KEY-----"))
+		return fault_set(fault, FAULT_BROKEN, "the proxy's CA certificate: %s: must hold a certificate in PEM, and no "
+		                 "private key", ca);
+	buffer_span(out, buffer_view(&text));
+	return true;
+}
+
+bool trust_read(const char *bundle, const char *ca, struct buffer *out, struct fault *fault)
+{
+	struct fault why = FAULT_INIT;
+	if (!file_read(bundle, BUNDLE_LIMIT, out, &why))
+		return fault_set(fault, why.code, "--ca-over %s", why.text);
+	if (!strstr(out->data, CERTIFICATE))
+		return fault_set(fault, FAULT_BROKEN, "--ca-over %s: not a trust bundle: there is no PEM certificate in it", bundle);
+	if (!span_ends(buffer_view(out), SPAN("\n")))
+		buffer_char(out, '\n');
+	return read_ca(ca, out, fault) || fault_wrap(fault, "--ca-over %s", bundle);
+}
