@@ -19,11 +19,19 @@ enum command_option {
 	OPTION_FORMAT = 8,
 	OPTION_OUTPUT = 16,
 	OPTION_JSON = 32,
+	OPTION_RUN = 64, /* --confine, --best-effort, --clean, --keep, --ca-over */
+};
+
+/* What an option gave that may be given several times. */
+struct option_words {
+	const char *list[64];
+	size_t count;
 };
 
 struct options {
 	const char *config, *profile, *advertise, *format, *output; /* NULL: not given */
-	bool json;
+	bool json, confine, best_effort, clean;
+	struct option_words keep, ca_over;
 	unsigned given; /* of enum command_option */
 };
 
@@ -38,6 +46,7 @@ struct command {
 	const char *name; /* NULL: of the command line without a command */
 	const char *usage, *summary;
 	size_t least, most; /* words behind the name */
+	bool program;       /* they are a command line of its own: what begins with "-" behind the first is not ours */
 	unsigned options;   /* of enum command_option */
 	/* False: failed; the fault says why, or has no text where all was told. NULL: the command is not built yet. */
 	bool (*run)(struct call *call, struct fault *fault);
@@ -54,5 +63,8 @@ bool command_admin(struct call *call, struct fault *fault);
 
 /* explain.c */
 bool command_explain(struct call *call, struct fault *fault);
+
+/* run.c */
+bool command_run(struct call *call, struct fault *fault);
 
 #endif

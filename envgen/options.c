@@ -14,14 +14,14 @@
 /* getopt's values: the place of the option's row, behind the letters. */
 enum { LETTER_HELP = 'h', LETTER_OUTPUT = 'o', ROW_BASE = 256 };
 
-enum kind { KIND_TOLD, KIND_VALUE, KIND_FLAG };
+enum kind { KIND_TOLD, KIND_VALUE, KIND_FLAG, KIND_WORDS };
 
 /* One option: where what it says goes, and how --help tells of it. */
 static const struct row {
 	const char *name;
 	enum kind kind;             /* KIND_TOLD: --help and --version, which are answered here */
 	enum command_option option;
-	size_t field;               /* in struct options: a const char * of KIND_VALUE, a bool of KIND_FLAG */
+	size_t field;               /* in struct options: a const char * of KIND_VALUE, a bool of KIND_FLAG, else option_words */
 	const char *usage, *summary;
 } rows[] = {
 	{"profile", KIND_VALUE, OPTION_PROFILE, offsetof(struct options, profile), "--profile P",
@@ -35,6 +35,15 @@ static const struct row {
 	{"config", KIND_VALUE, OPTION_CONFIG, offsetof(struct options, config), "--config FILE",
 	 "else $KEYSTILE_CONFIG, ./keystile.yaml and so on"},
 	{"json", KIND_FLAG, OPTION_JSON, offsetof(struct options, json), "--json", "of explain: JSON instead of a table"},
+	{"confine", KIND_FLAG, OPTION_RUN, offsetof(struct options, confine), "--confine",
+	 "of run: keep CMD from keys and secrets, and from other TCP ports than it needs"},
+	{"best-effort", KIND_FLAG, OPTION_RUN, offsetof(struct options, best_effort), "--best-effort",
+	 "of run: what this system cannot confine is a warning"},
+	{"clean", KIND_FLAG, OPTION_RUN, offsetof(struct options, clean), "--clean",
+	 "of run: of the environment only PATH, HOME, TERM, LANG and TZ stay"},
+	{"keep", KIND_WORDS, OPTION_RUN, offsetof(struct options, keep), "--keep NAME", "of run: this one stays too"},
+	{"ca-over", KIND_WORDS, OPTION_RUN, offsetof(struct options, ca_over), "--ca-over BUNDLE",
+	 "of run: CMD sees this trust bundle with the proxy's CA in it"},
 	{"help", KIND_TOLD, 0, 0, NULL, NULL},
 	{"version", KIND_TOLD, 0, 0, NULL, NULL},
 };
@@ -63,16 +72,27 @@ static void write_help(void)
 	puts("\nWhat is written holds session tokens, and no secret. More: man envgen");
 }
 
-static void take_row(struct options *options, const struct row *row)
+static bool add_word(struct option_words *words, const char *name, struct fault *fault)
 {
+	if (words->count == sizeof words->list / sizeof *words->list)
+		return fault_set(fault, FAULT_USAGE, "--%s is given more than %zu times", name, words->count);
+	words->list[words->count++] = optarg;
+	return true;
+}
+
+static bool take_row(struct options *options, const struct row *row, struct fault *fault)
+{
+	void *field = (char *)options + row->field;
 	options->given |= row->option;
 	switch (row->kind) {
 	case KIND_VALUE:
-		*(const char **)((char *)options + row->field) = optarg;
-		return;
+		*(const char **)field = optarg;
+		return true;
 	case KIND_FLAG:
-		*(bool *)((char *)options + row->field) = true;
-		return;
+		*(bool *)field = true;
+		return true;
+	case KIND_WORDS:
+		return add_word(field, row->name, fault);
 	case KIND_TOLD:
 		if (strcmp(row->name, "help") == 0)
 			write_help();
@@ -80,6 +100,7 @@ static void take_row(struct options *options, const struct row *row)
 			puts("envgen " PACKAGE_VERSION);
 		exit(EXIT_SUCCESS);
 	}
+	return true;
 }
 
 static const struct row *row_named(const char *name)
@@ -94,31 +115,34 @@ static bool take_option(struct options *options, int option, const char *word, s
 {
 	switch (option) {
 	case LETTER_OUTPUT:
-		take_row(options, row_named("output"));
-		return true;
+		return take_row(options, row_named("output"), fault);
 	case LETTER_HELP:
-		take_row(options, row_named("help"));
-		return true;
+		return take_row(options, row_named("help"), fault);
 	case ':':
 		return fault_set(fault, FAULT_USAGE, "%s: a value is missing behind it; see: envgen --help", word);
 	case '?':
 		return fault_set(fault, FAULT_USAGE, "%s: there is no such option; see: envgen --help", word);
 	default:
-		take_row(options, &rows[option - ROW_BASE]);
-		return true;
+		return take_row(options, &rows[option - ROW_BASE], fault);
 	}
 }
 
-static bool read_options(int count, char **words, struct options *options, struct fault *fault)
+/* Reads options up to the end, or, where they stop at the first word, up to that. `*used` is where the words begin that
+ * are no options. */
+static bool read_options(int count, char **words, bool stop, size_t *used, struct options *options, struct fault *fault)
 {
 	struct option list[ROW_COUNT + 1] = {0};
 	int option;
-	for (int i = 0; i < ROW_COUNT; i++)
-		list[i] = (struct option){rows[i].name, rows[i].kind == KIND_VALUE ? required_argument : no_argument, NULL, ROW_BASE + i};
+	for (int i = 0; i < ROW_COUNT; i++) {
+		bool value = rows[i].kind == KIND_VALUE || rows[i].kind == KIND_WORDS;
+		list[i] = (struct option){rows[i].name, value ? required_argument : no_argument, NULL, ROW_BASE + i};
+	}
 	opterr = 0;
-	while ((option = getopt_long(count, words, ":ho:", list, NULL)) != -1)
+	optind = 0; /* glibc: begin anew, with this list of words */
+	while ((option = getopt_long(count, words, stop ? "+:ho:" : ":ho:", list, NULL)) != -1)
 		if (!take_option(options, option, words[optind - 1], fault))
 			return false;
+	*used = (size_t)optind;
 	return true;
 }
 
@@ -149,16 +173,19 @@ static bool judge(const struct command *command, const struct options *options, 
 	return true;
 }
 
+/* Options stand in front of the command's name and behind it. */
 const struct command *options_read(int count, char **words, struct options *options, struct call *call,
                                    struct fault *fault)
 {
-	if (!read_options(count, words, options, fault))
+	size_t all = (size_t)count, name, used;
+	if (!read_options(count, words, true, &name, options, fault))
 		return NULL;
-	size_t left = (size_t)(count - optind);
-	const struct command *command = left ? find_command(words[optind], fault) : command_list;
+	const struct command *command = name < all ? find_command(words[name], fault) : command_list;
 	if (!command)
 		return NULL;
-	size_t used = command->name != NULL;
-	*call = (struct call){.options = options, .words = words + optind + used, .count = left - used};
+	if (name < all && !read_options(count - (int)name, words + name, command->program, &used, options, fault))
+		return NULL;
+	size_t first = name < all ? name + used : all;
+	*call = (struct call){.options = options, .words = words + first, .count = all - first};
 	return judge(command, options, call->count, fault) ? command : NULL;
 }

@@ -329,8 +329,6 @@ COMMANDS = [
          "to; say where the program reaches proxyd: …", run="envgen --advertise 0.0.0.0:8180"),
     Said("a format that there is not", "envgen: error: --format csh: there is no such format; there is: sh, dotenv, docker, "
          "systemd, github, json, fish, k8s", run="envgen --format csh"),
-    Said("envgen run", "envgen: error: envgen run is not built yet; envgen -o FILE writes what to source: . FILE",
-         run="envgen run -- env"),
     Said("a file in no folder", "envgen: error: cannot write no/agent.env: its folder no: No such file or directory",
          run="envgen -o no/agent.env"),
     Said("a secret as an argument", "creds: error: a secret is never an argument, since others could see it; usage: creds set "

@@ -1,0 +1,119 @@
+/* envgen run: becomes a program, in the environment that envgen makes. */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "buffer.h"
+#include "commands.h"
+#include "inherited.h"
+#include "isolation.h"
+#include "log.h"
+#include "memory.h"
+#include "subject.h"
+
+/* As env(1) and the shells have them. */
+enum { STATUS_NOT_RUNNABLE = 126, STATUS_NOT_FOUND = 127 };
+
+#define UNSET_MOST 1500 /* bytes of names in the line that tells them */
+
+/* All that is known before CMD starts. No key is in it. */
+struct run {
+	struct environment environment;
+	struct inherited inherited;
+	struct isolation isolation;
+};
+
+static void run_free(struct run *run)
+{
+	environment_free(&run->environment);
+	inherited_free(&run->inherited);
+	isolation_free(&run->isolation);
+}
+
+static bool inherit(struct run *run, const struct config *config, const struct options *options, struct fault *fault)
+{
+	struct known *known = known_new(config);
+	struct inherited_request request = {
+		.made = &run->environment,
+		.known = known,
+		.from = environ,
+		.clean = options->clean,
+		.keep = options->keep.list,
+		.keep_count = options->keep.count,
+	};
+	bool done = inherited_make(&request, &run->inherited, fault);
+	known_free(known);
+	return done;
+}
+
+static struct span no_proxy(const struct environment *environment)
+{
+	for (size_t i = 0; i < environment->count; i++)
+		if (strcmp(environment->list[i].name, "NO_PROXY") == 0)
+			return span_of(environment->list[i].value);
+	return SPAN("");
+}
+
+static bool prepare(const struct call *call, struct run *run, struct fault *fault)
+{
+	const struct options *options = call->options;
+	AUTO_SUBJECT struct subject subject = {0};
+	if (options->keep.count > 0 && !options->clean)
+		return fault_set(fault, FAULT_USAGE, "--keep goes with --clean; without that, all that need not be unset stays");
+	if (options->best_effort && !options->confine)
+		return fault_set(fault, FAULT_USAGE, "--best-effort goes with --confine");
+	if (!subject_load(options, SUBJECT_PROFILE | SUBJECT_ADVERTISE | SUBJECT_KEY, &subject, fault) ||
+	    !environment_make(&subject.request, &run->environment, fault) ||
+	    !inherit(run, subject.config, options, fault))
+		return false;
+	isolation_prepare(subject.config, options, call->words[0], &run->isolation);
+	ports_needed(&subject.request.advertise, no_proxy(&run->environment), &run->isolation.ports);
+	return true;
+}
+
+/* Names alone, and one line, however many there are. */
+static void tell_unset(const struct inherited *inherited)
+{
+	AUTO_BUFFER struct buffer names = {0};
+	size_t count = inherited->unset_count, told = 0;
+	for (; told < count && names.length < UNSET_MOST; told++)
+		buffer_format(&names, "%s%s", told ? ", " : "", inherited->unset[told]);
+	if (told < count)
+		buffer_format(&names, " and %zu more", count - told);
+	if (count > 0)
+		log_info("unset for CMD: %s", names.data);
+}
+
+static void tell(const struct run *run)
+{
+	for (size_t i = 0; i < run->environment.left_out_count; i++)
+		log_warning("left out: %s", run->environment.left_out[i]);
+	tell_unset(&run->inherited);
+	isolation_tell(&run->isolation);
+}
+
+/* Comes back only where CMD does not start. */
+static int become(char **words, char **environment)
+{
+	environ = environment;
+	execvp(words[0], words);
+	int error = errno;
+	log_error("cannot run %s: %s", words[0], strerror(error));
+	return error == ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_RUNNABLE;
+}
+
+bool command_run(struct call *call, struct fault *fault)
+{
+	struct run run = {0};
+	char **kept = environ;
+	bool done = prepare(call, &run, fault);
+	if (done) {
+		tell(&run);
+		done = isolation_apply(&run.isolation, fault);
+	}
+	if (done)
+		call->status = become(call->words, run.inherited.environment);
+	environ = kept;
+	run_free(&run);
+	return done;
+}
