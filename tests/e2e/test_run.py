@@ -1,7 +1,9 @@
 """envgen run: a program in the environment, apart from keys and secrets (SPEC §6). Real commands, as root and as another user."""
 
+import errno
 import os
 import pathlib
+import platform
 import re
 import select
 import shlex
@@ -389,6 +391,28 @@ def test_a_folder_that_is_needed(place):
     assert (place.ks / "secret.txt").read_text() == place.secret
 
 
+@pytest.mark.parametrize("what", ["home", "program by name", "program in the path", "bundle", "link to the working folder"])
+def test_what_is_needed(place, what):
+    """Whatever of CMD lies in the folder, it stays."""
+    program, options, more = place.ks / "program", [], {}
+    shutil.copy("/bin/true", program)
+    words = ["true"]
+    if what == "home":
+        more = {"env": {"HOME": str(place.ks)}}
+    elif what == "program by name":
+        words = [program]
+    elif what == "program in the path":
+        words, more = ["program"], {"env": {"PATH": f"/nowhere:{place.ks}:/usr/bin"}}
+    elif what == "bundle":
+        shutil.copy(with_bundle(place), place.ks / "bundle.crt")
+        options = ["--ca-over", place.ks / "bundle.crt"]
+    else:
+        (place.top / "link").symlink_to("ks")
+        more = {"cwd": place.top / "link"}
+    done = place.run("--confine", *options, "--", *words, **more)
+    assert len(place.warnings(done)) == len(GUARDED) - 1 and f"CMD needs {place.ks}" in done.err
+
+
 def test_a_folder_that_is_needed_is_written_to(place):
     place.sh("echo made >by-cmd", "--confine", cwd=place.ks)
     assert (place.ks / "by-cmd").read_text() == "made\n"
@@ -527,6 +551,23 @@ def test_what_is_reached_without_the_proxy(make_place, listening, hosts, through
     place = make_place(config=CONFIG + f"    hosts: {hosts.format(port=listening)}\n")
     done = place.run("--confine", "--", PYTHON, "-c", CONNECT, "tcp", str(listening))
     assert done.out == ("through\n" if through else "EACCES\n")
+
+
+SYSTEM_CALL_OF_I386 = """
+import ctypes, mmap, os
+code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+code.write(bytes.fromhex("b814000000cd80c3"))  # getpid, by int 0x80
+came = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))()
+print("its own" if came == os.getpid() else came)
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="takes a processor that runs 32-bit programs too")
+def test_another_architectures_system_calls(place):
+    """They have numbers of their own, and one that makes any kind of socket."""
+    if place.run("--", PYTHON, "-c", SYSTEM_CALL_OF_I386, check=False).out != "its own\n":
+        pytest.skip("this kernel has none")
+    assert place.run("--confine", "--", PYTHON, "-c", SYSTEM_CALL_OF_I386).out == f"{-errno.ENOSYS}\n"
 
 
 def test_the_limit_is_for_all_that_it_starts(place, listening):
