@@ -575,6 +575,21 @@ def test_the_limit_is_for_all_that_it_starts(place, listening):
     assert place.sh(script, "--confine", env={"CONNECT": CONNECT}).out == "EACCES\nEACCES\n"
 
 
+def test_a_client_does_its_work(make_place, nginx):
+    """All of it together: through the proxy with the secret, to the same server past the proxy not at all."""
+    for user in USERS:
+        place = make_place(user, CONFIG.replace("https://api.example.com", f"http://127.0.0.1:{nginx.port}"))
+        place.keystile.start()
+        try:
+            ask = 'curl -sS --max-time 20 -H "Authorization: Bearer $API_TOKEN"'
+            done = place.sh(f"{ask} $API_URL/say/hello; {ask} --noproxy '*' http://127.0.0.1:{nginx.port}/say/past", "--confine", check=False)
+        finally:
+            place.keystile.stop()
+        assert done.out == "GET /say/hello\n" and done.returncode == 7, done.err
+        seen, = nginx.seen()
+        assert seen["authorization"] == f"Bearer {place.secret}"
+
+
 TYPE = """
 import errno, fcntl, sys
 try:
