@@ -46,15 +46,6 @@ static void tell_reachable(const struct isolation *isolation, const char *advice
 	}
 }
 
-static void tell_hidden(const struct cover_plan *plan)
-{
-	AUTO_BUFFER struct buffer paths = {0};
-	for (size_t i = 0; i < plan->count; i++)
-		buffer_format(&paths, "%s%s%s", i ? ", " : "", plan->list[i].path, plan->list[i].folder ? "/" : "");
-	if (paths.length > 0)
-		log_info("hidden from CMD: %s", paths.data);
-}
-
 void isolation_tell(const struct isolation *isolation)
 {
 	if (!isolation->options->confine) {
@@ -64,9 +55,6 @@ void isolation_tell(const struct isolation *isolation)
 	if (geteuid() == 0)
 		log_warning("CMD runs as root: it can read disks, and change what runs outside; --confine holds it less than it "
 		            "holds another user");
-	tell_hidden(&isolation->plan);
-	for (size_t i = 0; i < isolation->plan.until_replaced_count; i++)
-		log_warning("%s", isolation->plan.until_replaced[i]);
 }
 
 /* A failure that is final; returns false. With --best-effort only --ca-over makes it so. */
@@ -100,13 +88,28 @@ static bool judge_plan(const struct isolation *isolation, struct fault *fault)
 	return true;
 }
 
+static void tell_hidden(const struct isolation *isolation, const struct buffer *paths)
+{
+	if (paths->length > 0)
+		log_info("hidden from CMD: %s", paths->data);
+	for (size_t i = 0; i < isolation->plan.until_replaced_count; i++)
+		log_warning("%s", isolation->plan.until_replaced[i]);
+}
+
 static bool cover_all(const struct isolation *isolation, struct fault *fault)
 {
 	char *readable[] = {isolation->ca, isolation->bundle};
 	const struct string_list shown = {readable, sizeof readable / sizeof *readable};
-	for (size_t i = 0; i < isolation->plan.count; i++)
-		if (!settle(isolation, cover_mount(&isolation->plan.list[i], &shown, fault), fault))
+	AUTO_BUFFER struct buffer paths = {0};
+	for (size_t i = 0; i < isolation->plan.count; i++) {
+		const struct cover *cover = &isolation->plan.list[i];
+		bool done = cover_mount(cover, &shown, fault);
+		if (done)
+			buffer_format(&paths, "%s%s%s", paths.length ? ", " : "", cover->path, cover->folder ? "/" : "");
+		if (!settle(isolation, done, fault))
 			return false;
+	}
+	tell_hidden(isolation, &paths);
 	return true;
 }
 

@@ -19,12 +19,12 @@ struct isolation {
 void isolation_prepare(const struct config *config, const struct options *options, const char *program,
                        struct isolation *isolation);
 
-/* Tells what CMD can get at (without --confine), or what is hidden from it, and what of that not for good. */
+/* Warns of what CMD can get at where --confine is not given, and of what that cannot do about root where it is. */
 void isolation_tell(const struct isolation *isolation);
 
 /* Does it, to this process; there is no way back. Where the system cannot do a part of --confine, that is a fault, or a
- * warning with --best-effort. --ca-over is done or a fault. No key may be in memory any more: the process becomes
- * dumpable. */
+ * warning with --best-effort; what is hidden is told. --ca-over is done or a fault. No key may be in memory any more: the
+ * process becomes dumpable. */
 bool isolation_apply(const struct isolation *isolation, struct fault *fault);
 
 void isolation_free(struct isolation *isolation);

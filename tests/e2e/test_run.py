@@ -732,6 +732,7 @@ def test_what_a_system_cannot_do(here, listening, lack):
     assert re.search(rf"^envgen: warning: not confined: {pattern}$", done.err, re.MULTILINE), done.err
     came = {"files": here.secret in done.out, "connects": "through\nE" in done.out, "detours": done.out.endswith("EACCES\nthrough\n")}
     assert came == {name: name == lost for name in came}, done.out + done.err
+    assert (f"hidden from CMD: {here.ks}/\n" in done.err) == (lost != "files")
     if lost == "files" and lack != "no mounts":
         assert f"{WARNING}CMD can get at {here.ks}/secret.txt (a secret of credential api)" in done.err
 
