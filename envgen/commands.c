@@ -11,7 +11,8 @@ const struct command command_list[] = {
 	 false, SUBJECT_OPTIONS | OPTION_JSON, command_explain},
 	{"run", "[--profile P] [--confine] [--best-effort] [--clean] [--keep NAME]... [--ca-over BUNDLE]... [--] CMD...",
 	 "run CMD in the environment", 1, SIZE_MAX, true, SUBJECT_OPTIONS | OPTION_RUN, command_run},
-	{"verify", NULL, NULL, 0, 0, false, 0, NULL},
+	{"verify", "[--profile P] [--advertise HOST:PORT] [--json]", "start this machine's clients, and see which way they go", 0,
+	 0, false, SUBJECT_OPTIONS | OPTION_JSON, command_verify},
 	{"admin", "[--config FILE]", "where the admin page is, with its token", 0, 0, false, OPTION_CONFIG, command_admin},
 };
 

@@ -67,4 +67,7 @@ bool command_explain(struct call *call, struct fault *fault);
 /* run.c */
 bool command_run(struct call *call, struct fault *fault);
 
+/* verify.c */
+bool command_verify(struct call *call, struct fault *fault);
+
 #endif

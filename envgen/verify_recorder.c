@@ -1,0 +1,275 @@
+#include "verify_recorder.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "memory.h"
+#include "verify_targets.h"
+
+enum { CONNECTIONS = 128, HEAD_BYTES = 8192, PORTS = VERIFY_TARGETS + 1 };
+
+struct connection {
+	int fd; /* -1: free */
+	bool at_proxy;
+	size_t length;
+	char head[HEAD_BYTES];
+};
+
+struct recorder {
+	const struct targets *targets;
+	unsigned char *seen;
+	int listeners[PORTS];
+	size_t listener_count;
+	struct connection connections[CONNECTIONS];
+};
+
+static void note(struct recorder *recorder, const struct target *target, enum seen_way way)
+{
+	if (target)
+		recorder->seen[target - recorder->targets->list] |= (unsigned char)way;
+}
+
+static int listen_on(uint16_t port, struct fault *fault)
+{
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_ANY_INIT};
+	struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
+	int off = 0, on = 1;
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool is_six = fd >= 0 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == 0;
+	if (fd < 0)
+		fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+	    bind(fd, is_six ? (struct sockaddr *)&six : (struct sockaddr *)&four, is_six ? sizeof six : sizeof four) == 0 &&
+	    listen(fd, CONNECTIONS) == 0)
+		return fd;
+	fault_errno(fault, "cannot listen on port %u of a network namespace", port);
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static bool add_listener(struct recorder *recorder, uint16_t port, struct fault *fault)
+{
+	int fd = listen_on(port, fault);
+	if (fd >= 0)
+		recorder->listeners[recorder->listener_count++] = fd;
+	return fd >= 0;
+}
+
+static bool is_first(const struct targets *targets, size_t number)
+{
+	uint16_t port = targets->list[number].port;
+	if (port == targets->proxy.port)
+		return false;
+	for (size_t i = 0; i < number; i++)
+		if (targets->list[i].port == port)
+			return false;
+	return true;
+}
+
+struct recorder *recorder_new(const struct targets *targets, unsigned char *seen, struct fault *fault)
+{
+	struct recorder *recorder = memory_alloc(sizeof *recorder);
+	recorder->targets = targets;
+	recorder->seen = seen;
+	for (size_t i = 0; i < CONNECTIONS; i++)
+		recorder->connections[i].fd = -1;
+	bool done = add_listener(recorder, targets->proxy.port, fault);
+	for (size_t i = 0; done && i < targets->count; i++)
+		done = !is_first(targets, i) || add_listener(recorder, targets->list[i].port, fault);
+	if (done)
+		return recorder;
+	recorder_free(recorder);
+	return NULL;
+}
+
+/* The host and port that a connection was made to, an IPv4 address as such. */
+static bool destination(int fd, struct host *host, uint16_t *port)
+{
+	struct sockaddr_storage address;
+	socklen_t length = sizeof address;
+	char text[INET6_ADDRSTRLEN];
+	if (getsockname(fd, (struct sockaddr *)&address, &length) < 0)
+		return false;
+	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&address;
+	const struct sockaddr_in *four = (const struct sockaddr_in *)&address;
+	bool is_six = address.ss_family == AF_INET6;
+	*port = ntohs(is_six ? six->sin6_port : four->sin_port);
+	return inet_ntop(address.ss_family, is_six ? (const void *)&six->sin6_addr : (const void *)&four->sin_addr, text,
+	                 sizeof text) && host_parse(span_of(text), host, NULL);
+}
+
+static bool leads_to(const struct host *name, struct in_addr address, const struct host *to)
+{
+	if (name->kind == HOST_IPV6)
+		return host_equal(name, to);
+	return to->kind == HOST_IPV4 && memcmp(&address, to->address, sizeof address) == 0;
+}
+
+static void note_direct(struct recorder *recorder, const struct host *to, uint16_t port)
+{
+	const struct targets *targets = recorder->targets;
+	for (size_t i = 0; i < targets->count; i++)
+		if (targets->list[i].port == port && leads_to(&targets->list[i].host, targets->list[i].address, to))
+			note(recorder, &targets->list[i], SEEN_DIRECT);
+}
+
+static struct connection *free_connection(struct recorder *recorder)
+{
+	for (size_t i = 0; i < CONNECTIONS; i++)
+		if (recorder->connections[i].fd < 0)
+			return &recorder->connections[i];
+	return NULL;
+}
+
+/* The way past the proxy is known as soon as there is a connection. */
+static void take(struct recorder *recorder, int listener)
+{
+	const struct targets *targets = recorder->targets;
+	struct connection *connection = free_connection(recorder);
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct host to;
+	uint16_t port;
+	if (fd < 0 || !destination(fd, &to, &port)) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	bool at_proxy = port == targets->proxy.port && leads_to(&targets->proxy.host, targets->proxy_address, &to);
+	if (!at_proxy)
+		note_direct(recorder, &to, port);
+	if (!connection) {
+		close(fd);
+		return;
+	}
+	connection->fd = fd;
+	connection->at_proxy = at_proxy;
+	connection->length = 0;
+}
+
+static const struct target *target_numbered(const struct targets *targets, struct span text)
+{
+	const char *found = memmem(text.data, text.length, VERIFY_PATH "/", sizeof VERIFY_PATH);
+	if (!found)
+		return NULL;
+	size_t number = 0;
+	struct span digits = span_from(text, (size_t)(found - text.data) + sizeof VERIFY_PATH);
+	for (; digits.length > 0 && digits.data[0] >= '0' && digits.data[0] <= '9' && number < VERIFY_TARGETS;
+	     digits = span_from(digits, 1))
+		number = number * 10 + (size_t)(digits.data[0] - '0');
+	return number < targets->count ? &targets->list[number] : NULL;
+}
+
+/* A request to the proxy, by its target's form (RFC 9112 §3.2). */
+static void note_request(struct recorder *recorder, struct span line)
+{
+	struct span method = span_split(&line, ' '), where = span_split(&line, ' ');
+	const struct targets *targets = recorder->targets;
+	struct authority authority;
+	if (where.data && where.length > 0 && where.data[0] == '/') {
+		note(recorder, target_numbered(targets, where), SEEN_ENDPOINT);
+	} else if (where.data && span_equal(method, SPAN("CONNECT"))) {
+		if (authority_parse(where, &authority, NULL))
+			note(recorder, targets_find(targets, &authority.host, authority.port), SEEN_PROXY);
+	} else if (where.data) {
+		note(recorder, target_numbered(targets, where), SEEN_PROXY);
+	}
+}
+
+static void answer(const struct connection *connection)
+{
+	/* RFC 8446 §6.2: handshake_failure. */
+	static const char alert[] = {0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x28};
+	static const char closing[] = "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+	struct span head = {connection->head, connection->length};
+	char text[128];
+	const char *status = span_starts(head, SPAN("CONNECT ")) ? "403 Forbidden" : "404 Not Found";
+	int length = snprintf(text, sizeof text, "HTTP/1.1 %s%s", status, closing);
+	bool tls = connection->length > 0 && connection->head[0] == 0x16;
+	ssize_t sent = send(connection->fd, tls ? alert : text, tls ? sizeof alert : (size_t)length, MSG_NOSIGNAL);
+	(void)sent; /* a client that is gone has been seen */
+}
+
+static void finish(struct recorder *recorder, struct connection *connection)
+{
+	struct span head = {connection->head, connection->length};
+	if (connection->at_proxy)
+		note_request(recorder, span_split(&head, '\r'));
+	answer(connection);
+	shutdown(connection->fd, SHUT_WR);
+	close(connection->fd);
+	connection->fd = -1;
+}
+
+static void serve(struct recorder *recorder, struct connection *connection)
+{
+	ssize_t got = recv(connection->fd, connection->head + connection->length, HEAD_BYTES - connection->length, 0);
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got <= 0) {
+		close(connection->fd);
+		connection->fd = -1;
+		return;
+	}
+	connection->length += (size_t)got;
+	if (connection->length == HEAD_BYTES || connection->head[0] == 0x16 ||
+	    memmem(connection->head, connection->length, "\r\n\r\n", 4))
+		finish(recorder, connection);
+}
+
+static uint64_t now(void)
+{
+	struct timespec time;
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+}
+
+static size_t fill(const struct recorder *recorder, int watched, struct pollfd *polls)
+{
+	size_t count = 0;
+	polls[count++] = (struct pollfd){watched, POLLIN, 0};
+	for (size_t i = 0; i < recorder->listener_count; i++)
+		polls[count++] = (struct pollfd){recorder->listeners[i], POLLIN, 0};
+	for (size_t i = 0; i < CONNECTIONS; i++) /* poll() leaves out what is -1 */
+		polls[count++] = (struct pollfd){recorder->connections[i].fd, POLLIN, 0};
+	return count;
+}
+
+bool recorder_serve(struct recorder *recorder, int watched, uint64_t deadline)
+{
+	struct pollfd polls[1 + PORTS + CONNECTIONS];
+	for (;;) {
+		uint64_t time = now();
+		size_t count = fill(recorder, watched, polls), listeners = recorder->listener_count;
+		int ready = time < deadline ? poll(polls, count, (int)(deadline - time)) : 0;
+		if (ready == 0)
+			return false;
+		for (size_t i = 0; ready > 0 && i < listeners; i++)
+			if (polls[1 + i].revents)
+				take(recorder, polls[1 + i].fd);
+		for (size_t i = 0; ready > 0 && i < CONNECTIONS; i++)
+			if (polls[1 + listeners + i].fd >= 0 && polls[1 + listeners + i].revents)
+				serve(recorder, &recorder->connections[i]);
+		/* A client that has ended has nothing left to send, but what it sent may still wait to be read. */
+		if (ready == 1 && polls[0].revents)
+			return true;
+	}
+}
+
+void recorder_free(struct recorder *recorder)
+{
+	if (!recorder)
+		return;
+	for (size_t i = 0; i < recorder->listener_count; i++)
+		close(recorder->listeners[i]);
+	for (size_t i = 0; i < CONNECTIONS; i++)
+		if (recorder->connections[i].fd >= 0)
+			close(recorder->connections[i].fd);
+	free(recorder);
+}
