@@ -228,8 +228,9 @@ def test_the_table_names_client_target_and_what_helps(proxy, lane, tmp_path):
 
 
 def test_what_is_in_the_environment_here_plays_no_part(verify, lane):
-    lane.link("curl")
-    verify(HTTPS_PROXY="http://127.0.0.1:9", https_proxy="http://127.0.0.1:9", NO_PROXY="*", no_proxy="*", CURL_HOME="/etc")
+    curl = shutil.which("curl", path=SYSTEM)
+    lane.script("curl", f'[ -z "$FOR_SOMEBODY_ELSE" ] && exec {curl} "$@"\n')
+    verify(HTTPS_PROXY="http://127.0.0.1:9", https_proxy="http://127.0.0.1:9", NO_PROXY="*", no_proxy="*", FOR_SOMEBODY_ELSE="1")
 
 
 def test_what_a_client_starts_ends_with_it(verify, lane):
