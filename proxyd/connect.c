@@ -37,6 +37,7 @@ struct connect {
 	int client, upstream; /* -1: not connected */
 	bool named;          /* the entry names the port, and it is not one of the web's */
 	bool spoke;          /* the client said something that does not tell yet */
+	bool told_end;       /* the upstream ended before anybody spoke, and the client knows */
 	size_t wanted;       /* bytes of it, before there is more to tell */
 	uint32_t heard[RELAY_SIDES]; /* what the watches told so far */
 	uint64_t started, connected; /* microseconds, audit_clock() */
@@ -212,7 +213,9 @@ static bool judge_first(struct connect *connect, struct span bytes)
 	connect->spoke = true;
 	if (first == FIRST_TLS)
 		return judge_hello(connect, bytes);
-	if (first == FIRST_HTTP)
+	if (first == FIRST_HTTP && connect->told_end)
+		end(connect, AUDIT_FAIL, "upstream_cut");
+	else if (first == FIRST_HTTP)
 		hand_to_http(connect);
 	else if (first == FIRST_OTHER && connect->named)
 		flow(connect);
@@ -294,8 +297,19 @@ static void on_client(struct loop_watch *watch, uint32_t events)
 		look(connect);
 }
 
+/* The upstream will say no more. On a named port it may listen on, to what the client has yet to say. */
+static void pass_on_end(struct connect *connect, uint32_t events)
+{
+	if (!connect->named || (events & (EPOLLHUP | EPOLLERR))) {
+		end(connect, AUDIT_FAIL, "upstream_cut");
+		return;
+	}
+	connect->told_end = true;
+	shutdown(connect->client, SHUT_WR);
+}
+
 /* On a named port a server may speak first, and then all that follows just flows. Elsewhere its words wait for the
- * client's. One that is gone has nobody to speak to. */
+ * client's. */
 static void on_upstream(struct loop_watch *watch, uint32_t events)
 {
 	struct connect *connect = (struct connect *)((char *)watch - offsetof(struct connect, relay.watches[RELAY_UPSTREAM]));
@@ -305,7 +319,7 @@ static void on_upstream(struct loop_watch *watch, uint32_t events)
 	if (spoke && connect->named)
 		flow(connect);
 	else if (events & ENDED)
-		end(connect, AUDIT_FAIL, "upstream_cut");
+		pass_on_end(connect, events);
 }
 
 static void on_late(struct loop_timer *timer)
