@@ -364,6 +364,22 @@ def test_tunnel_idle(tunnel):
     assert "idle" in line["reason"] and (line["bytes_up"], line["bytes_down"]) == (1, 1), line
 
 
+def test_tunnel_idle_of_a_half(tunnel):
+    """A client that has ended its side without a word waits for no longer."""
+    go = threading.Event()
+
+    def script(connection):
+        connection.rest()
+        go.wait(10)
+
+    proxy, _, client = tunnel(script, head={"limits": "{{ tunnel_idle: 1s }}"})
+    with client:
+        client.half_close()
+        assert client.rest() == b""
+        assert "idle" in ended(proxy)["reason"]
+    go.set()
+
+
 @pytest.mark.parametrize("who", ["client", "server"])
 def test_one_direction_is_no_idle(tunnel, who):
     """A download with no word from the client is in use, and so is an upload."""
