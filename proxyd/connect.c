@@ -410,7 +410,7 @@ void connect_start(struct worker *worker, struct loop_watch *watch, const struct
 	struct connect *connect = new_connect(worker, watch, way);
 	/* All of it was just peeked at, into the same place. */
 	bool read = recv(connect->client, worker->peek, size, 0) == (ssize_t)size;
-	bool stays = request->minor > 0 && !fields_list_has(&request->fields, SPAN("connection"), SPAN("close"));
+	bool stays = !worker->draining && request->minor > 0 && !fields_list_has(&request->fields, SPAN("connection"), SPAN("close"));
 	if (!read)
 		end(connect, AUDIT_FAIL, "client_gone");
 	else if (prepare(connect, request))
