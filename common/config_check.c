@@ -22,7 +22,7 @@ static void check_profile(struct reading *reading, const struct pattern_index *i
 			config_warning_at(reading, host->mark,
 			                  "%s is the host of credential \"%s\", so this entry has no effect: only a profile with that "
 			                  "credential reaches it", host->text, credential->name);
-		else if (host->rules.count && !host->intercept && (!host->pattern.port || host->pattern.port == 443))
+		else if (host->rules.count && !host->intercept && host->pattern.port != 80)
 			config_warning_at(reading, host->mark,
 			                  "rules for %s cannot be judged inside a tunnel without intercept: true", host->text);
 	}

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "memory.h"
+#include "noproxy_guard.h"
 #include "verify_targets.h"
 
 enum { CONNECTIONS = 128, HEAD_BYTES = 8192, PORTS = VERIFY_TARGETS + 1 };
@@ -128,6 +129,14 @@ static struct connection *free_connection(struct recorder *recorder)
 	return NULL;
 }
 
+/* Some clients know by themselves that localhost is ::1 as well (RFC 6761 §6.3). */
+static bool is_proxy(const struct targets *targets, const struct host *to)
+{
+	const struct host *proxy = &targets->proxy.host;
+	return leads_to(proxy, targets->proxy_address, to) ||
+	       (proxy->kind == HOST_NAME && host_is_loopback(proxy) && host_is_loopback(to));
+}
+
 /* The way past the proxy is known as soon as there is a connection. */
 static void take(struct recorder *recorder, int listener)
 {
@@ -141,7 +150,7 @@ static void take(struct recorder *recorder, int listener)
 			close(fd);
 		return;
 	}
-	bool at_proxy = port == targets->proxy.port && leads_to(&targets->proxy.host, targets->proxy_address, &to);
+	bool at_proxy = port == targets->proxy.port && is_proxy(targets, &to);
 	if (!at_proxy)
 		note_direct(recorder, &to, port);
 	if (!connection) {

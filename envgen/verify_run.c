@@ -34,10 +34,11 @@ static char **add_places(char *const *variables, const char *folder)
 	size_t count = 0;
 	while (variables[count])
 		count++;
-	char **list = memory_array(count + 3, sizeof *list);
+	char **list = memory_array(count + 4, sizeof *list);
 	memcpy(list, variables, count * sizeof *list);
 	list[count] = memory_format("TMPDIR=%s", folder);
 	list[count + 1] = memory_format("XDG_CACHE_HOME=%s", folder);
+	list[count + 2] = memory_format("XDG_DATA_HOME=%s", folder);
 	return list;
 }
 
@@ -46,8 +47,8 @@ static void free_places(char **list)
 	size_t count = 0;
 	while (list[count])
 		count++;
-	free(list[count - 1]);
-	free(list[count - 2]);
+	for (size_t i = 1; i <= 3; i++)
+		free(list[count - i]);
 	free(list);
 }
 

@@ -35,7 +35,7 @@ struct connect {
 	struct dial *dial;
 	enum connect_state state;
 	int client, upstream; /* -1: not connected */
-	bool named;          /* the entry names the port, and it is not one of the web's */
+	bool named;          /* the entry names the port, it is not one of the web's, and there are no rules */
 	bool spoke;          /* the client said something that does not tell yet */
 	bool told_end;       /* the upstream ended before anybody spoke, and the client knows */
 	size_t wanted;       /* bytes of it, before there is more to tell */
@@ -115,13 +115,21 @@ static int take_client(struct connect *connect)
 	return client;
 }
 
+/* What the client had still to say, closing would answer with a reset, and that could overtake what it was told. */
+static bool has_unread(const struct connect *connect)
+{
+	const struct relay_flow *flow = &connect->relay.flows[RELAY_CLIENT];
+	return connect->state == CONNECT_FLOWING && !connect->relay.reset && (!flow->ended || flow->stopped);
+}
+
 /* `last` goes to the client as its last word; it may be empty. */
 static void close_both(struct connect *connect, struct span last)
 {
 	struct worker *worker = connect->worker;
+	bool lingers = last.length > 0 || has_unread(connect);
 	worker_way_over(worker, &connect->way);
 	int client = take_client(connect);
-	if (last.length > 0) {
+	if (lingers) {
 		linger_close(worker, client, last);
 		return;
 	}
@@ -177,12 +185,12 @@ static bool judge_hello(struct connect *connect, struct span bytes)
 	const struct host *host = &connect->judgement.host;
 	struct arena arena = {0};
 	const char *why;
-	if (bytes.length < connect->wanted)
+	if (bytes.length < connect->wanted && connect->wanted <= limits_of(connect)->head + 1)
 		return false;
 	enum hello_result result = client_hello_read(bytes, &arena, &hello, &why);
 	arena_free(&arena);
 	connect->wanted = hello.wanted;
-	if (result == HELLO_MORE && bytes.length <= limits_of(connect)->head)
+	if (result == HELLO_MORE && hello.wanted <= limits_of(connect)->head + 1)
 		return false;
 	if (result == HELLO_MORE)
 		refuse_name(connect, "client_hello_too_large");
@@ -267,7 +275,6 @@ static void on_relayed(struct relay *relay, enum relay_end how)
 		[RELAY_CLIENT_BROKEN] = {AUDIT_FAIL, "client_gone"},
 		[RELAY_UPSTREAM_BROKEN] = {AUDIT_FAIL, "upstream_cut"},
 		[RELAY_IDLE] = {AUDIT_FAIL, "tunnel_idle"},
-		[RELAY_NO_PIPE] = {AUDIT_FAIL, "resources"},
 	};
 	end((struct connect *)relay, rows[how].verdict, rows[how].reason);
 }
@@ -380,7 +387,8 @@ static void dial(struct connect *connect)
 {
 	struct judgement *judgement = &connect->judgement;
 	uint16_t named = judgement->entry->pattern.port;
-	connect->named = named != 0 && named != 80 && named != 443;
+	/* Rules judge requests: what is none must not go past them. */
+	connect->named = named != 0 && named != 80 && named != 443 && judgement->entry->rules.count == 0;
 	connect->dial = dial_start(connect->worker->dialer, &judgement->host, judgement->port,
 	                           dial_policy_of(judgement, connect->snapshot->shared->routes), judgement->profile->name,
 	                           on_dialled, connect);
@@ -432,6 +440,9 @@ void connect_drain(struct worker *worker)
 
 void connect_end_all(struct worker *worker)
 {
-	while (!LIST_EMPTY(&worker->connects))
-		end(LIST_FIRST(&worker->connects), AUDIT_FAIL, "shutdown");
+	while (!LIST_EMPTY(&worker->connects)) {
+		struct connect *connect = LIST_FIRST(&worker->connects);
+		relay_cut(&connect->relay);
+		end(connect, AUDIT_FAIL, "shutdown");
+	}
 }

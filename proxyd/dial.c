@@ -195,7 +195,7 @@ static void settle_connected(struct dial *dial)
 	curl_socket_t fd = CURL_SOCKET_BAD;
 	curl_easy_getinfo(dial->easy, CURLINFO_ACTIVESOCKET, &fd);
 	if (fd == CURL_SOCKET_BAD) {
-		settle_failed(dial, DIAL_RESOURCES, "the connection to %.100s is gone", dial->host.name);
+		settle_failed(dial, DIAL_CONNECT, "the connection to %.100s is gone", dial->host.name);
 		return;
 	}
 	dial->result.failure = DIAL_OK;

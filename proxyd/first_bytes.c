@@ -10,10 +10,11 @@ static bool is_letter(char c)
 	return lower >= 'a' && lower <= 'z';
 }
 
-/* Blanks between the parts of a request line, as lenient servers take them (RFC 9112 §3). */
+/* Between the parts of a request line, as lenient servers take them (RFC 9112 §3): some split at whatever is no visible
+ * character. */
 static bool is_blank(char c)
 {
-	return c == ' ' || c == '\t' || c == '\v' || c == '\f';
+	return (c >= 0 && c <= ' ' && c != '\r' && c != '\n') || c == 0x7f;
 }
 
 static struct span skip(struct span text, bool (*what)(char c))

@@ -16,8 +16,11 @@ static bool judge_credential_tunnel(const struct judging *judging)
 	                                 judgement->port, judging->arena, &list);
 	if (count == 0)
 		return refuse_host(judging);
+	/* One with an endpoint, where there is one. */
 	judging->judgement->credential = list[0];
-	return refuse_tunnel(judging, list, count);
+	for (size_t i = 0; i < count && judging->judgement->credential->upstream.wildcard; i++)
+		judging->judgement->credential = list[i];
+	return refuse_tunnel(judging, judging->judgement->credential);
 }
 
 static bool judge_entry(const struct judging *judging)
@@ -43,10 +46,13 @@ static bool judge_tunnel(const struct judging *judging)
 	struct shown shown = {0};
 	if (judging->snapshot->config->session.none && !judge_browser(judging))
 		return false;
+	/* In front of the token: after a 407 the connection stays, and content would be read as a request. */
+	if (!judge_content(judging))
+		return false;
 	judgement->profile = judge_proxy_profile(judging, &shown);
 	if (!judgement->profile)
 		return refuse_proxy_token(judging, &shown);
-	if (!judge_content(judging) || !judge_denials(judging))
+	if (!judge_denials(judging))
 		return false;
 	return is_credential_host(judging) ? judge_credential_tunnel(judging) : judge_entry(judging);
 }

@@ -61,11 +61,8 @@ static const char *endpoint_words(const struct judging *judging, const struct co
 	                    credential->name, carrier);
 }
 
-bool refuse_tunnel(const struct judging *judging, const struct config_credential **list, size_t count)
+bool refuse_tunnel(const struct judging *judging, const struct config_credential *credential)
 {
-	const struct config_credential *credential = list[0];
-	for (size_t i = 0; i < count && credential->upstream.wildcard; i++)
-		credential = list[i];
 	return problem_set(judging->problem, 403, "credential_host",
 	                   arena_format(judging->arena, "%s is the host of credential %s, whose secret goes in where proxyd reads "
 	                                                "the request, and in a tunnel it does not", address_of(judging),

@@ -84,7 +84,12 @@ void relay_room_free(struct relay_room *room)
 
 /* --- one way --- */
 
-enum step { STEP_MOVED, STEP_NOTHING, STEP_BROKEN_FROM, STEP_BROKEN_TO, STEP_NO_PIPE };
+enum step { STEP_MOVED, STEP_NOTHING, STEP_BROKEN_FROM, STEP_BROKEN_TO };
+
+static bool is_pending(const struct relay_flow *flow)
+{
+	return flow->held > 0 || flow->rest.length > 0;
+}
 
 /* What a call that gave `count` bytes of the side that a flow comes from tells of it. */
 static enum step judge_read(struct relay_flow *flow, ssize_t count, bool may_be_empty)
@@ -98,7 +103,7 @@ static enum step judge_read(struct relay_flow *flow, ssize_t count, bool may_be_
 	if (errno != EAGAIN && errno != EINTR)
 		return STEP_BROKEN_FROM;
 	if (may_be_empty && errno == EAGAIN)
-		flow->readable = flow->bulk = false;
+		flow->readable = flow->bulk = flow->urgent = false;
 	return STEP_NOTHING;
 }
 
@@ -114,15 +119,6 @@ static enum step judge_write(struct relay_flow *flow, ssize_t count)
 	return STEP_NOTHING;
 }
 
-/* What the socket did not take waits in a pipe: it is empty, and has room for all that is ever copied. */
-static enum step keep(struct relay *relay, struct relay_flow *flow, const char *bytes, size_t count)
-{
-	if (!flow->pipe && !(flow->pipe = take_pipe(relay->room)))
-		return STEP_NO_PIPE;
-	flow->held = count;
-	return write(flow->pipe->ends[1], bytes, count) == (ssize_t)count ? STEP_MOVED : STEP_NO_PIPE;
-}
-
 static enum step copy(struct relay *relay, struct relay_flow *flow, int from, int to)
 {
 	char *bytes = relay->room->bytes;
@@ -132,21 +128,34 @@ static enum step copy(struct relay *relay, struct relay_flow *flow, int from, in
 		return step;
 	flow->bulk = count == COPY_BYTES;
 	/* Less than was asked for is all there was, and more will be told; but for an end, that was told with it. */
-	flow->readable = flow->bulk || flow->ending;
+	flow->readable = flow->bulk || flow->ending || flow->urgent;
 	ssize_t sent = send(to, bytes, (size_t)count, MSG_NOSIGNAL);
 	step = judge_write(flow, sent);
-	if (step > STEP_NOTHING || sent == count)
-		return step;
 	size_t taken = sent > 0 ? (size_t)sent : 0;
-	return keep(relay, flow, bytes + taken, (size_t)count - taken);
+	if (step <= STEP_NOTHING && taken < (size_t)count)
+		buffer_append(&flow->rest, bytes + taken, (size_t)count - taken);
+	return step;
 }
 
-static enum step fill(struct relay *relay, struct relay_flow *flow, int from)
+static enum step send_rest(struct relay_flow *flow, int to)
+{
+	if (!flow->writable)
+		return STEP_NOTHING;
+	struct span left = span_from(buffer_view(&flow->rest), flow->rest_sent);
+	ssize_t count = send(to, left.data, left.length, MSG_NOSIGNAL);
+	if (count > 0)
+		flow->rest_sent += (size_t)count;
+	if (flow->rest_sent == flow->rest.length) {
+		buffer_free(&flow->rest);
+		flow->rest_sent = 0;
+	}
+	return judge_write(flow, count);
+}
+
+static enum step fill(struct relay_flow *flow, int from)
 {
 	if (!flow->readable || flow->ended || flow->held >= PIPE_BYTES)
 		return STEP_NOTHING;
-	if (!flow->pipe && !(flow->pipe = take_pipe(relay->room)))
-		return STEP_NO_PIPE;
 	ssize_t count = splice(from, NULL, flow->pipe->ends[1], NULL, PIPE_BYTES - flow->held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	/* With bytes in it, it may be the pipe that has no room: its slots can be full before its bytes are. */
 	enum step step = judge_read(flow, count, flow->held == 0);
@@ -165,35 +174,87 @@ static enum step drain(struct relay_flow *flow, int to)
 	return judge_write(flow, count);
 }
 
+/* Where there is no pipe to be had, all is copied. */
+static bool is_spliced(struct relay *relay, struct relay_flow *flow)
+{
+	if (flow->held > 0)
+		return true;
+	if (!flow->bulk || flow->urgent)
+		return false;
+	if (!flow->pipe)
+		flow->pipe = take_pipe(relay->room);
+	return flow->pipe != NULL;
+}
+
 static enum step move(struct relay *relay, struct relay_flow *flow, int from, int to)
 {
-	if (flow->held == 0 && !flow->bulk && flow->readable && flow->writable && !flow->ended)
-		return copy(relay, flow, from, to);
-	enum step filled = fill(relay, flow, from);
+	if (flow->rest.length > 0)
+		return send_rest(flow, to);
+	if (!is_spliced(relay, flow))
+		return flow->readable && flow->writable && !flow->ended ? copy(relay, flow, from, to) : STEP_NOTHING;
+	enum step filled = fill(flow, from);
 	if (filled > STEP_NOTHING)
 		return filled;
 	enum step drained = drain(flow, to);
 	return drained > STEP_NOTHING || filled == STEP_NOTHING ? drained : filled;
 }
 
-/* Moves what can be moved. STEP_MOVED: more can be, after others. */
-static enum step pump(struct relay *relay, int side)
+static void drop_pending(struct relay *relay, struct relay_flow *flow)
+{
+	give_pipe(relay->room, flow);
+	flow->held = flow->rest_sent = 0;
+	buffer_free(&flow->rest);
+}
+
+/* The side that a flow goes to takes no more. What that side said before may still be on its way, so the other flow goes
+ * on, to its end or to the error that is behind it. */
+static void stop_flow(struct relay *relay, int side)
 {
 	struct relay_flow *flow = &relay->flows[side];
-	int from = relay->fds[side], to = relay->fds[!side];
+	drop_pending(relay, flow);
+	flow->ended = flow->shut = flow->stopped = true;
+	relay->flows[!side].readable = relay->flows[!side].ending = true;
+}
+
+static void reset_on_close(struct relay *relay, int side)
+{
+	const struct linger now = {.l_onoff = 1, .l_linger = 0};
+	setsockopt(relay->fds[side], SOL_SOCKET, SO_LINGER, &now, sizeof now);
+	relay->reset = true;
+}
+
+static void pass_on_end(struct relay *relay, int side)
+{
+	struct relay_flow *flow = &relay->flows[side];
+	flow->shut = true;
+	if (flow->cut)
+		reset_on_close(relay, !side);
+	else if (!relay->flows[!side].shut) /* else the close that follows says so */
+		shutdown(relay->fds[!side], SHUT_WR);
+}
+
+/* Moves what can be moved. True where more can be, after others. */
+static bool pump(struct relay *relay, int side)
+{
+	struct relay_flow *flow = &relay->flows[side];
 	uint64_t until = flow->bytes + ROUND_BYTES;
 	enum step step;
-	do
-		step = move(relay, flow, from, to);
-	while (step == STEP_MOVED && flow->bytes < until);
+	if (flow->shut)
+		return false;
+	do {
+		step = move(relay, flow, relay->fds[side], relay->fds[!side]);
+		if (step == STEP_BROKEN_FROM) {
+			flow->ended = flow->cut = true;
+			step = STEP_MOVED;
+		}
+	} while (step == STEP_MOVED && flow->bytes < until);
+	if (step == STEP_BROKEN_TO)
+		stop_flow(relay, side);
 	if (flow->held == 0)
 		give_pipe(relay->room, flow);
-	if (flow->ended && flow->held == 0 && !flow->shut) {
-		flow->shut = true;
-		if (!relay->flows[!side].shut) /* else the close that follows says so */
-			shutdown(to, SHUT_WR);
-	}
-	return step;
+	if (flow->ended && !is_pending(flow) && !flow->shut)
+		pass_on_end(relay, side);
+	return step == STEP_MOVED;
 }
 
 /* --- both --- */
@@ -205,7 +266,7 @@ static void stop(struct relay *relay)
 	loop_later_cancel(loop, &relay->task);
 	for (int side = 0; side < RELAY_SIDES; side++) {
 		loop_watch_remove(loop, &relay->watches[side]);
-		give_pipe(relay->room, &relay->flows[side]);
+		drop_pending(relay, &relay->flows[side]);
 	}
 }
 
@@ -220,46 +281,33 @@ static enum relay_end broken(int side)
 	return side == RELAY_CLIENT ? RELAY_CLIENT_BROKEN : RELAY_UPSTREAM_BROKEN;
 }
 
-/* A step of the flow from `side` failed. A cut must not look like an end, so it is passed on as a reset. */
-static void fail(struct relay *relay, enum step step, int side)
+/* Was it reset, did it take no more, or has it, being gone for both directions, said its end? */
+static bool is_broken(const struct relay *relay, int side)
 {
-	const struct linger reset = {.l_onoff = 1, .l_linger = 0};
-	int failed = step == STEP_BROKEN_FROM ? side : !side;
-	if (step == STEP_NO_PIPE) {
-		end(relay, RELAY_NO_PIPE);
-		return;
-	}
-	setsockopt(relay->fds[!failed], SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-	end(relay, broken(failed));
-}
-
-/* Did a side that takes nothing more say its end, and the other one has all of it? */
-static bool is_gone(const struct relay *relay, int side)
-{
-	return relay->flows[side].gone && relay->flows[side].shut && !relay->flows[!side].shut;
+	const struct relay_flow *from = &relay->flows[side], *to = &relay->flows[!side];
+	if (!from->shut)
+		return false;
+	return from->cut || (to->stopped && to->shut) || (from->gone && !to->shut);
 }
 
 static void pump_both(struct relay *relay)
 {
 	uint64_t before = relay->flows[0].bytes + relay->flows[1].bytes;
 	bool more = false;
-	for (int side = 0; side < RELAY_SIDES; side++) {
-		enum step step = pump(relay, side);
-		if (step > STEP_NOTHING) {
-			fail(relay, step, side);
+	for (int side = 0; side < RELAY_SIDES; side++)
+		more |= pump(relay, side);
+	/* The first one may have stopped for what the second one says. */
+	for (int side = 0; side < RELAY_SIDES; side++)
+		more |= relay->flows[!side].stopped && pump(relay, side);
+	for (int side = 0; side < RELAY_SIDES; side++)
+		if (is_broken(relay, side)) {
+			end(relay, broken(side));
 			return;
 		}
-		more |= step == STEP_MOVED;
-	}
 	if (relay->flows[0].shut && relay->flows[1].shut) {
 		end(relay, RELAY_BOTH_CLOSED);
 		return;
 	}
-	for (int side = 0; side < RELAY_SIDES; side++)
-		if (is_gone(relay, side)) {
-			end(relay, broken(side));
-			return;
-		}
 	if (relay->flows[0].bytes + relay->flows[1].bytes > before)
 		loop_timer_set(relay->room->loop, &relay->timer, relay->idle);
 	if (more)
@@ -273,13 +321,16 @@ static void on_task(struct loop_task *task)
 
 static void on_idle(struct loop_timer *timer)
 {
-	end((struct relay *)((char *)timer - offsetof(struct relay, timer)), RELAY_IDLE);
+	struct relay *relay = (struct relay *)((char *)timer - offsetof(struct relay, timer));
+	relay_cut(relay);
+	end(relay, RELAY_IDLE);
 }
 
 static void hear(struct relay *relay, int side, uint32_t events)
 {
 	struct relay_flow *flow = &relay->flows[side];
-	flow->readable |= (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+	flow->urgent |= (events & EPOLLPRI) != 0;
+	flow->readable |= (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
 	flow->ending |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
 	flow->gone |= (events & (EPOLLHUP | EPOLLERR)) != 0;
 	relay->flows[!side].writable |= (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
@@ -311,6 +362,7 @@ void relay_start(struct relay *relay, struct relay_room *room, const uint32_t ev
 	relay->room = room;
 	relay->idle = idle;
 	relay->done = done;
+	relay->reset = false;
 	for (int side = 0; side < RELAY_SIDES; side++) {
 		relay->fds[side] = relay->watches[side].fd;
 		relay->flows[side] = (struct relay_flow){0};
@@ -325,4 +377,11 @@ void relay_stop(struct relay *relay)
 {
 	if (relay->room)
 		stop(relay);
+}
+
+void relay_cut(struct relay *relay)
+{
+	for (int side = 0; relay->room && side < RELAY_SIDES; side++)
+		if (!relay->flows[!side].shut)
+			reset_on_close(relay, side);
 }

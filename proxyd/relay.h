@@ -7,17 +7,17 @@
 
 #include <sys/types.h>
 
+#include "buffer.h"
 #include "loop.h"
 
 /* What the watches of a relay's two ends are to be added with. */
-#define RELAY_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+#define RELAY_EVENTS (EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
 enum relay_end {
 	RELAY_BOTH_CLOSED,    /* each side has said its end, and the other one has all of it */
 	RELAY_CLIENT_BROKEN,  /* reset, or gone before the upstream had ended */
 	RELAY_UPSTREAM_BROKEN,
 	RELAY_IDLE,           /* nothing went either way for the time that was given */
-	RELAY_NO_PIPE,        /* out of descriptors */
 };
 
 enum { RELAY_CLIENT, RELAY_UPSTREAM, RELAY_SIDES };
@@ -31,17 +31,23 @@ struct relay {
 	struct relay_flow {                     /* by the side that it comes from */
 		struct relay_pipe *pipe;            /* NULL while nothing is in it */
 		size_t held;                        /* bytes in the pipe */
+		struct buffer rest;                 /* copied, and not yet taken by the other side */
+		size_t rest_sent;                   /* bytes of it */
 		uint64_t bytes;                     /* that arrived at the other side */
 		bool readable, writable;            /* the side it comes from, the side it goes to */
 		bool bulk;                          /* more came at once than is copied */
+		bool urgent;                        /* TCP's urgent mark cuts reads short (RFC 9293 §3.8.5) */
 		bool ending;                        /* its end is there to be read */
 		bool gone;                          /* the side that it comes from takes nothing more either */
 		bool ended, shut;                   /* its end was read; and passed on */
+		bool cut;                           /* that end is a reset */
+		bool stopped;                       /* the other side takes no more: what comes is left unread */
 	} flows[RELAY_SIDES];
 	struct loop_timer timer;
 	struct loop_task task;
 	struct relay_room *room;
 	uint64_t idle;
+	bool reset;                             /* a side's close will be a reset */
 	void (*done)(struct relay *relay, enum relay_end end);
 };
 
@@ -50,10 +56,13 @@ void relay_room_free(struct relay_room *room); /* no relay may be under way; NUL
 
 /* Starts on two sockets whose watches have been added, with RELAY_EVENTS; what these told of each side so far is in `events`.
  * `idle` in milliseconds. `done` is called once, never from within this call: the relay is over then, its watches are
- * removed, and the fds are the owner's to close; after a reset of one side, the other one's close will be a reset too. */
+ * removed, and the fds are the owner's to close. A cut must not look like an end: where one side was reset, or bytes were on
+ * their way to one, its close will be a reset. */
 void relay_start(struct relay *relay, struct relay_room *room, const uint32_t events[RELAY_SIDES], uint64_t idle,
                  void (*done)(struct relay *relay, enum relay_end end));
-/* Ends it without `done`. Watches are removed; fine for a relay that was never started. */
+/* Ends it without `done`. Watches are removed; fine for a relay that was never started, or is over. */
 void relay_stop(struct relay *relay);
+/* In front of relay_stop(): the close of a side to which not all has gone will be a reset. */
+void relay_cut(struct relay *relay);
 
 #endif

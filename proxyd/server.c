@@ -92,7 +92,7 @@ static bool start_admin(struct server *server, const struct config *config, cons
 static void raise_file_limit(const struct config_limits *limits)
 {
 	struct rlimit limit;
-	rlim_t wanted = (rlim_t)limits->connections * 2 + 256;
+	rlim_t wanted = (rlim_t)limits->connections * 2 + 1024; /* pipes, listeners, look-ups; where there is no pipe, tunnels copy */
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
 		return;
 	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;

@@ -108,7 +108,7 @@ static void test_tokens(void **state)
 {
 	static const struct row none[] = {{"allowed.example:443", "407 no_token", NULL},
 	                                  {"api.example.com:443", "407 no_token", NULL},
-	                                  {"allowed.example:443|Content-Length: 1", "407 no_token", NULL}};
+	                                  {"allowed.example:443|Content-Length: 1", "400 connect_content", NULL}};
 	static const struct row bad[] = {{"allowed.example:443", "407 bad_token", NULL}};
 	(void)state;
 	HOLD(&sessions, "", none);
