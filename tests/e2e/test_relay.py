@@ -1,7 +1,9 @@
 """Bytes in a tunnel: whole, in both directions, at the slower side's pace, until both have ended (SPEC §4, §12)."""
 
+import contextlib
 import hashlib
 import os
+import socket
 import threading
 
 import pytest
@@ -458,3 +460,73 @@ def test_tunnels_that_break_are_counted_out(tunnelled):
         return all(clients)
 
     wait_for(all_are_free, "8 tunnels at once", 10)
+
+
+# What was said before a break, and a break that shows
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["close", "shutdown and close"])
+def test_answer_in_front_of_a_break(tunnelled, half):
+    """Who asked for too much is told so while it still sends, and its server does not read on."""
+    answer = b"too much " * 13
+
+    def script(connection):
+        connection.sock.recv(10)
+        connection.sock.sendall(answer)
+        if half:
+            connection.half_close()
+        connection.sock.close()
+
+    proxy, _ = tunnelled(script)
+    for _ in range(30):
+        with open_tunnel(proxy, "tun.test:9999", proxy.proxy_token()) as client:
+            with contextlib.suppress(OSError):
+                client.sock.sendall(b"\1" + noise(300_000))
+            got = b""
+            with contextlib.suppress(OSError):
+                while more := client.sock.recv(4096):
+                    got += more
+            assert got == answer
+
+
+def test_idle_within_a_download_is_no_end(tunnel):
+    """The client paused for too long: it must not take what it has for all there is."""
+    sent = threading.Event()
+
+    def script(connection):
+        connection.exactly(1)
+        with contextlib.suppress(OSError):
+            connection.sock.sendall(b"d" * (32 * MIB))
+        sent.set()
+
+    proxy, _, client = tunnel(script, head={"limits": "{{ tunnel_idle: 500ms }}"})
+    with client:
+        client.send(b"\1")
+        client.exactly(MIB)
+        assert ended(proxy)["reason"] == "tunnel_idle"
+        with pytest.raises(ConnectionResetError):
+            while client.sock.recv(65536):
+                pass
+    assert sent.wait(5)
+
+
+def test_urgent_bytes_hold_nothing_up(tunnel):
+    """TCP's urgent mark cuts reads short, though there is more (Telnet, FTP)."""
+    _, _, client = tunnel(lambda connection: connection.send(connection.until(b"efgh")))
+    with client:
+        client.sock.sendall(b"\1abc")
+        client.sock.send(b"D", socket.MSG_OOB)
+        client.sock.sendall(b"efgh")
+        assert client.until(b"efgh").replace(b"D", b"") == b"\1abcefgh"
+
+
+@pytest.mark.parametrize("said", [b"\1", b"SSH-2.0-x\r\n", b" GET /secret HTTP/1.1\r\n\r\n", b"GET\x1f/secret HTTP/1.1\r\n\r\n",
+                                  b"GET ./secret HTTP/1.1\r\n\r\n"])
+def test_rules_on_a_named_port(tunnelled, said):
+    """What is no request would go past them."""
+    proxy, server = tunnelled(hosts='[{ host: "tun.test:9999", rules: ["allow GET /docs/**"] }]')
+    with open_tunnel(proxy, "tun.test:9999", proxy.proxy_token()) as client:
+        client.send(said)
+        client.rest()
+    assert proxy.audit(1, way="connect", event="end", verdict="deny", host="tun.test", port=9999)
+    assert b"".join(connection.buffer for connection in server.connections) == b""

@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -209,6 +210,27 @@ static void test_both_ways(void **state)
 	converse(TCP, (const size_t[]){0, 0}, 1);
 }
 
+/* Out of descriptors, all is copied. */
+static void test_without_pipes(void **state)
+{
+	struct rlimit before, none;
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 16; /* for the sockets and the loop */
+	int fds[16];
+	size_t count = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	while (count < 16 && (fds[count] = dup(0)) >= 0)
+		count++;
+	for (int i = 0; i < 8 && count > 0; i++) /* the loop's two, a listener, the pairs' four; nothing for a pipe's second end */
+		close(fds[--count]);
+	converse(TCP_SMALL, (const size_t[]){3000000, 1000000}, 65536);
+	while (count > 0)
+		close(fds[--count]);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
 /* What one peer writes while the other one reads nothing is bounded by the sockets' buffers and a pipe. */
 static void test_back_pressure(void **state)
 {
@@ -324,7 +346,8 @@ static void test_stop(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_both_ways),  cmocka_unit_test(test_back_pressure),
+		cmocka_unit_test(test_both_ways),  cmocka_unit_test(test_without_pipes),
+		cmocka_unit_test(test_back_pressure),
 		cmocka_unit_test(test_reset_is_passed_on), cmocka_unit_test(test_reset_behind_an_end),
 		cmocka_unit_test(test_unix_close), cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_stop),
