@@ -1,7 +1,10 @@
 #include "isolation.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "confine.h"
@@ -156,13 +159,37 @@ static bool limit(const struct isolation *isolation, struct fault *fault)
 	       settle(isolation, confine_detours(fault), fault);
 }
 
+/* A folder that the caller has open leads to what was mounted before, past all that is hidden. Above the standard ones it is
+ * closed; who gave one of these did so by mistake. */
+static bool close_folders(struct fault *fault)
+{
+	DIR *list = opendir("/proc/self/fd");
+	bool done = list || fault_errno(fault, "cannot read /proc/self/fd");
+	for (struct dirent *entry; done && (entry = readdir(list));) {
+		struct stat status;
+		int fd = atoi(entry->d_name);
+		if (entry->d_name[0] == '.' || fd == dirfd(list) || fstat(fd, &status) != 0)
+			continue;
+		if (!S_ISDIR(status.st_mode) && !(fcntl(fd, F_GETFL) & O_PATH))
+			continue;
+		if (fd > 2)
+			fcntl(fd, F_SETFD, FD_CLOEXEC);
+		else
+			done = fault_set(fault, FAULT_USAGE, "descriptor %d is an open folder, by which CMD would find what --confine "
+			                 "hides; give it a file, a terminal or /dev/null", fd);
+	}
+	if (list)
+		closedir(list);
+	return done;
+}
+
 bool isolation_apply(const struct isolation *isolation, struct fault *fault)
 {
 	/* The maps of a user namespace are written through /proc/PID, which is root's where a process is not dumpable. */
 	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0)
 		return fault_errno(fault, "cannot become dumpable");
 	if (isolation->options->confine)
-		return hide(isolation, fault) && limit(isolation, fault);
+		return close_folders(fault) && hide(isolation, fault) && limit(isolation, fault);
 	if (isolation->options->ca_over.count == 0)
 		return true;
 	return namespace_enter(fault) ? put_ca_over(isolation, fault) : fault_wrap(fault, "--ca-over");

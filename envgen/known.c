@@ -17,24 +17,30 @@ static const char *const settings[] = {
 	"socks_proxy", "grpc_proxy", "no_grpc_proxy", "cgi_http_proxy", "node_use_env_proxy", "npm_config_proxy",
 	"npm_config_http_proxy", "npm_config_https_proxy", "npm_config_noproxy", "npm_config_no_proxy", "yarn_proxy",
 	"yarn_http_proxy", "yarn_https_proxy", "cargo_http_proxy", "pip_proxy", "java_tool_options", "_java_options",
-	"jdk_java_options", "git_proxy_command", "git_http_proxy_authmethod",
+	"jdk_java_options", "git_proxy_command", "git_http_proxy_authmethod", "electron_get_use_proxy",
 	"ssl_cert_file", "ssl_cert_dir", "nix_ssl_cert_file", "curl_ca_bundle", "git_ssl_cainfo", "git_ssl_capath",
 	"git_ssl_no_verify", "requests_ca_bundle", "npm_config_cafile", "npm_config_ca", "npm_config_strict_ssl",
 	"perl_lwp_ssl_ca_file", "perl_lwp_ssl_ca_path", "perl_lwp_ssl_verify_hostname", "https_ca_file", "https_ca_dir",
 	"aws_ca_bundle", "cargo_http_cainfo", "httplib2_ca_certs", "cloudsdk_core_custom_ca_certs_file",
 	"grpc_default_ssl_roots_file_path", "pip_cert", "node_extra_ca_certs",
-	"node_tls_reject_unauthorized", "deno_cert", "deno_tls_ca_store", "system_certificate_path",
+	"node_tls_reject_unauthorized", "node_use_system_ca", "pythonhttpsverify", "bundle_ssl_ca_cert",
+	"yarn_https_ca_file_path", "websocket_client_ca_bundle", "npm_config_userconfig", "deno_cert", "deno_tls_ca_store", "system_certificate_path",
 	"credentials_directory",
 };
 
-/* npm takes tokens from npm_config_//HOST/:_authToken; git whole configurations from GIT_CONFIG_*. */
-static const char *const families[] = {"keystile_", "git_config_", "global_agent_", "npm_config_//"};
+/* npm takes tokens from npm_config_//HOST/:_authToken and npm_config__auth; git whole configurations from GIT_CONFIG_*. */
+static const char *const families[] = {"keystile_", "git_config_", "git_proxy_ssl_", "global_agent_", "npm_config_//",
+                                       "npm_config__", "cloudsdk_proxy_"};
+
+/* Other names under which clients of the services that presets know look for their keys. */
+static const char *const keys[] = {"anthropic_auth_token", "claude_code_oauth_token", "google_api_key",
+                                   "hugging_face_hub_token", "gitlab_access_token", "github_token", "gh_token"};
 
 static struct span lower(struct arena *arena, struct span name)
 {
 	char *copy = arena_copy(arena, name.data, name.length);
 	for (size_t i = 0; i < name.length; i++)
-		copy[i] = span_lower(copy[i]);
+		copy[i] = copy[i] == '-' ? '_' : span_lower(copy[i]); /* npm reads npm_config_https-proxy, too */
 	return (struct span){copy, name.length};
 }
 
@@ -91,6 +97,8 @@ struct known *known_new(const struct config *config)
 	struct known *known = memory_alloc(sizeof *known);
 	for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
 		add(known, settings[i]);
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+		add(known, keys[i]);
 	add_presets(known);
 	add_config(known, config);
 	return known;

@@ -41,6 +41,19 @@ static bool write_to(const char *path, int flags, struct span text, struct fault
 	return done;
 }
 
+/* Whoever may write in the folder could have put a link, a pipe or a device there, to have it followed with the rights of
+ * whoever runs envgen. What is a file is replaced, whosever it is. */
+static bool refuse_foreign(const char *path, bool *link, struct fault *fault)
+{
+	struct stat status;
+	bool there = lstat(path, &status) == 0;
+	*link = there && S_ISLNK(status.st_mode);
+	if (!there || S_ISREG(status.st_mode) || status.st_uid == 0 || status.st_uid == geteuid())
+		return true;
+	return fault_set(fault, FAULT_DENIED, "%s is a link, a pipe or a device that another user made; remove it, or write "
+	                 "elsewhere", path);
+}
+
 /* Is something there that is no file, a device or a pipe? */
 static bool is_special(const char *path)
 {
@@ -50,19 +63,25 @@ static bool is_special(const char *path)
 
 bool output_append(const char *path, struct span text, struct fault *fault)
 {
+	bool link;
 	if (is_standard(path))
 		return write_standard(text, fault);
-	return write_to(path, is_special(path) ? O_WRONLY : O_RDWR | O_APPEND | O_CREAT, text, fault);
+	if (!refuse_foreign(path, &link, fault))
+		return false;
+	return write_to(path, (is_special(path) ? O_WRONLY : O_RDWR | O_APPEND | O_CREAT) | (link ? 0 : O_NOFOLLOW), text, fault);
 }
 
 bool output_write(const char *path, struct span text, struct fault *fault)
 {
+	bool link;
 	if (is_standard(path))
 		return write_standard(text, fault);
+	if (!refuse_foreign(path, &link, fault))
+		return false;
 	if (is_special(path))
-		return write_to(path, O_WRONLY, text, fault);
+		return write_to(path, O_WRONLY | (link ? 0 : O_NOFOLLOW), text, fault);
 	/* The file that a link leads to is replaced, not the link: /dev/stdout is one. */
-	AUTO_FREE char *target = realpath(path, NULL);
+	AUTO_FREE char *target = link ? realpath(path, NULL) : NULL;
 	AUTO_FREE char *folder = file_folder(target ? target : path);
 	if (access(folder, F_OK) != 0)
 		return fault_errno(fault, "cannot write %s: its folder %s", path, folder);

@@ -6,7 +6,7 @@
 #include "span.h"
 
 /* `path` NULL or "-": standard output. A file is replaced as a whole, 0600, through a symbolic link too; what is there
- * and is no file is written to. */
+ * and is no file is written to. FAULT_DENIED for a link, pipe or device of another user's (but root's). */
 bool output_write(const char *path, struct span text, struct fault *fault);
 
 /* The same, but what a file has stays, and `text` begins on a line of its own behind it. A new file is 0600. */

@@ -279,6 +279,23 @@ def test_only_its_owner_may_read_it(proxy, umask):
     assert mode_of(path) == 0o600
 
 
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_another_user_planted(proxy, kind):
+    """Who may write in the folder must not choose what is written to."""
+    path, victim = proxy.folder / "agent.env", proxy.folder / "victim"
+    victim.write_text("mine")
+    if kind == "link":
+        path.symlink_to("victim")
+    else:
+        os.mkfifo(path)
+    if os.geteuid() != 0:
+        pytest.skip("takes root, to be two users")
+    os.chown(path, 65534, 65534, follow_symlinks=False)
+    done = proxy.envgen("-o", path, check=False)
+    assert done.returncode == 1 and "another user" in done.err
+    assert victim.read_text() == "mine"
+
+
 def test_a_link_stays(proxy):
     target = proxy.folder / "target.env"
     target.write_text("old")

@@ -118,6 +118,7 @@ def variables(done):
 OPERATORS = {
     "OPENAI_API_KEY": "real-key", "openai_base_url": "x", "GH_TOKEN": "real-token", "OPERATORS_KEY": "real-source",
     "KEYSTILE_CONFIG": "/nowhere", "CREDENTIALS_DIRECTORY": "/nowhere", "OTHER_TOKEN": "real-other", "FTP_PROXY": "http://corp",
+    "npm_config_https-proxy": "http://corp", "npm_config__authToken": "real-npm", "ANTHROPIC_AUTH_TOKEN": "real-other-name",
     "SSL_CERT_FILE": "/corp.pem", "GIT_CONFIG_PARAMETERS": "'http.extraHeader'='real-header'", "RSYNC_PROXY": "corp",
 }
 STAYS = {"EDITOR": "vi", "LC_ALL": "C.UTF-8", "TZ": "UTC", "TERM": "dumb"}
@@ -263,6 +264,16 @@ def test_nothing_is_seen(place):
     assert not place.warnings(done) and f"envgen: hidden from CMD: {place.ks}/\n" in done.err
     assert (AS_ROOT in done.err) == (not place.launcher)
     assert outside(place) == before and pathlib.Path("/proc/self/mountinfo").read_text() == mounts
+
+
+def test_an_open_folder_leads_nowhere(place):
+    """By its descriptor, what was there before the mounts would be seen."""
+    inside = os.open(place.ks, os.O_RDONLY | os.O_DIRECTORY)
+    done = place.sh(f"cat /proc/self/fd/{inside}/secret.txt", "--confine", pass_fds=[inside], check=False)
+    assert done.out == "" and done.returncode != 0 and place.secret not in done.err
+    done = place.sh("cat /proc/self/fd/0/secret.txt", "--confine", input=None, stdin=inside, check=False)
+    assert done.out == "" and "descriptor 0 is an open folder" in done.err
+    os.close(inside)
 
 
 @pytest.mark.skipif(not ROOT, reason="takes root: another user's mounts never go outside")
