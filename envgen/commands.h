@@ -48,7 +48,7 @@ struct command {
 	size_t least, most; /* words behind the name */
 	bool program;       /* they are a command line of its own: what begins with "-" behind the first is not ours */
 	unsigned options;   /* of enum command_option */
-	/* False: failed; the fault says why, or has no text where all was told. NULL: the command is not built yet. */
+	/* False: failed; the fault says why, or has no text where all was told. */
 	bool (*run)(struct call *call, struct fault *fault);
 };
 

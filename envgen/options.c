@@ -34,7 +34,7 @@ static const struct row {
 	 "the proxy as the program reaches it; else `advertise` of the file"},
 	{"config", KIND_VALUE, OPTION_CONFIG, offsetof(struct options, config), "--config FILE",
 	 "else $KEYSTILE_CONFIG, ./keystile.yaml and so on"},
-	{"json", KIND_FLAG, OPTION_JSON, offsetof(struct options, json), "--json", "of explain: JSON instead of a table"},
+	{"json", KIND_FLAG, OPTION_JSON, offsetof(struct options, json), "--json", "of explain and verify: JSON instead of a table"},
 	{"confine", KIND_FLAG, OPTION_RUN, offsetof(struct options, confine), "--confine",
 	 "of run: keep CMD from keys and secrets, and from other TCP ports than it needs"},
 	{"best-effort", KIND_FLAG, OPTION_RUN, offsetof(struct options, best_effort), "--best-effort",
@@ -54,14 +54,12 @@ static void write_help(void)
 {
 	for (size_t i = 0; i < command_count; i++) {
 		const struct command *command = &command_list[i];
-		if (command->run)
-			printf("%s envgen %s%s%s\n", i ? "      " : "usage:", command->name ? command->name : "",
-			       command->name ? " " : "", command->usage);
+		printf("%s envgen %s%s%s\n", i ? "      " : "usage:", command->name ? command->name : "", command->name ? " " : "",
+		       command->usage);
 	}
 	putchar('\n');
 	for (size_t i = 1; i < command_count; i++)
-		if (command_list[i].run)
-			printf("  %-23s %s\n", command_list[i].name, command_list[i].summary);
+		printf("  %-23s %s\n", command_list[i].name, command_list[i].summary);
 	putchar('\n');
 	for (size_t i = 0; i < ROW_COUNT; i++)
 		if (rows[i].usage)
@@ -148,15 +146,9 @@ static bool read_options(int count, char **words, bool stop, size_t *used, struc
 
 static const struct command *find_command(const char *name, struct fault *fault)
 {
-	for (size_t i = 1; i < command_count; i++) {
-		const struct command *command = &command_list[i];
-		if (strcmp(command->name, name) != 0)
-			continue;
-		if (command->run)
-			return command;
-		fault_set(fault, FAULT_USAGE, "envgen %s is not built yet; envgen -o FILE writes what to source: . FILE", name);
-		return NULL;
-	}
+	for (size_t i = 1; i < command_count; i++)
+		if (strcmp(command_list[i].name, name) == 0)
+			return &command_list[i];
 	fault_set(fault, FAULT_USAGE, "%s: there is no such command; see: envgen --help", name);
 	return NULL;
 }
