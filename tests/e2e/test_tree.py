@@ -48,7 +48,7 @@ def test_fuzzer_is_built_and_has_a_small_corpus(name):
 
 
 def test_shell_scripts_parse():
-    for script in ("setup", "examples/demo/run"):
+    for script in ("setup", "examples/demo/run", "envgen/probes/compile.sh", "envgen/probes/probe.sh"):
         done = subprocess.run(["/bin/sh", "-n", TOP / script], capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")
 
