@@ -304,3 +304,17 @@ size_t authority_format(const struct host *host, uint16_t port, char *out)
 	return (size_t)snprintf(out, AUTHORITY_TEXT, "%s%s%s:%u", brackets ? "[" : "", host->name, brackets ? "]" : "",
 	                        (unsigned)port);
 }
+
+bool host_is_loopback(const struct host *host)
+{
+	static const unsigned char ipv6[16] = {[15] = 1};
+	switch (host->kind) {
+	case HOST_IPV4:
+		return host->address[0] == 127;
+	case HOST_IPV6:
+		return memcmp(host->address, ipv6, sizeof ipv6) == 0;
+	case HOST_NAME:
+		return span_equal(host_span(host), SPAN("localhost")) || span_ends(host_span(host), SPAN(".localhost"));
+	}
+	return false;
+}

@@ -37,6 +37,9 @@ bool authority_parse(struct span text, struct authority *authority, struct fault
 #define AUTHORITY_TEXT 272
 size_t authority_format(const struct host *host, uint16_t port, char *out);
 
+/* 127.0.0.0/8 and ::1, and localhost with all names below it (RFC 6761 §6.3). */
+bool host_is_loopback(const struct host *host);
+
 static inline bool host_equal(const struct host *a, const struct host *b)
 {
 	return span_equal((struct span){a->name, a->length}, (struct span){b->name, b->length}) && a->kind == b->kind;

@@ -135,6 +135,12 @@ struct config_host {
 	struct mark mark;
 };
 
+/* Are its requests judged one by one, so that they must come by the proxy? */
+static inline bool config_host_is_judged(const struct config_host *host)
+{
+	return host->rules.count > 0 || host->intercept;
+}
+
 /* A profile after inheritance: what it may reach, whole. */
 struct config_profile {
 	char *name;

@@ -16,11 +16,6 @@ static bool is_wildcard(const struct host *host)
 	return host->kind != HOST_NAME && !memcmp(host->address, zero, sizeof zero);
 }
 
-static bool is_loopback(const struct host *host)
-{
-	return host->kind == HOST_IPV4 ? host->address[0] == 127 : !strcmp(host->name, "::1");
-}
-
 static bool is_url(const struct node *node)
 {
 	return strstr(node->text, "://") != NULL;
@@ -238,7 +233,7 @@ static void check_open(struct reading *reading)
 	const struct config *config = reading->config;
 	for (size_t i = 0; i < config->listener_count; i++) {
 		const struct config_listener *listener = &config->listeners[i];
-		if (listener->kind != LISTENER_UNIX && !is_loopback(&listener->address.host))
+		if (listener->kind != LISTENER_UNIX && !host_is_loopback(&listener->address.host))
 			config_error_at(reading, listener->mark,
 			                "with `session: none` every client is let in, so a listener is a unix socket or on "
 			                "loopback, such as 127.0.0.1:%u", listener->address.port);

@@ -78,7 +78,7 @@ static struct span text_of(struct arena *memory, const struct pattern *pattern)
 static enum noproxy_reason reason_of(const struct noproxy_private *private, const struct config_host *host)
 {
 	const struct pattern *pattern = &host->pattern;
-	if (host->rules.count || host->intercept)
+	if (config_host_is_judged(host))
 		return NOPROXY_JUDGED;
 	if (pattern->kind == PATTERN_CIDR || pattern->host.kind != HOST_NAME)
 		return NOPROXY_ADDRESS;

@@ -30,20 +30,6 @@ static const struct pattern *pattern_of(const struct noproxy_guarded *guarded)
 	return guarded->credential ? &guarded->credential->host : &guarded->host->pattern;
 }
 
-bool host_is_loopback(const struct host *host)
-{
-	static const unsigned char ipv6[16] = {[15] = 1};
-	switch (host->kind) {
-	case HOST_IPV4:
-		return host->address[0] == 127;
-	case HOST_IPV6:
-		return memcmp(host->address, ipv6, sizeof ipv6) == 0;
-	case HOST_NAME:
-		return span_equal(host_span(host), SPAN("localhost")) || span_ends(host_span(host), SPAN(".localhost"));
-	}
-	return false;
-}
-
 bool pattern_is_loopback(const struct pattern *pattern)
 {
 	static const struct host addresses[] = {
@@ -144,11 +130,6 @@ static struct noproxy_guard *seal(struct noproxy_guard *guard)
 	return guard;
 }
 
-static bool is_judged(const struct config_host *host)
-{
-	return !host->pattern.deny && (host->rules.count || host->intercept);
-}
-
 static void add_denied(struct noproxy_guard *guard, const struct config_profile *profile)
 {
 	for (size_t i = 0; i < profile->host_count; i++) {
@@ -172,9 +153,11 @@ struct noproxy_guard *noproxy_guard_new(const struct config *config)
 struct noproxy_guard *noproxy_guard_of_judged(const struct config_profile *profile)
 {
 	struct noproxy_guard *guard = memory_alloc(sizeof *guard);
-	for (size_t i = 0; i < profile->host_count; i++)
-		if (is_judged(&profile->hosts[i]))
-			add(guard, (struct noproxy_guarded){.host = &profile->hosts[i]});
+	for (size_t i = 0; i < profile->host_count; i++) {
+		const struct config_host *host = &profile->hosts[i];
+		if (!host->pattern.deny && config_host_is_judged(host))
+			add(guard, (struct noproxy_guarded){.host = host});
+	}
 	return seal(guard);
 }
 

@@ -33,8 +33,7 @@ const struct noproxy_guarded *noproxy_guard_find(const struct noproxy_guard *gua
 /* A guarded host at loopback, or NULL. Every name and address of loopback is one place to some clients. */
 const struct noproxy_guarded *noproxy_guard_loopback(const struct noproxy_guard *guard);
 
-/* Is it loopback, or (a network) some of it? localhost and names below it are (RFC 6761 §6.3). */
+/* Is it loopback, or (a network) some of it? */
 bool pattern_is_loopback(const struct pattern *pattern);
-bool host_is_loopback(const struct host *host);
 
 #endif

@@ -40,6 +40,14 @@ void environment_leave_out(struct environment *environment, const char *format, 
 	environment->left_out[environment->left_out_count++] = line;
 }
 
+struct span environment_value(const struct environment *environment, const char *name)
+{
+	for (size_t i = 0; i < environment->count; i++)
+		if (strcmp(environment->list[i].name, name) == 0)
+			return span_of(environment->list[i].value);
+	return SPAN("");
+}
+
 static void wipe(char *text)
 {
 	if (text)

@@ -31,6 +31,9 @@ struct environment_request {
 /* FAULT_USAGE where one name would have two values. `environment` starts as zeros. */
 bool environment_make(const struct environment_request *request, struct environment *environment, struct fault *fault);
 
+/* The value of a variable, valid as long as the environment; empty where it has none of that name. */
+struct span environment_value(const struct environment *environment, const char *name);
+
 void environment_leave_out(struct environment *environment, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void environment_free(struct environment *environment); /* wipes the values */

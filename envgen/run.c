@@ -46,14 +46,6 @@ static bool inherit(struct run *run, const struct config *config, const struct o
 	return done;
 }
 
-static struct span no_proxy(const struct environment *environment)
-{
-	for (size_t i = 0; i < environment->count; i++)
-		if (strcmp(environment->list[i].name, "NO_PROXY") == 0)
-			return span_of(environment->list[i].value);
-	return SPAN("");
-}
-
 static bool prepare(const struct call *call, struct run *run, struct fault *fault)
 {
 	const struct options *options = call->options;
@@ -67,7 +59,7 @@ static bool prepare(const struct call *call, struct run *run, struct fault *faul
 	    !inherit(run, subject.config, options, fault))
 		return false;
 	isolation_prepare(subject.config, options, call->words[0], &run->isolation);
-	ports_needed(&subject.request.advertise, no_proxy(&run->environment), &run->isolation.ports);
+	ports_needed(&subject.request.advertise, environment_value(&run->environment, "NO_PROXY"), &run->isolation.ports);
 	return true;
 }
 

@@ -15,14 +15,6 @@
 #include "verify_run.h"
 #include "verify_targets.h"
 
-static struct span value_of(const struct environment *environment, const char *name)
-{
-	for (size_t i = 0; i < environment->count; i++)
-		if (strcmp(environment->list[i].name, name) == 0)
-			return span_of(environment->list[i].value);
-	return SPAN("");
-}
-
 static bool run_isolated(char *const *variables, const struct targets *targets, struct outcome *outcomes,
                          struct fault *fault)
 {
@@ -90,7 +82,7 @@ bool command_verify(struct call *call, struct fault *fault)
 	            inherit(subject.config, &environment, &inherited, fault);
 	explicit_bzero(&subject.key, sizeof subject.key); /* nothing that runs clients holds it */
 	if (done) {
-		targets_make(&subject.request, value_of(&environment, "NO_PROXY"), &targets);
+		targets_make(&subject.request, environment_value(&environment, "NO_PROXY"), &targets);
 		done = verify(call, inherited.environment, &targets, fault);
 	}
 	targets_free(&targets);

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "memory.h"
-#include "noproxy_guard.h"
 #include "verify_targets.h"
 
 enum { CONNECTIONS = 128, HEAD_BYTES = 8192, PORTS = VERIFY_TARGETS + 1 };
@@ -250,13 +249,14 @@ static size_t fill(const struct recorder *recorder, int watched, struct pollfd *
 	return count;
 }
 
-bool recorder_serve(struct recorder *recorder, int watched, uint64_t deadline)
+bool recorder_serve(struct recorder *recorder, int watched, uint64_t time)
 {
 	struct pollfd polls[1 + PORTS + CONNECTIONS];
+	uint64_t deadline = now() + time;
 	for (;;) {
-		uint64_t time = now();
+		uint64_t at = now();
 		size_t count = fill(recorder, watched, polls), listeners = recorder->listener_count;
-		int ready = time < deadline ? poll(polls, count, (int)(deadline - time)) : 0;
+		int ready = at < deadline ? poll(polls, count, (int)(deadline - at)) : 0;
 		if (ready == 0)
 			return false;
 		for (size_t i = 0; ready > 0 && i < listeners; i++)

@@ -14,8 +14,8 @@ struct recorder;
 /* `seen` (VERIFY_TARGETS bytes of enum seen_way) and `targets` outlive it. NULL with a fault where it cannot listen. */
 struct recorder *recorder_new(const struct targets *targets, unsigned char *seen, struct fault *fault);
 
-/* Serves until `watched` is readable, or `deadline` (ms, CLOCK_MONOTONIC) is over: then false. */
-bool recorder_serve(struct recorder *recorder, int watched, uint64_t deadline);
+/* Serves until `watched` is readable, at most for `time` ms: then false. */
+bool recorder_serve(struct recorder *recorder, int watched, uint64_t time);
 
 void recorder_free(struct recorder *recorder); /* NULL is fine */
 

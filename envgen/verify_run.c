@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "file.h"
@@ -64,13 +63,6 @@ static bool is_installed(const char *program)
 	return false;
 }
 
-static uint64_t after(uint64_t milliseconds)
-{
-	struct timespec time;
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000 + milliseconds;
-}
-
 /* What a client says goes nowhere: it may repeat the proxy's URL, and the token in it. It has no terminal to ask on. */
 static void become(const struct going *going, char **words, int output)
 {
@@ -94,7 +86,7 @@ static int run(struct going *going, char **words, int output, uint64_t time)
 		become(going, words, output);
 	if (child < 0)
 		return -1;
-	bool ended = recorder_serve(going->recorder, watched, after(time));
+	bool ended = recorder_serve(going->recorder, watched, time);
 	kill(child, SIGKILL);
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		continue;

@@ -22,22 +22,10 @@ struct choosing {
 	struct targets *out;
 };
 
-/* Go and Ruby ask no proxy for these, whatever the environment says. */
-static bool is_loopback(const struct host *host)
-{
-	return (host->kind == HOST_IPV4 && host->address[0] == 127) || span_equal(host_span(host), SPAN("localhost")) ||
-	       span_ends(host_span(host), SPAN(".localhost"));
-}
-
-static bool is_judged(const struct config_host *entry)
-{
-	return entry->rules.count > 0 || entry->intercept;
-}
-
 static bool guards(const struct config_host *entry, bool own, const struct host *host)
 {
 	uint16_t port = entry->pattern.port ? entry->pattern.port : 80;
-	return (entry->pattern.deny || (own && is_judged(entry))) && pattern_matches(&entry->pattern, host, port);
+	return (entry->pattern.deny || (own && config_host_is_judged(entry))) && pattern_matches(&entry->pattern, host, port);
 }
 
 /* Clients of NO_PROXY look at no port, or at ports of their own. */
@@ -113,12 +101,13 @@ static bool add_one(struct choosing *choosing, const struct target *target)
 	return true;
 }
 
-/* `port` 0: http and https at their own. True where there is something new. */
+/* `port` 0: http and https at their own. True where there is something new. Go and Ruby ask no proxy for loopback, whatever the
+ * environment says. */
 static bool add(struct choosing *choosing, struct span name, uint16_t port, bool tls, enum expected_way expected,
                 const char *why)
 {
 	struct target target = {.port = port, .tls = tls, .expected = expected, .why = (char *)(uintptr_t)why};
-	if (!host_parse(name, &target.host, NULL) || target.host.kind == HOST_IPV6 || is_loopback(&target.host))
+	if (!host_parse(name, &target.host, NULL) || target.host.kind == HOST_IPV6 || host_is_loopback(&target.host))
 		return false;
 	if (port)
 		return add_one(choosing, &target);
@@ -215,7 +204,7 @@ static void add_left_out(struct choosing *choosing, bool judged)
 	for (size_t i = 0; i < choosing->profile->host_count && count < MOST_LEFT_OUT; i++) {
 		const struct config_host *entry = &choosing->profile->hosts[i];
 		const struct pattern *pattern = &entry->pattern;
-		if (pattern->deny || is_judged(entry) != judged)
+		if (pattern->deny || config_host_is_judged(entry) != judged)
 			continue;
 		if (judged || (pattern->kind == PATTERN_EXACT && !is_covered(choosing->no_proxy, &pattern->host)))
 			count += add_pattern(choosing, pattern, pattern->port, pattern->port == 443, EXPECT_PROXY,
@@ -240,7 +229,7 @@ static void add_endpoint(struct choosing *choosing)
 
 static struct in_addr proxy_address(const struct host *host)
 {
-	struct in_addr address = {htonl(is_loopback(host) ? INADDR_LOOPBACK : PROXY_ADDRESS)};
+	struct in_addr address = {htonl(host_is_loopback(host) ? INADDR_LOOPBACK : PROXY_ADDRESS)};
 	if (host->kind == HOST_IPV4)
 		memcpy(&address, host->address, sizeof address);
 	return address;

@@ -392,6 +392,11 @@ bool audit_write(struct audit_writer *writer, const struct audit_record *record)
 	return true;
 }
 
+enum audit_verdict audit_verdict_of(unsigned status)
+{
+	return status < 500 && status != 408 ? AUDIT_DENY : AUDIT_FAIL;
+}
+
 void audit_problem(struct problem *problem)
 {
 	problem_set(problem, 503, "audit_unavailable", "the audit log cannot be written",

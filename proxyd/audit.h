@@ -28,6 +28,9 @@ void audit_writer_free(struct audit_writer *writer); /* flushes */
 
 enum audit_verdict { AUDIT_ALLOW, AUDIT_DENY, AUDIT_FAIL };
 
+/* What an answer of ours with this status is: a refusal, or (5xx, and 408: the client was too slow) a failure. */
+enum audit_verdict audit_verdict_of(unsigned status);
+
 /* Strings may be NULL (left out) and are cut at 2 KiB; spans with data NULL are left out. */
 struct audit_record {
 	const char *event; /* "end", "start" */

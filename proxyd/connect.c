@@ -147,8 +147,7 @@ static void refuse(struct connect *connect)
 {
 	AUTO_BUFFER struct buffer out = {0};
 	const struct problem *problem = &connect->problem;
-	enum audit_verdict verdict = problem->status < 500 ? AUDIT_DENY : AUDIT_FAIL;
-	audit_line(connect, "end", verdict, problem->reason, problem->status);
+	audit_line(connect, "end", audit_verdict_of(problem->status), problem->reason, problem->status);
 	refusal_write(problem, true, &out);
 	close_both(connect, buffer_view(&out));
 }

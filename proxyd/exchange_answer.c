@@ -137,7 +137,7 @@ static enum audit_verdict verdict_of(const struct exchange *exchange)
 		return AUDIT_FAIL;
 	if (exchange->problem.status == 0)
 		return AUDIT_ALLOW;
-	return exchange->problem.status < 500 && exchange->problem.status != 408 ? AUDIT_DENY : AUDIT_FAIL;
+	return audit_verdict_of(exchange->problem.status);
 }
 
 static const char *reason_of(const struct exchange *exchange)

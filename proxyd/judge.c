@@ -17,18 +17,16 @@ static bool is_unspecified(const struct host *host)
 	return host->kind != HOST_NAME && memcmp(host->address, zero, sizeof zero) == 0;
 }
 
-static bool is_loopback(const struct host *host)
+static bool is_loopback_address(const struct host *host)
 {
-	static const unsigned char v6[16] = {[15] = 1};
-	return (host->kind == HOST_IPV4 && host->address[0] == 127) ||
-	       (host->kind == HOST_IPV6 && memcmp(host->address, v6, sizeof v6) == 0);
+	return host->kind != HOST_NAME && host_is_loopback(host);
 }
 
 /* `localhost`, and each loopback address where a wildcard listens, are names of a listener too. */
 static bool reaches(const struct authority *listener, const struct host *host)
 {
-	bool everywhere = is_unspecified(&listener->host), here = everywhere || is_loopback(&listener->host);
-	return host_equal(&listener->host, host) || (here && names_localhost(host)) || (everywhere && is_loopback(host));
+	bool everywhere = is_unspecified(&listener->host), here = everywhere || is_loopback_address(&listener->host);
+	return host_equal(&listener->host, host) || (here && names_localhost(host)) || (everywhere && is_loopback_address(host));
 }
 
 /* Does `authority` name this proxy: `advertise`, or an address that a listener has? Port 0 is any port. */

@@ -239,7 +239,7 @@ void worker_note_refusal(struct worker *worker, const struct way *way, const cha
 {
 	struct audit_record record = {
 		.event = "end", .client = way->client, .way = way_name(way->kind), .profile = way->profile,
-		.verdict = status < 500 && status != 408 ? AUDIT_DENY : AUDIT_FAIL, .reason = reason, .status = status};
+		.verdict = audit_verdict_of(status), .reason = reason, .status = status};
 	if (way->place) {
 		record.host = host_span(&way->place->target.host);
 		record.port = way->place->target.port;
