@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "file.h"
 #include "memory.h"
@@ -105,8 +106,79 @@ static void plan_file(struct cover_plan *plan, const char *path, const char *wha
 static void plan_target(struct cover_plan *plan, const char *path, const char *what, const struct string_list *needed)
 {
 	AUTO_FREE char *file = realpath(path, NULL);
-	if (file && !is_covered(plan, file))
-		plan_file(plan, file, what, needed);
+	if (!file || is_covered(plan, file))
+		return;
+	plan_file(plan, file, what, needed);
+	add_line(&plan->until_replaced, &plan->until_replaced_count, &plan->until_replaced_capacity,
+	         memory_format("%s (%s) is a link to %s, and is hidden only until it leads elsewhere; name the file itself",
+	                       path, what, file));
+}
+
+static bool can_replace(const char *path)
+{
+	AUTO_FREE char *folder = file_folder(path);
+	return access(folder, W_OK) == 0;
+}
+
+/* The next "/" that ends a folder on the way to `path`; NULL where there is none. */
+static char *next_folder(char *path, char *after)
+{
+	return strchr((after ? after : path) + 1, '/');
+}
+
+/* Whoever can lead a link elsewhere lets a later run cover what is there. Root could with any link of the system. */
+static void plan_links(struct cover_plan *plan, const char *path, const char *what)
+{
+	AUTO_FREE char *way = memory_string(path);
+	for (char *end = next_folder(way, NULL); end && geteuid() != 0; end = next_folder(way, end)) {
+		struct stat status;
+		*end = 0;
+		AUTO_FREE char *folder = file_folder(way), *in = realpath(folder, NULL);
+		if (in && lstat(way, &status) == 0 && S_ISLNK(status.st_mode) && can_replace(way) && !is_covered(plan, in))
+			add_line(&plan->until_replaced, &plan->until_replaced_count, &plan->until_replaced_capacity,
+			         memory_format("%s (%s) is hidden in this run; CMD can lead the link %s elsewhere, and a later run would "
+			                       "hide what is there; name the folder itself", path, what, way));
+		*end = '/';
+	}
+}
+
+static bool is_held(const struct cover_plan *plan, const char *path)
+{
+	for (size_t i = 0; i < plan->held_count; i++)
+		if (strcmp(plan->held[i].path, path) == 0)
+			return true;
+	return false;
+}
+
+static void add_held(struct cover_plan *plan, const char *path, bool folder)
+{
+	if (is_held(plan, path))
+		return;
+	plan->held = memory_grow(plan->held, plan->held_count, &plan->held_capacity, sizeof *plan->held);
+	plan->held[plan->held_count++] = (struct cover){memory_string(path), folder};
+}
+
+static void hold_way(struct cover_plan *plan, const char *path)
+{
+	AUTO_FREE char *way = memory_string(path);
+	for (char *end = next_folder(way, NULL); end; end = next_folder(way, end)) {
+		*end = 0;
+		if (can_replace(way))
+			add_held(plan, way, true);
+		*end = '/';
+	}
+}
+
+static void plan_held(struct cover_plan *plan, const char *kept)
+{
+	AUTO_FREE char *file = kept ? realpath(kept, NULL) : NULL;
+	for (size_t i = 0; i < plan->count; i++)
+		hold_way(plan, plan->list[i].path);
+	if (!file || is_covered(plan, file))
+		return;
+	hold_way(plan, file);
+	if (can_replace(file) || access(file, W_OK) == 0)
+		add_held(plan, file, false);
 }
 
 static void plan_folder(struct cover_plan *plan, const char *path, const char *what, const struct string_list *needed)
@@ -122,7 +194,8 @@ static void plan_folder(struct cover_plan *plan, const char *path, const char *w
 		         memory_format("%s (%s) cannot be hidden, since CMD needs %s; choose another folder", path, what, use));
 }
 
-void cover_plan(const struct guarded *guarded, const struct string_list *needed, struct cover_plan *plan)
+void cover_plan(const struct guarded *guarded, const struct string_list *needed, const char *kept,
+                struct cover_plan *plan)
 {
 	for (size_t i = 0; i < guarded->count; i++) {
 		const struct guarded_path *one = &guarded->list[i];
@@ -131,6 +204,17 @@ void cover_plan(const struct guarded *guarded, const struct string_list *needed,
 	for (size_t i = 0; i < guarded->count; i++)
 		if (!guarded->list[i].folder)
 			plan_target(plan, guarded->list[i].path, guarded->list[i].what, needed);
+	for (size_t i = 0; i < guarded->count; i++)
+		plan_links(plan, guarded->list[i].path, guarded->list[i].what);
+	plan_held(plan, kept);
+}
+
+bool cover_hold(const struct cover_plan *plan, struct fault *fault)
+{
+	for (size_t i = 0; i < plan->held_count; i++)
+		if (!mount_on_itself(plan->held[i].path, !plan->held[i].folder, fault))
+			return false;
+	return true;
 }
 
 static bool show(const char *path, const char *folder, struct buffer *content, struct mount_file *file)
@@ -158,6 +242,13 @@ bool cover_mount(const struct cover *cover, const struct string_list *shown, str
 	return done;
 }
 
+static void free_covers(struct cover *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(list[i].path);
+	free(list);
+}
+
 static void free_lines(char **list, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -167,9 +258,8 @@ static void free_lines(char **list, size_t count)
 
 void cover_plan_free(struct cover_plan *plan)
 {
-	for (size_t i = 0; i < plan->count; i++)
-		free(plan->list[i].path);
-	free(plan->list);
+	free_covers(plan->list, plan->count);
+	free_covers(plan->held, plan->held_count);
 	free_lines(plan->until_replaced, plan->until_replaced_count);
 	free_lines(plan->uncovered, plan->uncovered_count);
 	*plan = (struct cover_plan){0};

@@ -37,7 +37,7 @@ void isolation_prepare(const struct config *config, const struct options *option
 	needed_find(config, program, bundles->list, bundles->count, &isolation->needed);
 	if (options->confine)
 		make_folders(&isolation->guarded);
-	cover_plan(&isolation->guarded, &isolation->needed, &isolation->plan);
+	cover_plan(&isolation->guarded, &isolation->needed, config->file, &isolation->plan);
 }
 
 static void tell_reachable(const struct isolation *isolation, const char *advice)
@@ -99,6 +99,16 @@ static void tell_hidden(const struct isolation *isolation, const struct buffer *
 		log_warning("%s", isolation->plan.until_replaced[i]);
 }
 
+/* The working folder is opened anew: as it was, it leads past what is mounted on its way. */
+static bool hold_all(const struct isolation *isolation, struct fault *fault)
+{
+	AUTO_FREE char *here = getcwd(NULL, 0);
+	if (!here)
+		return fault_errno(fault, "cannot tell which is the working folder; start CMD in another one");
+	bool done = cover_hold(&isolation->plan, fault);
+	return (chdir(here) == 0 || fault_errno(fault, "cannot enter %s again", here)) && settle(isolation, done, fault);
+}
+
 static bool cover_all(const struct isolation *isolation, struct fault *fault)
 {
 	char *readable[] = {isolation->ca, isolation->bundle};
@@ -148,8 +158,8 @@ static bool hide(const struct isolation *isolation, struct fault *fault)
 		return true;
 	if (!namespace_enter(fault))
 		return fail(isolation, fault);
-	return put_ca_over(isolation, fault) && judge_plan(isolation, fault) && cover_all(isolation, fault) &&
-	       (namespace_lock(fault) || fail(isolation, fault));
+	return put_ca_over(isolation, fault) && judge_plan(isolation, fault) && hold_all(isolation, fault) &&
+	       cover_all(isolation, fault) && (namespace_lock(fault) || fail(isolation, fault));
 }
 
 static bool limit(const struct isolation *isolation, struct fault *fault)

@@ -76,3 +76,13 @@ bool mount_over_file(const char *path, struct span content, mode_t mode, struct 
 	AUTO_FD int file = target < 0 ? -1 : new_file_mount(content, mode);
 	return (file >= 0 && make_read_only(file) && put(file, target)) || fault_errno(fault, "cannot cover the file %s", path);
 }
+
+bool mount_on_itself(const char *path, bool read_only, struct fault *fault)
+{
+	struct mount_attr attributes = {.attr_set = read_only ? MOUNT_ATTR_RDONLY : 0};
+	AUTO_FD int target = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	AUTO_FD int mount = target < 0 ? -1
+	                               : open_tree(target, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	return (mount >= 0 && mount_setattr(mount, "", AT_EMPTY_PATH, &attributes, sizeof attributes) == 0 &&
+	        put(mount, target)) || fault_errno(fault, "cannot hold %s in its place", path);
+}

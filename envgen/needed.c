@@ -38,6 +38,17 @@ static void add_program(struct string_list *needed, const char *program)
 	}
 }
 
+/* A socket that proxyd has yet to make is needed as much. */
+static void add_socket(struct string_list *needed, const char *path)
+{
+	AUTO_FREE char *name = file_folder(path), *folder = realpath(name, NULL);
+	const char *last = strrchr(path, '/');
+	if (!folder)
+		return;
+	needed->list = memory_resize(needed->list, needed->count + 1, sizeof *needed->list);
+	needed->list[needed->count++] = memory_format("%s/%s", folder, last ? last + 1 : path);
+}
+
 void needed_find(const struct config *config, const char *program, const char *const *bundles, size_t bundle_count,
                  struct string_list *needed)
 {
@@ -50,7 +61,7 @@ void needed_find(const struct config *config, const char *program, const char *c
 		add(needed, bundles[i]);
 	for (size_t i = 0; i < config->listener_count; i++)
 		if (config->listeners[i].kind == LISTENER_UNIX)
-			add(needed, config->listeners[i].path);
+			add_socket(needed, config->listeners[i].path);
 }
 
 void needed_free(struct string_list *needed)

@@ -459,6 +459,71 @@ def test_a_link_leads_elsewhere(place):
     assert place.sh(f"cat {place.ks}/secret.txt; cat {place.top}/real/value", "--confine", check=False).out == ""
 
 
+# What CMD may try so that a later run covers something else, or starts something else.
+DECOYS = {
+    "the folder above": "mv $TOP/above $TOP/elsewhere",
+    "two above": "mv $TOP/upper $TOP/elsewhere",
+    "exchanged": f"{PYTHON} -c 'import ctypes,sys; c=ctypes.CDLL(None,use_errno=True); "
+                 "sys.exit(c.renameat2(-100,sys.argv[1].encode(),-100,sys.argv[2].encode(),2) and ctypes.get_errno())' "
+                 "$TOP/upper $TOP/decoy",
+    "in a namespace of its own": "unshare -Urm sh -c 'umount -l $TOP/upper; mv $TOP/upper $TOP/elsewhere'",
+}
+
+
+@pytest.mark.parametrize("attempt", DECOYS)
+def test_a_name_stays(place, attempt):
+    """Of a folder that holds a covered one, and is in one where CMD may write."""
+    upper, decoy = place.top / "upper", place.top / "decoy"
+    (upper / "above").mkdir(parents=True)
+    decoy.mkdir()
+    place.ks.rename(upper / "above/ks")
+    place.ks = upper / "above/ks"
+    for path in (upper, upper / "above", decoy):
+        shutil.chown(path, place.top.stat().st_uid)
+    script = DECOYS[attempt].replace("$TOP/above", f"{upper}/above").replace("$TOP", str(place.top))
+    done = place.sh(f"{script} && echo IN; echo >{upper}/new; cat {upper}/above/ks/secret.txt", "--confine", check=False)
+    assert "IN" not in done.out and "error: --confine" not in done.err
+    assert "busy" in done.err or attempt == "exchanged"
+    assert (upper / "above/ks/secret.txt").read_text() == place.secret and (upper / "new").exists()
+
+
+def test_the_configuration_stays(place):
+    """Where CMD works in its folder too: it is read, and neither changed nor replaced."""
+    before = (place.ks / "keystile.yaml").read_text()
+    done = place.sh("cat keystile.yaml; echo IN >>keystile.yaml; echo IN >new; mv new keystile.yaml; rm keystile.yaml; cat new",
+                    "--confine", cwd=place.ks, check=False)
+    assert done.out == before + "IN\n" and "Read-only" in done.err and done.err.count("busy") == 2
+    assert (place.ks / "keystile.yaml").read_text() == before
+
+
+def test_the_way_back_from_the_working_folder(place):
+    """As it was opened before the mounts, it would lead past them."""
+    inner = place.top / "inner"
+    (inner / "work").mkdir(parents=True)
+    place.ks.rename(inner / "ks")
+    place.ks = inner / "ks"
+    for path in (inner, inner / "work"):
+        shutil.chown(path, place.top.stat().st_uid)
+    assert place.sh("cat ../ks/secret.txt; ls ../ks; pwd", "--confine", cwd=inner / "work", check=False).out == f"{inner}/work\n"
+
+
+def test_links_that_can_be_led_elsewhere(place):
+    """A folder by a link: root could lead any link of the system elsewhere, and is told other things."""
+    place.ks.rename(place.top / "real")
+    place.ks.symlink_to("real")
+    warnings = place.warnings(place.sh("true", "--confine"))
+    told = [line for line in warnings if f"CMD can lead the link {place.ks} elsewhere" in line]
+    assert len(told) == (len(GUARDED) if place.launcher else 0)
+
+
+def test_a_socket_that_is_not_there_yet(make_place):
+    """proxyd may start later: a folder that will hold the proxy's own socket is not hidden."""
+    place = make_place(head={"listen": "[127.0.0.1:{port}, 'unix:{folder}/p.sock']"})
+    (place.ks / "secret.txt").unlink()
+    done = place.sh("true", "--confine", check=False)
+    assert done.returncode == 1 and f"CMD needs {place.ks}/p.sock" in done.err
+
+
 def test_commands_that_hold_a_secret(make_place):
     """exec: hides its script and what the script is told to read; not a program that everybody may read."""
     place = make_place(config=CONFIG.replace("file:secret.txt", "'exec:/bin/sh {top}/scripts/get {top}/data/key nothing'"))
@@ -723,7 +788,7 @@ LACKS = {
                           "connects; version 4 can, of Linux 6.7", "connects"),
     "no seccomp": (injecting("seccomp", "error=EINVAL"), "this kernel has no seccomp filters, so Multipath TCP and TCP Fast Open go past "
                    "Landlock, and keys can be typed into the terminal; a kernel with CONFIG_SECCOMP_FILTER has them", "detours"),
-    "no mounts": (injecting("move_mount", "error=EPERM"), "cannot cover the folder …: Operation not permitted", "files"),
+    "no mounts": (injecting("move_mount", "error=EPERM"), "cannot hold … in its place: Operation not permitted", "files"),
 }
 
 

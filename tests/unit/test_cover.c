@@ -78,12 +78,25 @@ static const struct row {
 	{"k/a k/state/", "work", "k/", 0, 0},
 	{"work/sub/", "work/sub", "", 0, 1},
 	{"nowhere/", "work", "", 0, 0},
-	{"links/a", "work", "links/ deep/er/", 0, 0},      /* a link's folder and its target's */
-	{"links/a", "deep", "links/ deep/er/", 0, 0},
-	{"links/a", "deep/er", "links/ deep/er/a", 1, 0},
+	{"links/a", "work", "links/ deep/er/", 1, 0},      /* a link's folder and its target's */
+	{"links/a", "deep", "links/ deep/er/", 1, 0},
+	{"links/a", "deep/er", "links/ deep/er/a", 2, 0},
 	{"links/dead", "work", "links/", 0, 0},
 	{"k/to-a", "k", "k/a", 1, 0},
 	{"k/a/b", "work", "k/", 0, 0},                     /* below a file: it may become a folder */
+};
+
+/* What is held where it is; read only, where it is no folder. */
+static const struct {
+	const char *guarded, *needed, *kept, *held;
+} held_rows[] = {
+	{"k/a", "work", NULL, ""},
+	{"deep/er/a", "work", NULL, "deep/"},
+	{"k/a k/state/", "work", "k/b", ""},              /* kept in what is hidden: it is not seen */
+	{"k/a", "work", "work/a", "work/ work/a"},
+	{"k/a deep/er/a", "work", "deep/b", "deep/"},     /* not there */
+	{"k/a deep/er/a", "work", "work/a", "deep/ work/ work/a"},
+	{"deep/er/a", "deep/er", "deep/er/a", "deep/ deep/er/"},
 };
 
 static void add(struct guarded *guarded, const char *name)
@@ -95,15 +108,26 @@ static void add(struct guarded *guarded, const char *name)
 		memory_format("%s/%.*s", top, (int)(folder ? length - 1 : length), name), memory_string("it"), folder, R_OK};
 }
 
-static void plan(const struct row *row, struct cover_plan *plan)
+static void plan(const char *guarded_names, const char *needed_name, const char *kept_name, struct cover_plan *plan)
 {
 	struct guarded guarded = {0};
-	AUTO_FREE char *needed = memory_format("%s/%s", top, row->needed), *words = memory_string(row->guarded);
+	AUTO_FREE char *needed = memory_format("%s/%s", top, needed_name), *words = memory_string(guarded_names);
+	AUTO_FREE char *kept = kept_name ? memory_format("%s/%s", top, kept_name) : NULL;
 	const struct string_list list = {&needed, 1};
 	for (char *save = NULL, *word = strtok_r(words, " ", &save); word; word = strtok_r(NULL, " ", &save))
 		add(&guarded, word);
-	cover_plan(&guarded, &list, plan);
+	cover_plan(&guarded, &list, kept, plan);
 	guarded_free(&guarded);
+}
+
+/* Those below top: whether what is above is held hangs on who runs this. */
+static void write_covers(const struct cover *list, size_t count, struct buffer *out)
+{
+	size_t length = strlen(top);
+	buffer_string(out, "");
+	for (size_t i = 0; i < count; i++)
+		if (strncmp(list[i].path, top, length) == 0 && list[i].path[length] == '/')
+			buffer_format(out, "%s%s%s", out->length ? " " : "", list[i].path + length + 1, list[i].folder ? "/" : "");
 }
 
 static void test_rows(void **state)
@@ -112,11 +136,8 @@ static void test_rows(void **state)
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct cover_plan made = {0};
 		AUTO_BUFFER struct buffer came = {0};
-		plan(&rows[i], &made);
-		buffer_string(&came, "");
-		for (size_t j = 0; j < made.count; j++)
-			buffer_format(&came, "%s%s%s", j ? " " : "", made.list[j].path + strlen(top) + 1,
-			              made.list[j].folder ? "/" : "");
+		plan(rows[i].guarded, rows[i].needed, NULL, &made);
+		write_covers(made.list, made.count, &came);
 		if (strcmp(came.data, rows[i].covers) != 0 || made.until_replaced_count != rows[i].alone ||
 		    made.uncovered_count != rows[i].uncovered)
 			fail_msg("%s, needed %s: came `%s`, %zu, %zu", rows[i].guarded, rows[i].needed, came.data,
@@ -125,8 +146,23 @@ static void test_rows(void **state)
 	}
 }
 
+static void test_held(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof held_rows / sizeof *held_rows; i++) {
+		struct cover_plan made = {0};
+		AUTO_BUFFER struct buffer held = {0};
+		plan(held_rows[i].guarded, held_rows[i].needed, held_rows[i].kept, &made);
+		write_covers(made.held, made.held_count, &held);
+		if (strcmp(held.data, held_rows[i].held) != 0)
+			fail_msg("%s, kept %s: held `%s`", held_rows[i].guarded, held_rows[i].kept ? held_rows[i].kept : "nothing",
+			         held.data);
+		cover_plan_free(&made);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_held)};
 	return cmocka_run_group_tests_name("cover", tests, start, end);
 }
