@@ -154,3 +154,17 @@ char *file_folder(const char *path)
 		return memory_string(".");
 	return memory_span((struct span){path, slash == path ? 1 : (size_t)(slash - path)});
 }
+
+char *file_find_program(const char *name)
+{
+	const char *path = getenv("PATH");
+	bool here = strchr(name, '/');
+	for (struct span rest = span_of(here ? "" : path ? path : "/bin:/usr/bin"); rest.data;) {
+		struct span folder = span_split(&rest, ':');
+		char *file = folder.length ? memory_format("%.*s/%s", SPAN_ARGS(folder), name) : memory_string(name);
+		if (access(file, X_OK) == 0)
+			return file;
+		free(file);
+	}
+	return NULL;
+}

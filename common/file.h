@@ -39,4 +39,8 @@ char *file_resolve(const char *folder, const char *path);
 /* The folder part of a path, "." where there is none. The caller frees it. */
 char *file_folder(const char *path);
 
+/* What execvp(3) runs: `name` itself where it has a "/", else where PATH leads, of which an empty element is the working
+ * folder (POSIX). NULL where it finds nothing. The caller frees it. */
+char *file_find_program(const char *name);
+
 #endif

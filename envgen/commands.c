@@ -4,14 +4,16 @@
 
 enum { SUBJECT_OPTIONS = OPTION_CONFIG | OPTION_PROFILE | OPTION_ADVERTISE };
 
+#define SUBJECT_USAGE "[--profile P] [--advertise HOST:PORT] [--config FILE]"
+
 const struct command command_list[] = {
-	{NULL, "[--profile P] [--format FORMAT] [-o FILE] [--advertise HOST:PORT]", "write the environment", 0, 0, false,
+	{NULL, SUBJECT_USAGE " [--format FORMAT] [-o FILE]", "write the environment", 0, 0, false,
 	 SUBJECT_OPTIONS | OPTION_FORMAT | OPTION_OUTPUT, command_write},
-	{"explain", "[HOST] [--json] [--profile P]", "what becomes of a host (direct, proxied, injected, refused), and why", 0, 1,
+	{"explain", "[HOST] " SUBJECT_USAGE " [--json]", "what becomes of a host (direct, proxied, injected, refused), and why", 0, 1,
 	 false, SUBJECT_OPTIONS | OPTION_JSON, command_explain},
-	{"run", "[--profile P] [--confine] [--best-effort] [--clean] [--keep NAME]... [--ca-over BUNDLE]... [--] CMD...",
+	{"run", SUBJECT_USAGE " [--confine] [--best-effort] [--clean] [--keep NAME]... [--ca-over BUNDLE]... [--] CMD...",
 	 "run CMD in the environment", 1, SIZE_MAX, true, SUBJECT_OPTIONS | OPTION_RUN, command_run},
-	{"verify", "[--profile P] [--advertise HOST:PORT] [--json]", "start this machine's clients, and see which way they go", 0,
+	{"verify", SUBJECT_USAGE " [--json]", "start this machine's clients, and see which way they go", 0,
 	 0, false, SUBJECT_OPTIONS | OPTION_JSON, command_verify},
 	{"admin", "[--config FILE]", "where the admin page is, with its token", 0, 0, false, OPTION_CONFIG, command_admin},
 };

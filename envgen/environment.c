@@ -82,6 +82,12 @@ static bool add(struct making *making, const char *name, struct span value, cons
 		       fault_set(making->fault, FAULT_USAGE, "%s would have two values, for %s and for %s; name another variable "
 		                 "in `env:` of one of them", name, there->reason, reason);
 	}
+	size_t length = strlen(name) + 1 + value.length;
+	if (length > NOPROXY_VARIABLE) {
+		environment_leave_out(out, "%s: it has %zu bytes with its name, and a program can be given %u at most", name, length,
+		                      NOPROXY_VARIABLE);
+		return true;
+	}
 	out->list = memory_grow(out->list, out->count, &out->capacity, sizeof *out->list);
 	out->list[out->count++] = (struct variable){memory_string(name), memory_span(value), memory_string(reason)};
 	table_put(&making->names, span_of(out->list[out->count - 1].name), (void *)out->count);

@@ -1,7 +1,6 @@
 #include "needed.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "file.h"
 #include "memory.h"
@@ -21,23 +20,6 @@ static void add(struct string_list *needed, const char *path)
 	needed->list[needed->count++] = resolved;
 }
 
-static void add_program(struct string_list *needed, const char *program)
-{
-	const char *path = getenv("PATH");
-	if (strchr(program, '/')) {
-		add(needed, program);
-		return;
-	}
-	for (struct span rest = span_of(path ? path : "/bin:/usr/bin"); rest.data;) {
-		struct span folder = span_split(&rest, ':');
-		AUTO_FREE char *file = folder.length ? memory_format("%.*s/%s", SPAN_ARGS(folder), program) : memory_string(program);
-		if (access(file, X_OK) == 0) {
-			add(needed, file);
-			return;
-		}
-	}
-}
-
 /* A socket that proxyd has yet to make is needed as much. */
 static void add_socket(struct string_list *needed, const char *path)
 {
@@ -52,11 +34,12 @@ static void add_socket(struct string_list *needed, const char *path)
 void needed_find(const struct config *config, const char *program, const char *const *bundles, size_t bundle_count,
                  struct string_list *needed)
 {
+	AUTO_FREE char *file = file_find_program(program);
 	for (size_t i = 0; i < sizeof of_every_system / sizeof *of_every_system; i++)
 		add(needed, of_every_system[i]);
 	add(needed, ".");
 	add(needed, getenv("HOME"));
-	add_program(needed, program);
+	add(needed, file);
 	for (size_t i = 0; i < bundle_count; i++)
 		add(needed, bundles[i]);
 	for (size_t i = 0; i < config->listener_count; i++)

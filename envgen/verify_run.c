@@ -51,18 +51,6 @@ static void free_places(char **list)
 	free(list);
 }
 
-static bool is_installed(const char *program)
-{
-	const char *path = getenv("PATH");
-	for (struct span rest = span_of(path); rest.data;) {
-		struct span folder = span_split(&rest, ':');
-		AUTO_FREE char *file = memory_format("%.*s/%s", SPAN_ARGS(folder), program);
-		if (folder.length > 0 && access(file, X_OK) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* What a client says goes nowhere: it may repeat the proxy's URL, and the token in it. It has no terminal to ask on. */
 static void become(const struct going *going, char **words, int output)
 {
@@ -217,7 +205,8 @@ bool verify_run(char *const *variables, const struct targets *targets, const cha
 	long running = 0, most = at_once();
 	bool done = true;
 	for (size_t i = 0; done && i < verify_client_count; i++) {
-		if (!is_installed(verify_client_list[i].program))
+		AUTO_FREE char *program = file_find_program(verify_client_list[i].program);
+		if (!program)
 			continue;
 		for (; done && running >= most; running--)
 			done = wait_one(fault);

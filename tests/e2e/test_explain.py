@@ -129,7 +129,8 @@ def test_refused(proxy, host, why):
 def test_options_that_are_not_its_own(proxy):
     result = proxy.envgen("explain", "--format", "json", check=False)
     assert (result.returncode, result.err) == (
-        1, "envgen: error: envgen explain does not take --format; usage: envgen explain [HOST] [--json] [--profile P]\n")
+        1, "envgen: error: envgen explain does not take --format; usage: envgen explain [HOST] "
+        "[--profile P] [--advertise HOST:PORT] [--config FILE] [--json]\n")
     assert "usage: envgen explain [HOST]" in proxy.envgen("explain", "a", "b", check=False).err
     assert "envgen does not take --json" in proxy.envgen("--json", check=False).err
 

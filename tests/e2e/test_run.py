@@ -149,6 +149,15 @@ def test_clean(here):
     assert "LC_ALL" in done.err
 
 
+def test_a_value_that_no_program_can_be_given(make_place):
+    """execve(2) would fail with E2BIG, and CMD not start."""
+    most = 131_071
+    place = make_place(config=CONFIG.replace("token: API_TOKEN", f"token: API_TOKEN, set: {{ A: {'x' * (most - 2)}, B: {'x' * (most - 1)} }}"))
+    done = place.sh('echo ${#A} ${B-none}')
+    assert done.out == f"{most - 2} none\n"
+    assert f"left out: B: it has {most + 1} bytes with its name, and a program can be given {most} at most" in done.err
+
+
 def test_many_names_are_one_line(here):
     done = here.run("--clean", "--", "true", env={f"SOME_LONG_NAME_OF_A_VARIABLE_{number}": "1" for number in range(500)})
     line, = re.findall(r"^envgen: unset for CMD: .* and (\d+) more$", done.err, re.MULTILINE)
@@ -163,8 +172,8 @@ MISUSES = [
     (["--clean", "--keep", "A=b", "--", "true"], "--keep takes the name of a variable; its value stays as it is"),
     (["--best-effort", "--", "true"], "--best-effort goes with --confine"),
     (["--profile", "nobody", "--", "true"], "--profile nobody: …/keystile.yaml has no such profile; it has: agent"),
-    ([], "usage: envgen run [--profile P] …"),
-    (["--confine", "--"], "usage: envgen run [--profile P] …"),
+    ([], "usage: envgen run [--profile P] [--advertise HOST:PORT] …"),
+    (["--confine", "--"], "usage: envgen run [--profile P] [--advertise HOST:PORT] …"),
     (["--json", "true"], "envgen run does not take --json; usage: …"),
     (["--keep", "A"] * 65 + ["true"], "--keep is given more than 64 times"),
     (["--ca-over"], "--ca-over: a value is missing behind it; see: envgen --help"),
@@ -402,7 +411,7 @@ def test_a_folder_that_is_needed(place):
     assert (place.ks / "secret.txt").read_text() == place.secret
 
 
-@pytest.mark.parametrize("what", ["home", "program by name", "program in the path", "bundle", "link to the working folder"])
+@pytest.mark.parametrize("what", ["home", "program by name", "program in the path", "program here in the path", "bundle", "link to the working folder"])
 def test_what_is_needed(place, what):
     """Whatever of CMD lies in the folder, it stays."""
     program, options, more = place.ks / "program", [], {}
@@ -414,6 +423,8 @@ def test_what_is_needed(place, what):
         words = [program]
     elif what == "program in the path":
         words, more = ["program"], {"env": {"PATH": f"/nowhere:{place.ks}:/usr/bin"}}
+    elif what == "program here in the path":
+        words, more = ["program"], {"env": {"PATH": "/nowhere::/usr/bin"}, "cwd": place.ks}
     elif what == "bundle":
         shutil.copy(with_bundle(place), place.ks / "bundle.crt")
         options = ["--ca-over", place.ks / "bundle.crt"]
