@@ -134,6 +134,14 @@ static void make_proxy_url(struct making *making)
 		add_token(making, token);
 }
 
+/* An address of loopback is in the list without an entry of its own. */
+static bool is_listed(const struct noproxy *list, const struct noproxy_entry *entry)
+{
+	const struct pattern *pattern = &entry->host->pattern;
+	return entry->reason != NOPROXY_LISTED && pattern->kind == PATTERN_EXACT &&
+	       noproxy_find(list, &pattern->host, pattern->port ? pattern->port : 443) != NULL;
+}
+
 /* Hosts that the operator would look for in the list: what he said himself (rules, `direct: false`) is no news to him. */
 static void tell_no_proxy(struct making *making)
 {
@@ -141,7 +149,7 @@ static void tell_no_proxy(struct making *making)
 	for (size_t i = 0; i < making->no_proxy->count; i++) {
 		const struct noproxy_entry *entry = &making->no_proxy->entries[i];
 		hosts += entry->host != NULL;
-		counts[entry->reason] += entry->host != NULL;
+		counts[entry->reason] += entry->host && !is_listed(making->no_proxy, entry);
 	}
 	size_t unsafe = counts[NOPROXY_GUARDED] + counts[NOPROXY_ADDRESS] + counts[NOPROXY_PORTS];
 	if (unsafe)

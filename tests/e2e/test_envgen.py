@@ -99,6 +99,13 @@ def test_no_proxy_holds_what_is_safe(keystile):
     assert "-Dhttp.nonProxyHosts=localhost|127.0.0.1|pypi.org|*.pythonhosted.org " in variables["JAVA_TOOL_OPTIONS"]
 
 
+def test_no_warning_of_what_goes_by_the_loopback_entry(keystile):
+    """Its address and port have no entry of their own, and need none."""
+    hosts = '["127.0.0.1:5432", "10.0.0.1:5432"]'
+    result = keystile(one_api("https://api.example.com", hosts=hosts), start=False).envgen()
+    assert "left out: NO_PROXY: 1 of 2 allowed hosts" in result.err
+
+
 def test_no_proxy_is_set_where_nothing_bypasses(keystile):
     variables = sourced(keystile(one_api("http://127.0.0.1:9"), start=False).env_file())
     assert {variables[name] for name in NO_PROXY_NAMES} == {""}
