@@ -430,9 +430,14 @@ void connect_start(struct worker *worker, struct loop_watch *watch, const struct
 
 void connect_drain(struct worker *worker)
 {
+	char byte;
 	for (struct connect *connect = LIST_FIRST(&worker->connects), *next; connect; connect = next) {
 		next = LIST_NEXT(connect, others);
-		if (connect->state == CONNECT_LISTENING && !connect->spoke && !connect->named)
+		if (connect->state != CONNECT_LISTENING || connect->spoke || connect->named)
+			continue;
+		if (recv(connect->client, &byte, 1, MSG_PEEK) > 0)
+			look(connect);
+		else
 			end(connect, AUDIT_FAIL, "shutdown");
 	}
 }

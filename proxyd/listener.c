@@ -267,7 +267,7 @@ static struct worker *least_loaded(struct worker *self)
 	size_t fewest = atomic_load_explicit(&self->connections, memory_order_relaxed);
 	for (unsigned i = 0; i < server->worker_count; i++) {
 		size_t count = atomic_load_explicit(&server->workers[i].connections, memory_order_relaxed);
-		if (count < fewest && server->workers[i].loop) {
+		if (count < fewest) {
 			best = &server->workers[i];
 			fewest = count;
 		}
@@ -281,8 +281,7 @@ struct accepting {
 	struct listener *listener;
 };
 
-/* One connection, for the worker with the fewest. While draining, each worker keeps what it accepts: another one may have
- * ended already. False where nobody waits. */
+/* One connection, for the worker with the fewest, or for this one where that one drains. False where nobody waits. */
 static bool accept_one(struct worker *worker, struct listener *listener)
 {
 	char client[sizeof ((struct way *)NULL)->client];
@@ -294,14 +293,13 @@ static bool accept_one(struct worker *worker, struct listener *listener)
 			log_warning("cannot accept: out of file descriptors; raise LimitNOFILE or lower limits.connections");
 		return errno == ECONNABORTED;
 	}
-	struct worker *target = worker->draining ? worker : least_loaded(worker);
+	struct worker *target = least_loaded(worker);
 	client_text(&peer, client, sizeof client);
-	atomic_fetch_add(&target->connections, 1);
-	atomic_fetch_add(&target->server->connections, 1);
-	if (target == worker)
-		listener_serve(target, listener, fd, client);
-	else
-		worker_hand(target, listener, fd, client);
+	atomic_fetch_add(&worker->server->connections, 1);
+	if (target != worker && worker_hand(target, listener, fd, client))
+		return true;
+	atomic_fetch_add(&worker->connections, 1);
+	listener_serve(worker, listener, fd, client);
 	return true;
 }
 

@@ -202,11 +202,16 @@ static void on_readable(struct loop_watch *watch, uint32_t events)
 	arena_free(&arena);
 }
 
+static bool is_silent(const struct sniff *sniff)
+{
+	char byte;
+	return recv(sniff->fd, &byte, 1, MSG_PEEK) <= 0;
+}
+
 static void on_late(struct loop_timer *timer)
 {
 	struct sniff *sniff = (struct sniff *)((char *)timer - offsetof(struct sniff, timer));
-	char byte;
-	if (recv(sniff->fd, &byte, 1, MSG_PEEK) <= 0) {
+	if (is_silent(sniff)) {
 		/* Connected and said nothing: nobody waits for an answer. */
 		close_unanswered(sniff);
 		return;
@@ -248,6 +253,15 @@ void sniff_drain(struct worker *worker)
 {
 	for (struct sniff *sniff = LIST_FIRST(&worker->sniffs), *next; sniff; sniff = next) {
 		next = LIST_NEXT(sniff, others);
-		close_unanswered(sniff);
+		if (is_silent(sniff))
+			close_unanswered(sniff);
+		else
+			on_readable(&sniff->watch, EPOLLIN);
 	}
+}
+
+void sniff_end_all(struct worker *worker)
+{
+	while (!LIST_EMPTY(&worker->sniffs))
+		close_unanswered(LIST_FIRST(&worker->sniffs));
 }

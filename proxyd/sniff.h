@@ -12,7 +12,10 @@ void sniff_start(struct worker *worker, int fd, const struct way *way);
  * goes on. */
 void sniff_kept(struct worker *worker, int fd, const struct way *way, uint64_t idle);
 
-/* Closes every connection whose first head is not complete yet. */
+/* Closes every connection that has said nothing, and looks at what the others have said: a head that is complete is served,
+ * one that is not has its limits.head_time still. */
 void sniff_drain(struct worker *worker);
+/* Closes all of them. */
+void sniff_end_all(struct worker *worker);
 
 #endif

@@ -41,11 +41,13 @@ static void end_if_drained(struct worker *worker)
 		loop_stop(worker->loop);
 }
 
-static void serve_inbox(struct worker *worker)
+/* `last`: nobody hands us more from here on. */
+static void serve_inbox(struct worker *worker, bool last)
 {
 	pthread_mutex_lock(&worker->inbox_lock);
 	struct handed_connection *list = worker->inbox;
 	worker->inbox = NULL;
+	worker->inbox_closed |= last;
 	pthread_mutex_unlock(&worker->inbox_lock);
 	while (list) {
 		struct handed_connection *handed = list;
@@ -55,19 +57,21 @@ static void serve_inbox(struct worker *worker)
 	}
 }
 
+/* All who have connected are taken in before the first one is closed: with the last one the worker ends. */
 static void begin_drain(struct worker *worker)
 {
 	struct server *server = worker->server;
 	worker->draining = true;
-	upstream_pool_close_idle(worker->pool);
-	sniff_drain(worker);
-	connect_drain(worker);
-	front_h1_drain(worker->front);
 	listener_accept_rest(worker);
 	listener_accept_stop(worker);
 	if (atomic_fetch_add(&server->drains, 1) + 1 == server->worker_count)
 		for (size_t i = 0; i < server->listener_count; i++)
 			listener_shut(&server->listeners[i]);
+	serve_inbox(worker, true);
+	upstream_pool_close_idle(worker->pool);
+	sniff_drain(worker);
+	connect_drain(worker);
+	front_h1_drain(worker->front);
 	end_if_drained(worker);
 }
 
@@ -77,11 +81,11 @@ static void on_wake(void *context)
 	struct snapshot *old = worker->snapshot;
 	worker->snapshot = server_snapshot(worker->server);
 	snapshot_unref(old);
-	serve_inbox(worker);
+	serve_inbox(worker, false);
+	if (atomic_load(&worker->drain_asked) && !worker->draining)
+		begin_drain(worker);
 	if (atomic_load(&worker->stop_asked))
 		loop_stop(worker->loop);
-	else if (atomic_load(&worker->drain_asked) && !worker->draining)
-		begin_drain(worker);
 }
 
 static struct upstream_limits upstream_limits_of(const struct config_limits *limits)
@@ -115,7 +119,7 @@ static bool make_rooms(struct worker *worker, struct fault *fault)
 static void free_rooms(struct worker *worker)
 {
 	listener_accept_stop(worker);
-	sniff_drain(worker);
+	sniff_end_all(worker);
 	connect_end_all(worker);
 	linger_end_all(worker);
 	if (worker->front)
@@ -188,17 +192,24 @@ bool worker_join(struct worker *worker, const struct timespec *deadline)
 	return in_time;
 }
 
-void worker_hand(struct worker *worker, struct listener *listener, int fd, const char *client)
+bool worker_hand(struct worker *worker, struct listener *listener, int fd, const char *client)
 {
 	struct handed_connection *handed = memory_alloc(sizeof *handed);
 	handed->listener = listener;
 	handed->fd = fd;
 	snprintf(handed->client, sizeof handed->client, "%s", client);
 	pthread_mutex_lock(&worker->inbox_lock);
-	handed->next = worker->inbox;
-	worker->inbox = handed;
+	bool open = !worker->inbox_closed;
+	if (open) {
+		handed->next = worker->inbox;
+		worker->inbox = handed;
+		atomic_fetch_add(&worker->connections, 1);
+		loop_wake(worker->loop); /* there as long as the lock is ours: with the inbox open the worker has not ended */
+	}
 	pthread_mutex_unlock(&worker->inbox_lock);
-	loop_wake(worker->loop);
+	if (!open)
+		free(handed);
+	return open;
 }
 
 static void uncount_profile(struct server *server, struct way *way)

@@ -80,6 +80,7 @@ struct worker {
 	atomic_bool drain_asked, stop_asked;
 	pthread_mutex_t inbox_lock;
 	struct handed_connection *inbox;
+	bool inbox_closed;            /* the worker drains, and may have ended */
 	char *peek;                   /* where sniff looks at first bytes */
 };
 
@@ -88,7 +89,8 @@ struct worker {
 bool worker_prepare(struct worker *worker, struct server *server, unsigned number, struct fault *fault);
 /* Starts its thread. */
 bool worker_start(struct worker *worker, struct fault *fault);
-/* From any thread: stop accepting, close what is idle, end when the last exchange has ended. */
+/* From any thread: take in who has connected and accept no more, close those who say nothing, end when the last one who
+ * did has been served. */
 void worker_drain(struct worker *worker);
 /* From any thread: end now, whatever is under way. */
 void worker_stop(struct worker *worker);
@@ -96,8 +98,9 @@ void worker_stop(struct worker *worker);
  * it had to be ended. */
 bool worker_join(struct worker *worker, const struct timespec *deadline);
 
-/* From any thread: gives an accepted connection (fd taken over) of this client (as in struct way) to this worker. */
-void worker_hand(struct worker *worker, struct listener *listener, int fd, const char *client);
+/* From any thread: gives an accepted connection of this client (as in struct way) to this worker, which takes the fd over
+ * and counts it. False where the worker drains: the caller keeps it. */
+bool worker_hand(struct worker *worker, struct listener *listener, int fd, const char *client);
 
 /* Counts the connection for that profile from here on, and for no other. False with a 503 (detail in `arena`) where the
  * profile has as many as limits.profile_connections; the connection then counts for none. */

@@ -290,6 +290,47 @@ def test_drains_at_sigterm(keystile, origin):
     assert time.monotonic() - started < 5
 
 
+def stopped(process):
+    """It does nothing until SIGCONT: what clients do meanwhile it finds at once, and in its listening socket's queue."""
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+
+
+@pytest.mark.parametrize("workers", (1, 3))
+def test_who_asked_before_sigterm_is_answered(keystile, origin, workers):
+    """Whoever has connected and said something is served, though nobody has looked yet and those who say nothing leave."""
+    proxy = keystile(one_api(f"http://127.0.0.1:{origin().port}"), {"api": evidence.secret()}, {"workers": str(workers)})
+    token = proxy.token()
+    silent = [proxy.client(f"silent client {number}") for number in range(workers)]
+    kept = [proxy.client(f"kept client {number}") for number in range(workers)]
+    for client in kept:
+        assert client.ask(get("/api/x", token)).status == 200
+    stopped(proxy.process)
+    late = [proxy.client(f"late client {number}") for number in range(100)]
+    for client in kept + late:
+        client.send(get("/api/x", token))
+    proxy.process.send_signal(signal.SIGTERM)
+    proxy.process.send_signal(signal.SIGCONT)
+    for client in kept + late:
+        assert client.response().status == 200
+        client.close()
+    for client in silent:
+        client.close()
+    assert proxy.stop() == 0
+
+
+def test_a_head_on_its_way_at_sigterm_is_served(keystile, origin):
+    proxy = keystile(one_api(f"http://127.0.0.1:{origin().port}"), {"api": evidence.secret()})
+    request = get("/api/x", proxy.token())
+    with proxy.client() as client, proxy.client("silent client") as silent:
+        client.send(request[:10])
+        proxy.process.send_signal(signal.SIGTERM)
+        assert silent.rest() == b"", "it is closed, so the drain has begun"
+        client.send(request[10:])
+        assert client.response().status == 200
+    assert proxy.stop() == 0
+
+
 def test_ends_at_once_when_idle(keystile, origin):
     proxy = keystile(one_api(f"http://127.0.0.1:{origin().port}"), {"api": evidence.secret()})
     with proxy.client() as client:
