@@ -442,11 +442,23 @@ void connect_drain(struct worker *worker)
 	}
 }
 
+/* It asked and was told nothing yet. */
+static void refuse_at_shutdown(struct connect *connect)
+{
+	problem_set(&connect->problem, 503, "shutdown", "the proxy ended before the host had answered",
+	            "try again once proxyd runs again");
+	connect->problem.retry_after = 1;
+	refuse(connect);
+}
+
 void connect_end_all(struct worker *worker)
 {
 	while (!LIST_EMPTY(&worker->connects)) {
 		struct connect *connect = LIST_FIRST(&worker->connects);
 		relay_cut(&connect->relay);
-		end(connect, AUDIT_FAIL, "shutdown");
+		if (connect->state == CONNECT_DIALLING)
+			refuse_at_shutdown(connect);
+		else
+			end(connect, AUDIT_FAIL, "shutdown");
 	}
 }

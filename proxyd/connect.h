@@ -10,9 +10,10 @@
 void connect_start(struct worker *worker, struct loop_watch *watch, const struct way *way, const struct request *request,
                    size_t size);
 
-/* Closes every tunnel in which a client that speaks first has said nothing yet. */
+/* Closes every tunnel in which a client that speaks first has said nothing yet. What is being dialled goes on, for as long
+ * as limits.connect. */
 void connect_drain(struct worker *worker);
-/* Ends all of them. */
+/* Ends all of them; a CONNECT that has no answer yet gets a 503. */
 void connect_end_all(struct worker *worker);
 
 #endif

@@ -1,12 +1,15 @@
 """CONNECT up to its answer: who may, whereto, and what is told to whom may not (SPEC §3, §4, §7, §8, §12)."""
 
 import itertools
+import os
 import select
 import signal
+import subprocess
 
 import pytest
 
 from conftest import TUNNEL
+from peers import sanitizers
 from peers.config import basic, problem
 from peers.keystile import wait_for
 from peers.tunnel import connect, open_tunnel
@@ -247,21 +250,25 @@ def test_nobody_listens(tunnelled):
     assert proxy.audit(1, way="connect", verdict="fail", status=502, host="tun.test", port=443)
 
 
-def test_nobody_accepts(tunnelled, network):
-    """A listener whose backlog is full lets nobody in."""
-    listener = network.socket()
-    listener.bind((TUNNEL, 8443))
-    listener.listen(0)
-    fillers = []
-    while not fillers or select.select([], fillers[-1:], [], 0.1)[1]:  # the last one got in
-        fillers.append(network.socket())
-        fillers[-1].setblocking(False)
-        fillers[-1].connect_ex((TUNNEL, 8443))
+@pytest.fixture
+def unaccepting(network):
+    """At tun.test:8443 listens one whose backlog is full: it lets nobody in."""
+    sockets = [network.socket()]
+    sockets[0].bind((TUNNEL, 8443))
+    sockets[0].listen(0)
+    while len(sockets) == 1 or select.select([], sockets[-1:], [], 0.1)[1]:  # the last one got in
+        sockets.append(network.socket())
+        sockets[-1].setblocking(False)
+        sockets[-1].connect_ex((TUNNEL, 8443))
+    yield
+    for sock in sockets:
+        sock.close()
+
+
+def test_nobody_accepts(tunnelled, unaccepting):
     proxy, _ = tunnelled(hosts='["tun.test:8443"]', head={"limits": "{{ connect: 1s }}"})
     refused(proxy, "tun.test:8443", 504)
     assert proxy.audit(1, way="connect", verdict="fail", status=504)
-    for sock in [listener, *fillers]:
-        sock.close()
 
 
 def test_name_server_that_is_silent(tunnelled, network):
@@ -390,6 +397,35 @@ def test_drains_at_sigterm(tunnelled):
         wait_for(late, "the listener to close")
         assert talks(client), "the tunnel is still there"
     assert proxy.stop(patience=5) == 0
+
+
+def dialling_at_sigterm(proxy, client):
+    client.send(connect("tun.test:8443", proxy.proxy_token()))
+    proxy.audit(1, event="start", way="connect")
+    proxy.process.send_signal(signal.SIGTERM)
+    return client.response()
+
+
+def test_drain_waits_for_a_dial(tunnelled, unaccepting):
+    proxy, _ = tunnelled(hosts='["tun.test:8443"]', head={"limits": "{{ connect: 1s }}"})
+    with proxy.client() as client:
+        problem(dialling_at_sigterm(proxy, client), 504)
+    assert proxy.stop() == 0
+
+
+@pytest.mark.skipif(sanitizers.in_use() or os.geteuid() != 0, reason="strace attaches to proxyd, which only root may")
+def test_a_dial_at_the_end_of_the_drain(tunnelled, unaccepting):
+    """No answer would leave the client to wonder. What the drain waits with is told at once that its time is over."""
+    proxy, _ = tunnelled(hosts='["tun.test:8443"]', head={"limits": "{{ connect: 60s }}"})
+    end = ["-e", "trace=futex", "-e", "inject=futex:error=ETIMEDOUT:when=1"]
+    tracer = subprocess.Popen(["strace", "-o", "/dev/null", *end, "-p", str(proxy.process.pid)], stderr=subprocess.PIPE)
+    assert b"attached" in tracer.stderr.readline()
+    with proxy.client() as client:
+        told = problem(dialling_at_sigterm(proxy, client), 503)
+        assert client.rest() == b"" and "again" in told["hint"], told
+    assert proxy.stop() == 0
+    tracer.communicate(timeout=15)
+    assert proxy.audit(1, event="end", way="connect", verdict="fail", reason="shutdown", status=503)
 
 
 def test_unix_listener(tunnelled, tmp_path):
