@@ -318,3 +318,9 @@ bool host_is_loopback(const struct host *host)
 	}
 	return false;
 }
+
+bool host_is_unspecified(const struct host *host)
+{
+	static const unsigned char zero[sizeof host->address];
+	return host->kind != HOST_NAME && memcmp(host->address, zero, sizeof zero) == 0;
+}

@@ -40,6 +40,10 @@ size_t authority_format(const struct host *host, uint16_t port, char *out);
 /* 127.0.0.0/8 and ::1, and localhost with all names below it (RFC 6761 §6.3). */
 bool host_is_loopback(const struct host *host);
 
+/* 0.0.0.0 and [::], which stand for every address of this machine where one listens, and which nobody connects to
+ * (RFC 1122 §3.2.1.3, RFC 4291 §2.5.2). */
+bool host_is_unspecified(const struct host *host);
+
 static inline bool host_equal(const struct host *a, const struct host *b)
 {
 	return span_equal((struct span){a->name, a->length}, (struct span){b->name, b->length}) && a->kind == b->kind;

@@ -10,12 +10,6 @@
 #define MOST_LISTENERS 256u
 #define LISTEN_SHAPE "ADDRESS:PORT such as 127.0.0.1:8180, [ADDRESS]:PORT, or unix:PATH"
 
-static bool is_wildcard(const struct host *host)
-{
-	static const unsigned char zero[16];
-	return host->kind != HOST_NAME && !memcmp(host->address, zero, sizeof zero);
-}
-
 static bool is_url(const struct node *node)
 {
 	return strstr(node->text, "://") != NULL;
@@ -137,7 +131,7 @@ void config_read_advertise(struct reading *reading, const struct node *node, voi
 		config_error(reading, node, "expected HOST:PORT: %s", fault.text);
 	else if (!advertise->port)
 		config_error(reading, node, "a port is missing; write HOST:PORT");
-	else if (is_wildcard(&advertise->host))
+	else if (host_is_unspecified(&advertise->host))
 		config_error(reading, node, "nobody can connect to %s; write the name or address that agents use",
 		             advertise->host.name);
 }
@@ -195,7 +189,7 @@ static bool clash(const struct config_listener *a, const struct config_listener 
 		return a->kind == b->kind && !strcmp(a->path, b->path);
 	if (a->address.port != b->address.port || a->address.host.kind != b->address.host.kind)
 		return false;
-	return is_wildcard(&a->address.host) || is_wildcard(&b->address.host) ||
+	return host_is_unspecified(&a->address.host) || host_is_unspecified(&b->address.host) ||
 	       host_equal(&a->address.host, &b->address.host);
 }
 
@@ -263,7 +257,7 @@ static void choose_advertise(struct reading *reading, const struct node *root)
 		if (listener->kind != LISTENER_TCP)
 			continue;
 		config->advertise = listener->address;
-		if (is_wildcard(&listener->address.host))
+		if (host_is_unspecified(&listener->address.host))
 			config_error(reading, root,
 			             "\"advertise\" is missing here: %s is every address of this machine, so write the one that "
 			             "agents use, such as advertise: keystile:%u", listener->address.host.name,

@@ -11,12 +11,6 @@ static bool names_localhost(const struct host *host)
 	return span_equal(host_span(host), SPAN("localhost"));
 }
 
-static bool is_unspecified(const struct host *host)
-{
-	static const unsigned char zero[16];
-	return host->kind != HOST_NAME && memcmp(host->address, zero, sizeof zero) == 0;
-}
-
 static bool is_loopback_address(const struct host *host)
 {
 	return host->kind != HOST_NAME && host_is_loopback(host);
@@ -25,7 +19,7 @@ static bool is_loopback_address(const struct host *host)
 /* `localhost`, and each loopback address where a wildcard listens, are names of a listener too. */
 static bool reaches(const struct authority *listener, const struct host *host)
 {
-	bool everywhere = is_unspecified(&listener->host), here = everywhere || is_loopback_address(&listener->host);
+	bool everywhere = host_is_unspecified(&listener->host), here = everywhere || is_loopback_address(&listener->host);
 	return host_equal(&listener->host, host) || (here && names_localhost(host)) || (everywhere && is_loopback_address(host));
 }
 

@@ -263,6 +263,24 @@ static void test_address_bytes(void **state)
 	assert_memory_equal(host.address, none, 16);
 }
 
+static void test_unspecified(void **state)
+{
+	(void)state;
+	static const struct unspecified_row {
+		struct span text;
+		bool unspecified;
+	} rows[] = {
+		{SPAN("0.0.0.0"), true}, {SPAN("[::]"), true}, {SPAN("[::ffff:0.0.0.0]"), true}, {SPAN("0.0.0.1"), false},
+		{SPAN("127.0.0.1"), false}, {SPAN("[::1]"), false}, {SPAN("0.0.0.0.example"), false}, {SPAN("localhost"), false},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct host host;
+		assert_true(host_parse(rows[i].text, &host, NULL));
+		if (host_is_unspecified(&host) != rows[i].unspecified)
+			fail_msg("`%.*s`: came %d", SPAN_ARGS(rows[i].text), !rows[i].unspecified);
+	}
+}
+
 /* What a message shows is short and has no control characters. */
 static void test_quoting(void **state)
 {
@@ -289,6 +307,7 @@ int main(void)
 		cmocka_unit_test(test_good_authorities),
 		cmocka_unit_test(test_bad_authorities),
 		cmocka_unit_test(test_address_bytes),
+		cmocka_unit_test(test_unspecified),
 		cmocka_unit_test(test_quoting),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
