@@ -397,11 +397,14 @@ enum audit_verdict audit_verdict_of(unsigned status)
 	return status < 500 && status != 408 ? AUDIT_DENY : AUDIT_FAIL;
 }
 
-void audit_problem(struct problem *problem)
+bool audit_start(struct audit_writer *writer, const struct audit_record *record, struct problem *problem)
 {
+	if (audit_write(writer, record))
+		return true;
 	problem_set(problem, 503, "audit_unavailable", "the audit log cannot be written",
 	            "make room for it, or set audit.required to false");
 	problem->retry_after = 10;
+	return false;
 }
 
 uint64_t audit_clock(void)

@@ -46,13 +46,14 @@ struct audit_record {
 	uint64_t first_us, total_us;    /* microseconds since the head was complete; written as ms with three decimals */
 };
 
-/* Queues a line. False where the file did not take it and `required` is set (the caller answers 503). */
+/* Queues a line; one whose event is "start" is written at once where `required` is set. False where the file did not take it
+ * and `required` is set. */
 bool audit_write(struct audit_writer *writer, const struct audit_record *record);
 /* Writes what is queued, now. False as above. */
 bool audit_flush(struct audit_writer *writer);
 
-/* `required`, and no line: 503. */
-void audit_problem(struct problem *problem);
+/* The line, event "start", without which nothing is dialled or injected where `required` is set: false with a 503 then. */
+bool audit_start(struct audit_writer *writer, const struct audit_record *record, struct problem *problem);
 
 /* Monotonic microseconds, for first_us and total_us. */
 uint64_t audit_clock(void);

@@ -55,8 +55,7 @@ static const struct config_limits *limits_of(const struct connect *connect)
 
 /* --- the audit --- */
 
-static bool audit_line(struct connect *connect, const char *event, enum audit_verdict verdict, const char *reason,
-                       unsigned status)
+static struct audit_record record_of(const struct connect *connect, const char *event, enum audit_verdict verdict)
 {
 	const struct judgement *judgement = &connect->judgement;
 	uint64_t now = audit_clock();
@@ -70,8 +69,6 @@ static bool audit_line(struct connect *connect, const char *event, enum audit_ve
 		.port = judgement->port,
 		.verdict = verdict,
 		.rule = connect->problem.rule,
-		.reason = reason,
-		.status = status,
 		.bytes_up = connect->relay.flows[RELAY_CLIENT].bytes,
 		.bytes_down = connect->relay.flows[RELAY_UPSTREAM].bytes,
 		.first_us = connect->connected ? connect->connected - connect->started : 0,
@@ -80,17 +77,21 @@ static bool audit_line(struct connect *connect, const char *event, enum audit_ve
 	memcpy(record.id, connect->id, sizeof record.id);
 	if (judgement->host.length > 0)
 		record.host = host_span(&judgement->host);
-	return audit_write(connect->worker->audit, &record);
+	return record;
 }
 
-/* `audit: required`: no line on file, no tunnel. */
-static bool audit_start(struct connect *connect)
+static bool start_is_noted(struct connect *connect)
 {
-	bool written = audit_line(connect, "start", AUDIT_ALLOW, NULL, 0);
-	if (!audit_required(connect->worker->server->audit) || (written && audit_flush(connect->worker->audit)))
-		return true;
-	audit_problem(&connect->problem);
-	return false;
+	struct audit_record record = record_of(connect, "start", AUDIT_ALLOW);
+	return audit_start(connect->worker->audit, &record, &connect->problem);
+}
+
+static void note_end(struct connect *connect, enum audit_verdict verdict, const char *reason, unsigned status)
+{
+	struct audit_record record = record_of(connect, "end", verdict);
+	record.reason = reason;
+	record.status = status;
+	audit_write(connect->worker->audit, &record);
 }
 
 /* --- the end --- */
@@ -139,7 +140,7 @@ static void close_both(struct connect *connect, struct span last)
 
 static void end(struct connect *connect, enum audit_verdict verdict, const char *reason)
 {
-	audit_line(connect, "end", verdict, reason, connect->connected ? 200 : 0);
+	note_end(connect, verdict, reason, connect->connected ? 200 : 0);
 	close_both(connect, (struct span){0});
 }
 
@@ -147,7 +148,7 @@ static void refuse(struct connect *connect)
 {
 	AUTO_BUFFER struct buffer out = {0};
 	const struct problem *problem = &connect->problem;
-	audit_line(connect, "end", audit_verdict_of(problem->status), problem->reason, problem->status);
+	note_end(connect, audit_verdict_of(problem->status), problem->reason, problem->status);
 	refusal_write(problem, true, &out);
 	close_both(connect, buffer_view(&out));
 }
@@ -165,7 +166,7 @@ static void hand_to_http(struct connect *connect)
 	way.place->target = (struct authority){connect->judgement.host, connect->judgement.port};
 	snprintf(way.place->profile, sizeof way.place->profile, "%s", connect->judgement.profile->name);
 	way.profile = way.place->profile;
-	audit_line(connect, "end", AUDIT_ALLOW, NULL, 200);
+	note_end(connect, AUDIT_ALLOW, NULL, 200);
 	sniff_start(worker, take_client(connect), &way);
 }
 
@@ -173,7 +174,7 @@ static void hand_to_http(struct connect *connect)
 static void refuse_name(struct connect *connect, const char *reason)
 {
 	static const char alert[] = {0x15, 3, 3, 0, 2, 2, 112};
-	audit_line(connect, "end", AUDIT_DENY, reason, 200);
+	note_end(connect, AUDIT_DENY, reason, 200);
 	close_both(connect, (struct span){alert, sizeof alert});
 }
 
@@ -365,7 +366,7 @@ static bool prepare(struct connect *connect, const struct request *request)
 	const struct judgement *judgement = &connect->judgement;
 	return judge_connect(connect->snapshot, request, &connect->arena, &connect->judgement, &connect->problem) &&
 	       worker_admit(connect->worker, &connect->way, judgement->profile, &connect->arena, &connect->problem) &&
-	       audit_start(connect);
+	       start_is_noted(connect);
 }
 
 /* RFC 9110 §11.7.1: the client may try again, on the same connection where HTTP lets it stay. */
@@ -374,7 +375,7 @@ static void ask_for_token(struct connect *connect)
 	AUTO_BUFFER struct buffer out = {0};
 	struct worker *worker = connect->worker;
 	struct way way = connect->way;
-	audit_line(connect, "end", AUDIT_DENY, connect->problem.reason, connect->problem.status);
+	note_end(connect, AUDIT_DENY, connect->problem.reason, connect->problem.status);
 	refusal_write(&connect->problem, false, &out);
 	if (send(connect->client, out.data, out.length, MSG_NOSIGNAL) != (ssize_t)out.length)
 		close_both(connect, (struct span){0});

@@ -127,17 +127,13 @@ bool exchange_too_large(struct exchange *exchange)
 	                   "send less, or raise limits.body or the credential's body");
 }
 
-/* `audit: required`: no line on file, no injection. */
-static bool audit_start(struct exchange *exchange)
+static bool start_is_noted(struct exchange *exchange)
 {
 	if (!audit_required(exchange->worker->server->audit))
 		return true;
 	struct audit_record record;
 	exchange_fill_record(exchange, &record, "start");
-	if (audit_write(exchange->worker->audit, &record) && audit_flush(exchange->worker->audit))
-		return true;
-	audit_problem(&exchange->problem);
-	return false;
+	return audit_start(exchange->worker->audit, &record, &exchange->problem);
 }
 
 /* From a judged request to one that is on its way up. */
@@ -155,7 +151,7 @@ static bool prepare(struct exchange *exchange)
 		return false;
 	if (exchange->injected)
 		exchange->scrub.needles = inject_needles(exchange->snapshot->injections, exchange->judgement.credential);
-	return exchange_find_destination(exchange) && audit_start(exchange);
+	return exchange_find_destination(exchange) && start_is_noted(exchange);
 }
 
 void exchange_start(struct exchange *exchange, struct way *way, const struct front_table *table, void *front)

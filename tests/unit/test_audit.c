@@ -186,6 +186,8 @@ static void write_again(struct loop_timer *timer)
 }
 
 /* Lines wait a little for others, unless they are many, or must be on file. */
+static const struct audit_record start = {.event = "start", .id = "1"};
+
 static void test_when_written(void **state)
 {
 	(void)state;
@@ -207,10 +209,10 @@ static void test_when_written(void **state)
 	audit_writer_free(writer);
 	audit_close(audit);
 
-	struct audit_record start = {.event = "start", .id = "1"};
+	struct problem problem = {0};
 	audit = open_audit(true);
 	writer = audit_writer_new(audit, loop);
-	assert_true(audit_write(writer, &start));
+	assert_true(audit_start(writer, &start, &problem));
 	assert_true(file_content(&content).length > 0);
 	audit_writer_free(writer);
 	audit_close(audit);
@@ -236,6 +238,10 @@ static void test_full(void **state)
 			bool written = audit_write(writer, &whole) && audit_flush(writer);
 			if (written != !required)
 				fail_msg("required %d: came %d for a line that was not written", required, written);
+			struct problem problem = {0};
+			bool started = audit_start(writer, &start, &problem) && audit_flush(writer);
+			if (started != !required || problem.status != (required ? 503 : 0))
+				fail_msg("required %d: came %d, %u for a start that was not written", required, started, problem.status);
 		}
 		set_size_limit(RLIM_INFINITY);
 		assert_true(audit_write(writer, &whole) && audit_flush(writer));
