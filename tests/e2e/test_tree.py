@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -48,9 +49,39 @@ def test_fuzzer_is_built_and_has_a_small_corpus(name):
 
 
 def test_shell_scripts_parse():
-    for script in ("setup", "examples/demo/run", "envgen/probes/compile.sh", "envgen/probes/probe.sh"):
+    for script in ("setup", "examples/demo/run", "common/texts.sh", "envgen/probes/probe.sh"):
         done = subprocess.run(["/bin/sh", "-n", TOP / script], capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")
+
+
+AWKS = [(name, path) for name in ("mawk", "gawk", "original-awk", "busybox") if (path := shutil.which(name))]
+
+
+@pytest.mark.parametrize("name,path", AWKS, ids=[name for name, _ in AWKS])
+def test_texts_become_strings_of_c(tmp_path, name, path):
+    """With any awk, and byte for byte: a compiler reads back what stood in the files."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/awk").symlink_to(path)
+    texts = {"b.x": "\\n \\\\ \\& & \\\n", "a-b.x": 'say "hi" \\"\n\t\ttab\\t\n??= ??/ %s\n', "a.y": "\n\u00fc\\\n\n"}
+    for file, text in texts.items():
+        (tmp_path / file).write_text(text)
+    (tmp_path / "row.h").write_text(
+        "#include <stddef.h>\nstruct row { const char *stem, *name, *path, *text; size_t length; };\n"
+        "extern const struct row row_list[];\nextern const size_t row_count;\n")
+    (tmp_path / "main.c").write_text(
+        '#include <stdio.h>\n#include "row.h"\nint main(void)\n{\n\tfor (const struct row *row = row_list; row < row_list + row_count; row++)\n'
+        '\t\tprintf("%s %s %s %zu\\n%s", row->stem, row->name, row->path, row->length, row->text);\n}\n')
+    environment = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}
+    script = ["sh", TOP / "common/texts.sh", "row.h", "row", "stem name path"]
+    done = subprocess.run([*script, *(f"./{file}" for file in texts)], capture_output=True, cwd=tmp_path, env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+    (tmp_path / "data.c").write_bytes(done.stdout)
+    subprocess.run(["cc", "-std=gnu17", "-Wall", "-Werror", "-o", "show", "main.c", "data.c"], cwd=tmp_path, check=True)
+    shown = subprocess.run([tmp_path / "show"], capture_output=True, text=True, check=True).stdout
+    assert shown == "".join(
+        f"{file[:-2]} {file} ./{file} {len(texts[file].encode())}\n{texts[file]}" for file in ("a.y", "a-b.x", "b.x"))
+    done = subprocess.run([*script, "./b.x", "./absent.x"], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 1 and "cannot read ./absent.x" in done.stderr
 
 
 def test_demo_ends_by_itself():
