@@ -10,7 +10,7 @@
 static struct host reachable(const struct config_admin *admin)
 {
 	struct host host = admin->listener.address.host;
-	if (subject_is_wildcard(&host)) {
+	if (host_is_unspecified(&host)) {
 		const char *own = host.kind == HOST_IPV4 ? "127.0.0.1" : "::1";
 		host_parse(span_of(admin->hosts.count ? admin->hosts.list[0] : own), &host, NULL);
 	}

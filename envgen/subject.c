@@ -46,11 +46,6 @@ static const struct config_profile *pick_profile(const struct config *config, co
 	return NULL;
 }
 
-bool subject_is_wildcard(const struct host *host)
-{
-	return span_equal(host_span(host), SPAN("0.0.0.0")) || span_equal(host_span(host), SPAN("::"));
-}
-
 static bool pick_advertise(const struct config *config, const char *given, struct authority *advertise,
                            struct fault *fault)
 {
@@ -64,7 +59,7 @@ static bool pick_advertise(const struct config *config, const char *given, struc
 	if (advertise->host.length == 0)
 		return fault_set(fault, FAULT_USAGE, "%s: proxyd listens on no TCP port, so nobody knows where the program "
 		                 "reaches it; say so with `advertise: HOST:PORT` there, or --advertise HOST:PORT", config->file);
-	if (subject_is_wildcard(&advertise->host))
+	if (host_is_unspecified(&advertise->host))
 		return fault_set(fault, FAULT_USAGE, "%s: %s is an address to listen on, not one to connect to; say where the "
 		                 "program reaches proxyd: `advertise: HOST:PORT` there, or --advertise HOST:PORT",
 		                 given ? "--advertise" : config->file, advertise->host.name);

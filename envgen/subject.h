@@ -22,9 +22,6 @@ struct subject {
 bool subject_load(const struct options *options, unsigned parts, struct subject *subject, struct fault *fault);
 void subject_free(struct subject *subject); /* wipes the key */
 
-/* 0.0.0.0 and [::]: addresses to listen on, which nobody connects to. */
-bool subject_is_wildcard(const struct host *host);
-
 #define AUTO_SUBJECT __attribute__((cleanup(subject_free)))
 
 #endif
