@@ -21,7 +21,6 @@ done | sort -k 1,1 | awk -v struct="$struct" -v members="$members" '
 function escape(text) {
 	# "&" stands for what was found: awks differ in what a mere pair of backslashes is.
 	gsub(/["\\?]/, "\\\\&", text)
-	gsub(/\t/, "\\t", text)
 	return text
 }
 BEGIN {
