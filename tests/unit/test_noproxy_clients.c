@@ -214,6 +214,7 @@ static void add_all_guarded(struct run *run)
 static const struct client *led_around(const struct run *run, struct span entry, struct span *target)
 {
 	static const uint16_t numbers[] = {80, 443, 8080, 4222, 8443};
+	*target = (struct span){0};
 	for (size_t i = 0; i < run->target_count; i++)
 		for (size_t k = 0; k < client_count; k++)
 			for (size_t port = 0; port < 2 * sizeof numbers / sizeof *numbers; port++) {
