@@ -109,6 +109,24 @@ static void refuse(struct dial *dial, enum dial_failure failure, const char *wha
 		snprintf(result->text, sizeof result->text, "%s is %s, which may not be reached", result->address, what);
 }
 
+int dial_open(struct dial *dial, const struct sockaddr *address, socklen_t size)
+{
+	dial_address_text(address, dial->result.address);
+	if (dial_is_own(dial->dialer->own, dial->dialer->own_count, address, size)) {
+		refuse(dial, DIAL_OWN_LISTENER, "a listener of this proxy");
+		return -1;
+	}
+	const char *what = dial_judge(address, dial->policy);
+	if (what) {
+		refuse(dial, DIAL_REFUSED_ADDRESS, what);
+		return -1;
+	}
+	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+	if (fd < 0 && errno != EAFNOSUPPORT)
+		dial->out_of_files = true;
+	return fd;
+}
+
 /* CURLOPT_OPENSOCKETFUNCTION: the address that is judged here is the one that is connected to. */
 static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 {
@@ -116,23 +134,7 @@ static curl_socket_t open_socket(void *context, curlsocktype purpose, struct cur
 	(void)purpose;
 	dial->state = DIAL_CONNECTING;
 	release_slot(dial);
-	if (!dial->done)
-		return CURL_SOCKET_BAD;
-	dial_address_text(&address->addr, dial->result.address);
-	if (dial_is_own(dial->dialer->own, dial->dialer->own_count, &address->addr,
-	                (socklen_t)address->addrlen)) {
-		refuse(dial, DIAL_OWN_LISTENER, "a listener of this proxy");
-		return CURL_SOCKET_BAD;
-	}
-	const char *what = dial_judge(&address->addr, dial->policy);
-	if (what) {
-		refuse(dial, DIAL_REFUSED_ADDRESS, what);
-		return CURL_SOCKET_BAD;
-	}
-	int fd = socket(address->family, address->socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address->protocol);
-	if (fd < 0 && errno != EAFNOSUPPORT)
-		dial->out_of_files = true;
-	return fd >= 0 ? fd : CURL_SOCKET_BAD;
+	return dial->done ? dial_open(dial, &address->addr, (socklen_t)address->addrlen) : CURL_SOCKET_BAD;
 }
 
 /* CURLOPT_CLOSESOCKETFUNCTION: libcurl closes what it connected with its handle, but for the socket that is given away. */
@@ -151,7 +153,9 @@ static void recycle(struct dial *dial)
 {
 	struct dialer *dialer = dial->dialer;
 	loop_timer_stop(dialer->loop, &dial->limit);
-	if (dial->state != DIAL_WAITING)
+	if (dial->state == DIAL_DIRECT)
+		dial_direct_stop(dial);
+	else if (dial->state != DIAL_WAITING)
 		curl_multi_remove_handle(dialer->multi, dial->easy);
 	if (dial->kept >= 0)
 		abort(); /* libcurl would close a socket that is somebody else's by then */
@@ -187,10 +191,33 @@ static void settle_timeout(struct dial *dial)
 {
 	settle_failed(dial, DIAL_TIMEOUT, "no connection to %.100s port %u within %g s%s", dial->host.name, dial->port,
 	              (double)dial->dialer->connect_limit / 1000,
-	              dial->state == DIAL_CONNECTING ? "" : ": its name was not resolved in time");
+	              dial->state >= DIAL_CONNECTING ? "" : ": its name was not resolved in time");
 }
 
-static void settle_connected(struct dial *dial)
+void dial_settle_connected(struct dial *dial, int fd)
+{
+	dial->result.failure = DIAL_OK;
+	dial->result.text[0] = 0;
+	dial->result.fd = fd;
+	settle(dial);
+}
+
+static void settle_refused(struct dial *dial, const char *why)
+{
+	if (dial->result.failure != DIAL_OK) /* one address was refused: that tells more than why the others failed */
+		settle(dial);
+	else if (dial->out_of_files)
+		settle_failed(dial, DIAL_RESOURCES, "no socket could be made for %.100s", dial->host.name);
+	else
+		settle_failed(dial, DIAL_CONNECT, "cannot connect to %.100s port %u: %s", dial->host.name, dial->port, why);
+}
+
+void dial_settle_errno(struct dial *dial, int error)
+{
+	settle_refused(dial, strerror(error));
+}
+
+static void take_connected(struct dial *dial)
 {
 	curl_socket_t fd = CURL_SOCKET_BAD;
 	curl_easy_getinfo(dial->easy, CURLINFO_ACTIVESOCKET, &fd);
@@ -198,31 +225,25 @@ static void settle_connected(struct dial *dial)
 		settle_failed(dial, DIAL_CONNECT, "the connection to %.100s is gone", dial->host.name);
 		return;
 	}
-	dial->result.failure = DIAL_OK;
-	dial->result.text[0] = 0;
-	dial->result.fd = dial->kept = fd;
-	settle(dial);
+	dial->kept = fd;
+	dial_settle_connected(dial, fd);
 }
 
 void dial_finished(struct dial *dial, int code)
 {
 	long error = 0;
 	if (code == CURLE_OK) {
-		settle_connected(dial);
+		take_connected(dial);
 		return;
 	}
 	curl_easy_getinfo(dial->easy, CURLINFO_OS_ERRNO, &error);
+	dial->out_of_files |= code == CURLE_OUT_OF_MEMORY;
 	if (code == CURLE_COULDNT_RESOLVE_HOST)
 		settle_failed(dial, DIAL_DNS, "cannot resolve %.100s", dial->host.name);
 	else if (code == CURLE_OPERATION_TIMEDOUT)
 		settle_timeout(dial);
-	else if (dial->result.failure != DIAL_OK) /* one address was refused: that tells more than why the others failed */
-		settle(dial);
-	else if (dial->out_of_files || code == CURLE_OUT_OF_MEMORY)
-		settle_failed(dial, DIAL_RESOURCES, "no socket could be made for %.100s", dial->host.name);
 	else
-		settle_failed(dial, DIAL_CONNECT, "cannot connect to %.100s port %u: %s", dial->host.name, dial->port,
-		              error ? strerror((int)error) : curl_easy_strerror((CURLcode)code));
+		settle_refused(dial, error ? strerror((int)error) : curl_easy_strerror((CURLcode)code));
 }
 
 static void limit_reached(struct loop_timer *timer)
@@ -235,8 +256,10 @@ static void limit_reached(struct loop_timer *timer)
 static CURL *make_easy(struct dial *dial)
 {
 	CURL *easy = curl_easy_init();
-	if (!easy)
-		return NULL;
+	if (!easy) {
+		fputs("keystile: out of memory\n", stderr);
+		abort();
+	}
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, dial);
 	curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
@@ -251,18 +274,20 @@ static CURL *make_easy(struct dial *dial)
 	return easy;
 }
 
-/* Hands the dial to libcurl, which starts in the next round. */
+/* Hands the dial of a name to libcurl, which starts in the next round. */
 static void begin(struct dial *dial)
 {
 	char authority[AUTHORITY_TEXT], url[AUTHORITY_TEXT + 16];
 	struct dialer *dialer = dial->dialer;
+	if (!dial->easy)
+		dial->easy = make_easy(dial);
 	authority_format(&dial->host, dial->port, authority);
 	snprintf(url, sizeof url, "http://%s/", authority);
 	curl_easy_setopt(dial->easy, CURLOPT_URL, url);
 	curl_easy_setopt(dial->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)dialer->connect_limit);
 	dial->state = DIAL_LOOKING;
-	dial->holds_slot = dial->host.kind == HOST_NAME;
-	dialer->lookups += dial->holds_slot;
+	dial->holds_slot = true;
+	dialer->lookups++;
 	link_running(dial);
 	curl_multi_add_handle(dialer->multi, dial->easy);
 }
@@ -291,17 +316,11 @@ static void kicked(struct loop_task *task)
 static struct dial *take_dial(struct dialer *dialer)
 {
 	struct dial *dial = dialer->spare;
-	if (dial) {
+	void *easy = dial ? dial->easy : NULL;
+	if (dial)
 		dialer->spare = dial->next;
-	} else {
+	else
 		dial = memory_alloc(sizeof *dial);
-		dial->easy = make_easy(dial);
-		if (!dial->easy) {
-			fputs("keystile: out of memory\n", stderr);
-			abort();
-		}
-	}
-	CURL *easy = dial->easy;
 	*dial = (struct dial){.dialer = dialer, .easy = easy, .limit.fire = limit_reached, .kept = -1, .result.fd = -1};
 	return dial;
 }
@@ -318,10 +337,14 @@ struct dial *dial_start(struct dialer *dialer, const struct host *host, uint16_t
 	dial->done = done;
 	dial->context = context;
 	loop_timer_set(dialer->loop, &dial->limit, dialer->connect_limit);
-	if (host->kind != HOST_NAME || slot_is_free(dial))
+	if (host->kind != HOST_NAME) {
+		link_running(dial);
+		dial_direct_begin(dial);
+	} else if (slot_is_free(dial)) {
 		begin(dial);
-	else
+	} else {
 		link_waiting(dial);
+	}
 	return dial;
 }
 
@@ -366,7 +389,8 @@ void dialer_free(struct dialer *dialer)
 	while (dialer->spare) {
 		struct dial *dial = dialer->spare;
 		dialer->spare = dial->next;
-		curl_easy_cleanup(dial->easy);
+		if (dial->easy)
+			curl_easy_cleanup(dial->easy);
 		free(dial);
 	}
 	dial_loop_stop(dialer);

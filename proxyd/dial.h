@@ -1,7 +1,8 @@
 /* The one room that makes outgoing connections: resolve, check every address, connect (DESIGN: dial).
  *
- * libcurl CONNECT_ONLY does name resolution and happy eyeballs on the worker's loop. Every address is checked in the
- * moment before its socket is made, and that socket is the one that is used, so nothing can resolve differently later. */
+ * libcurl CONNECT_ONLY does name resolution and happy eyeballs on the worker's loop; to an address goes a plain connect(2).
+ * Every address is checked in the moment before its socket is made, and that socket is the one that is used, so nothing can
+ * resolve differently later. */
 #ifndef KEYSTILE_DIAL_H
 #define KEYSTILE_DIAL_H
 

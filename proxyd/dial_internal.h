@@ -1,5 +1,5 @@
-/* What the files of the dialer share: dial.c (slots, addresses, start and end of one dial) and dial_loop.c (libcurl's
- * sockets and timer on the loop). For no other room. */
+/* What the files of the dialer share: dial.c (slots, addresses, start and end of one dial), dial_direct.c (a host that is
+ * an address) and dial_loop.c (libcurl's sockets and timer on the loop). For no other room. */
 #ifndef KEYSTILE_DIAL_INTERNAL_H
 #define KEYSTILE_DIAL_INTERNAL_H
 
@@ -12,13 +12,14 @@
 enum dial_state {
 	DIAL_WAITING,    /* for a look-up slot */
 	DIAL_LOOKING,    /* libcurl resolves; holds a slot */
-	DIAL_CONNECTING, /* an address is known */
+	DIAL_CONNECTING, /* libcurl connects */
+	DIAL_DIRECT,     /* to the address that the host is: nothing to look up, and no other to try */
 };
 
 struct dial {
 	struct dialer *dialer;
 	struct dial *next, **link; /* in dialer->waiting or dialer->running; `next` alone in dialer->spare */
-	void *easy; /* CURL */
+	void *easy; /* CURL; NULL until a name is dialled */
 	enum dial_state state;
 	bool holds_slot;
 	struct host host;
@@ -30,6 +31,9 @@ struct dial {
 	struct loop_timer limit;
 	bool out_of_files; /* a socket could not be made */
 	int kept;          /* the socket that is given away, until libcurl has let go of it; -1 */
+	struct loop_watch direct; /* its fd is ours until it is given away */
+	struct loop_task direct_failed;
+	int kept_errno; /* of direct_failed */
 	struct dial_result result;
 };
 
@@ -60,6 +64,18 @@ struct dialer {
 /* ---- dial.c ---- */
 
 void dial_finished(struct dial *dial, int code); /* CURLcode; `dial` is over then */
+
+/* A non-blocking socket for an address that may be dialled, or -1 with the reason in `dial`. */
+int dial_open(struct dial *dial, const struct sockaddr *address, socklen_t size);
+
+/* These end the dial, with a connected `fd`, or with an errno that counts where dial_open() had nothing to say. */
+void dial_settle_connected(struct dial *dial, int fd);
+void dial_settle_errno(struct dial *dial, int error);
+
+/* ---- dial_direct.c ---- */
+
+void dial_direct_begin(struct dial *dial);
+void dial_direct_stop(struct dial *dial);
 
 /* ---- dial_loop.c ---- */
 

@@ -1,0 +1,85 @@
+/* A host that is an address: there is nothing to look up and no other address to try, so one connect(2) is all. */
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+#include "dial_internal.h"
+
+static socklen_t address_of(const struct dial *dial, struct sockaddr_storage *address)
+{
+	*address = (struct sockaddr_storage){0};
+	if (dial->host.kind == HOST_IPV4) {
+		struct sockaddr_in *v4 = (void *)address;
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons(dial->port);
+		memcpy(&v4->sin_addr, dial->host.address, sizeof v4->sin_addr);
+		return sizeof *v4;
+	}
+	struct sockaddr_in6 *v6 = (void *)address;
+	v6->sin6_family = AF_INET6;
+	v6->sin6_port = htons(dial->port);
+	memcpy(&v6->sin6_addr, dial->host.address, sizeof v6->sin6_addr);
+	return sizeof *v6;
+}
+
+/* The receiver is never called from within dial_start(): a failure that is known at once waits for the end of the round,
+ * in `kept_errno`. */
+static void fail_later(struct dial *dial, int error)
+{
+	dial->kept_errno = error;
+	loop_later(dial->dialer->loop, &dial->direct_failed);
+}
+
+static void on_failed(struct loop_task *task)
+{
+	struct dial *dial = OWNER(task, struct dial, direct_failed);
+	dial_settle_errno(dial, dial->kept_errno);
+}
+
+static void on_ready(struct loop_watch *watch, uint32_t events)
+{
+	struct dial *dial = OWNER(watch, struct dial, direct);
+	int fd = watch->fd, error = 0;
+	socklen_t size = sizeof error;
+	(void)events;
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+		error = errno;
+	if (error) {
+		dial_settle_errno(dial, error);
+		return;
+	}
+	loop_watch_remove(dial->dialer->loop, watch);
+	dial_settle_connected(dial, fd);
+}
+
+void dial_direct_begin(struct dial *dial)
+{
+	struct sockaddr_storage address;
+	socklen_t size = address_of(dial, &address);
+	int on = 1;
+	dial->state = DIAL_DIRECT;
+	dial->direct = (struct loop_watch){.fd = -1, .ready = on_ready};
+	dial->direct_failed.run = on_failed;
+	int fd = dial_open(dial, (struct sockaddr *)&address, size);
+	if (fd < 0) {
+		fail_later(dial, errno);
+		return;
+	}
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	if (connect(fd, (struct sockaddr *)&address, size) == 0 || errno == EINPROGRESS) {
+		loop_watch_add(dial->dialer->loop, &dial->direct, fd, EPOLLOUT);
+		return;
+	}
+	fail_later(dial, errno);
+	close(fd);
+}
+
+void dial_direct_stop(struct dial *dial)
+{
+	int fd = dial->direct.fd;
+	loop_later_cancel(dial->dialer->loop, &dial->direct_failed);
+	if (fd < 0)
+		return;
+	loop_watch_remove(dial->dialer->loop, &dial->direct);
+	close(fd);
+}
