@@ -315,15 +315,20 @@ bool tls_pending(const struct tls *tls)
 	return tls->start < tls->end || gnutls_record_check_pending(tls->session) > 0;
 }
 
+void tls_shut(struct tls *tls)
+{
+	if (tls->established)
+		gnutls_bye(tls->session, GNUTLS_SHUT_WR);
+}
+
 void tls_close(struct tls *tls)
 {
 	if (!tls)
 		return;
 	if (tls->session) {
-		if (tls->established) {
+		if (tls->established)
 			ticket_keep(tls);
-			gnutls_bye(tls->session, GNUTLS_SHUT_WR);
-		}
+		tls_shut(tls);
 		gnutls_deinit(tls->session);
 	}
 	tls_trust_free(tls->trust);

@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 
 #include "buffer.h"
+#include "endpoint.h"
 #include "upstream_h1.h"
 
 enum connection_state {
@@ -37,8 +38,7 @@ struct connection {
 	TAILQ_ENTRY(connection) around; /* idle, whole pool, the oldest first */
 	LIST_ENTRY(connection) spare;
 
-	int fd;
-	struct tls *tls;
+	struct endpoint end;
 	struct dial *dial;
 	struct loop_watch watch;
 	struct loop_timer timer; /* handshake, then idle */
@@ -81,9 +81,6 @@ struct upstream_pool {
 	LIST_HEAD(, connection) spare;
 };
 
-#define CONNECTION_AGAIN (-1)
-#define CONNECTION_BROKEN (-2)
-
 /* ---- upstream_pool.c ---- */
 
 /* An idle connection, or NULL. It is then in CONNECTION_HEAD. `look`: what goes out may not be repeated, so it is looked at
@@ -94,7 +91,7 @@ struct connection *pool_connect(struct upstream_pool *pool, const struct destina
 void pool_keep(struct connection *connection);    /* makes it idle */
 void pool_discard(struct connection *connection); /* closes what is open; its memory goes to the spare ones */
 
-/* Bytes, 0 at the end, CONNECTION_AGAIN or CONNECTION_BROKEN. */
+/* As endpoint_read() and endpoint_write(); keep note of what they tell. */
 ssize_t connection_read(struct connection *connection, void *bytes, size_t size);
 ssize_t connection_write(struct connection *connection, const void *bytes, size_t size);
 /* Is there nothing to be read, not even an end? */

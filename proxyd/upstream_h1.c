@@ -37,7 +37,7 @@ static void flush(struct connection *connection)
 	while (out_pending(connection) > 0 && connection->can_write && !connection->write_broken) {
 		ssize_t count = connection_write(connection, connection->out.data + connection->out_sent,
 		                                 out_pending(connection));
-		if (count == CONNECTION_BROKEN) {
+		if (count == ENDPOINT_BROKEN) {
 			connection->write_broken = connection->can_read = true;
 			loop_later(loop_of(connection), &connection->task);
 		}

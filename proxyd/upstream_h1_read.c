@@ -103,7 +103,7 @@ void h1_read_head(struct connection *connection)
 		char *into = connection->in + connection->in_end;
 		size_t room = connection->in_size - connection->in_end;
 		ssize_t count = connection_read(connection, into, room < HEAD_READ ? room : HEAD_READ);
-		if (count == CONNECTION_AGAIN)
+		if (count == ENDPOINT_AGAIN)
 			break;
 		if (count <= 0) {
 			h1_fail_closed(connection, count < 0 || connection->write_broken);
@@ -212,7 +212,7 @@ static ssize_t refill(struct connection *connection)
 	if (room == 0) {
 		h1_fail_quietly(connection, UPSTREAM_CUT, "the answer of %.100s has a line in its body that is too long",
 		             connection_host(connection));
-		return CONNECTION_BROKEN;
+		return ENDPOINT_BROKEN;
 	}
 	ssize_t count = connection_read(connection, connection->in + connection->in_end, room);
 	if (count > 0)
@@ -226,10 +226,10 @@ ssize_t h1_read(struct upstream *upstream, void *bytes, size_t size)
 	size_t total = read_run(connection, bytes, size);
 	while (total == 0 && connection->state == CONNECTION_BODY && !connection->body_done && size > 0) {
 		bool direct = reads_direct(connection);
-		ssize_t count = CONNECTION_AGAIN;
+		ssize_t count = ENDPOINT_AGAIN;
 		if (connection->can_read)
 			count = direct ? read_direct(connection, bytes, size) : refill(connection);
-		if (count == CONNECTION_AGAIN) {
+		if (count == ENDPOINT_AGAIN) {
 			connection->wants_read = true;
 			return UPSTREAM_READ_AGAIN;
 		}

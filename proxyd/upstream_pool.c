@@ -13,75 +13,28 @@
 
 /* ---- bytes ---- */
 
-static ssize_t read_plain(struct connection *connection, void *bytes, size_t size)
+ssize_t connection_read(struct connection *connection, void *bytes, size_t size)
 {
-	ssize_t count = recv(connection->fd, bytes, size, 0);
-	/* Less than asked for: the socket is empty, and the next byte comes with an edge; an end may be there already. */
-	if (count > 0 && (size_t)count < size)
+	ssize_t count = endpoint_read(&connection->end, bytes, size);
+	/* Less than asked for: a bare socket is empty, and the next byte comes with an edge; an end may be there already. */
+	if (count > 0 && (size_t)count < size && !connection->end.tls)
 		connection->can_read = connection->peer_closed;
 	if (count == 0)
 		connection->peer_closed = true;
-	if (count >= 0)
-		return count;
-	connection->can_read = false;
-	return errno == EAGAIN ? CONNECTION_AGAIN : CONNECTION_BROKEN;
-}
-
-static ssize_t read_tls(struct connection *connection, void *bytes, size_t size)
-{
-	size_t count;
-	switch (tls_read(connection->tls, bytes, size, &count)) {
-	case TLS_OK:
-		return (ssize_t)count;
-	case TLS_CLOSED:
-		connection->peer_closed = true;
-		return 0;
-	case TLS_WANT_READ:
-	case TLS_WANT_WRITE:
+	if (count < 0)
 		connection->can_read = false;
-		return CONNECTION_AGAIN;
-	case TLS_FAILED:
-		break;
-	}
-	connection->can_read = false;
-	return CONNECTION_BROKEN;
-}
-
-ssize_t connection_read(struct connection *connection, void *bytes, size_t size)
-{
-	return connection->tls ? read_tls(connection, bytes, size) : read_plain(connection, bytes, size);
-}
-
-static ssize_t write_tls(struct connection *connection, const void *bytes, size_t size)
-{
-	size_t count;
-	/* A record that was sent in part counts as written. */
-	connection->sent_any = true;
-	switch (tls_write(connection->tls, bytes, size, &count)) {
-	case TLS_OK:
-		return (ssize_t)count;
-	case TLS_WANT_READ:
-	case TLS_WANT_WRITE:
-		connection->can_write = false;
-		return CONNECTION_AGAIN;
-	case TLS_CLOSED:
-	case TLS_FAILED:
-		break;
-	}
-	return CONNECTION_BROKEN;
+	return count;
 }
 
 ssize_t connection_write(struct connection *connection, const void *bytes, size_t size)
 {
-	if (connection->tls)
-		return write_tls(connection, bytes, size);
-	ssize_t count = send(connection->fd, bytes, size, MSG_NOSIGNAL);
-	if (count > 0)
+	ssize_t count = endpoint_write(&connection->end, bytes, size);
+	/* A record that was sent in part counts as written. */
+	if (count > 0 || connection->end.tls)
 		connection->sent_any = true;
-	if (count >= 0)
-		return count;
-	connection->can_write = false;
-	return errno == EAGAIN ? CONNECTION_AGAIN : CONNECTION_BROKEN;
+	if (count < 0)
+		connection->can_write = false;
+	return count;
 }
 
 bool connection_is_quiet(struct connection *connection)
@@ -89,9 +42,9 @@ bool connection_is_quiet(struct connection *connection)
 	char byte;
 	if (connection->peer_closed)
 		return false;
-	if (connection->tls)
-		return read_tls(connection, &byte, 1) == CONNECTION_AGAIN;
-	if (recv(connection->fd, &byte, 1, MSG_PEEK) >= 0 || errno != EAGAIN)
+	if (connection->end.tls)
+		return connection_read(connection, &byte, 1) == ENDPOINT_AGAIN;
+	if (recv(connection->end.fd, &byte, 1, MSG_PEEK) >= 0 || errno != EAGAIN)
 		return false;
 	connection->can_read = false;
 	return true;
@@ -103,11 +56,7 @@ void connection_close(struct connection *connection)
 		dial_cancel(connection->dial);
 	connection->dial = NULL;
 	loop_watch_remove(connection->pool->loop, &connection->watch);
-	tls_close(connection->tls);
-	connection->tls = NULL;
-	if (connection->fd >= 0)
-		close(connection->fd);
-	connection->fd = -1;
+	endpoint_close(&connection->end);
 }
 
 /* ---- origins ---- */
@@ -253,7 +202,7 @@ static void trim_spares(struct loop_task *task)
 static void advance_handshake(struct connection *connection)
 {
 	struct fault fault = FAULT_INIT;
-	switch (tls_handshake(connection->tls, &fault)) {
+	switch (tls_handshake(connection->end.tls, &fault)) {
 	case TLS_OK:
 		h1_established(connection);
 		return;
@@ -319,8 +268,8 @@ static void start_handshake(struct connection *connection)
 {
 	struct fault fault = FAULT_INIT;
 	const struct destination *to = &connection->origin->destination;
-	connection->tls = tls_client_new(to->trust, connection->fd, to->host.name, false, &fault);
-	if (!connection->tls) {
+	connection->end.tls = tls_client_new(to->trust, connection->end.fd, to->host.name, false, &fault);
+	if (!connection->end.tls) {
 		h1_failed(connection, UPSTREAM_TLS, "%.300s", fault.text);
 		return;
 	}
@@ -338,9 +287,9 @@ static void dialled(void *context, const struct dial_result *result)
 		h1_failed(connection, UPSTREAM_DIAL, "%s", result->text);
 		return;
 	}
-	connection->fd = result->fd;
+	connection->end.fd = result->fd;
 	connection->can_write = true;
-	loop_watch_add(connection->pool->loop, &connection->watch, connection->fd,
+	loop_watch_add(connection->pool->loop, &connection->watch, connection->end.fd,
 	               EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 	if (connection->origin->destination.tls)
 		start_handshake(connection);
@@ -358,7 +307,7 @@ static struct connection *take_spare(struct upstream_pool *pool)
 	}
 	connection = memory_alloc(sizeof *connection);
 	connection->pool = pool;
-	connection->fd = -1;
+	connection->end.fd = -1;
 	connection->watch = (struct loop_watch){.fd = -1, .ready = ready};
 	connection->timer.fire = timer_fired;
 	connection->task.run = h1_run_task;

@@ -20,7 +20,7 @@ LAYERS = {
         ("ways in", r"listener|sniff|connect|front_\w+|admin|linger"),
         ("exchange", r"exchange\w*"),
         ("upstream", r"upstream\w*|relay"),
-        ("outside", r"dial\w*|tls|trusts|mint_\w+|secrets\w*|snapshot|exec|watch|audit|metrics|service|loop"),
+        ("outside", r"dial\w*|endpoint|tls|trusts|mint_\w+|secrets\w*|snapshot|exec|watch|audit|metrics|service|loop"),
         ("pure", r".*"),
     ],
     "envgen": [("main", r"main"), ("rooms", r".*")],

@@ -1,0 +1,30 @@
+/* One end of a connection: a non-blocking socket, bare or with a TLS session on it (DESIGN: endpoint).
+ *
+ * It knows no loop: its owner watches the fd, edge-triggered, and tries again when an edge tells. A TLS session may need
+ * either direction to go on, so there each edge counts for reading and for writing. */
+#ifndef KEYSTILE_ENDPOINT_H
+#define KEYSTILE_ENDPOINT_H
+
+#include "tls.h"
+
+struct endpoint {
+	int fd;          /* -1: none */
+	struct tls *tls; /* NULL: bare; established otherwise */
+};
+
+#define ENDPOINT_AGAIN (-1)  /* nothing now */
+#define ENDPOINT_BROKEN (-2) /* reset; with TLS also an end without close_notify (RFC 8446 §6.1), or a record that is none */
+
+/* How many bytes were read, 0 at the peer's end, or one of the two values above. */
+ssize_t endpoint_read(struct endpoint *end, void *bytes, size_t size);
+/* How many bytes were taken, or one of the two values above. After ENDPOINT_AGAIN the same bytes must come again: with TLS
+ * some of them may be on their way. */
+ssize_t endpoint_write(struct endpoint *end, const void *bytes, size_t size);
+/* Bytes wait inside of the TLS session, of which no edge tells. */
+bool endpoint_has_pending(const struct endpoint *end);
+/* Says to the peer that nothing follows: close_notify, if it goes without waiting, and FIN. Reading goes on. */
+void endpoint_shut(struct endpoint *end);
+/* Closes the fd and frees the session, behind a close_notify if that goes without waiting. Fine where there is none. */
+void endpoint_close(struct endpoint *end);
+
+#endif
