@@ -283,6 +283,8 @@ static void flow(struct connect *connect)
 {
 	loop_timer_stop(connect->worker->loop, &connect->timer);
 	connect->state = CONNECT_FLOWING;
+	connect->relay.ends[RELAY_CLIENT] = (struct endpoint){.fd = connect->client};
+	connect->relay.ends[RELAY_UPSTREAM] = (struct endpoint){.fd = connect->upstream};
 	relay_start(&connect->relay, connect->worker->relays, connect->heard, limits_of(connect)->tunnel_idle, on_relayed);
 }
 

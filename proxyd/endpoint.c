@@ -54,6 +54,14 @@ void endpoint_shut(struct endpoint *end)
 	shutdown(end->fd, SHUT_WR);
 }
 
+void endpoint_cut(struct endpoint *end)
+{
+	const struct linger now = {.l_onoff = 1, .l_linger = 0};
+	setsockopt(end->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+	if (end->tls)
+		tls_cut(end->tls);
+}
+
 void endpoint_close(struct endpoint *end)
 {
 	tls_close(end->tls);

@@ -24,6 +24,8 @@ ssize_t endpoint_write(struct endpoint *end, const void *bytes, size_t size);
 bool endpoint_has_pending(const struct endpoint *end);
 /* Says to the peer that nothing follows: close_notify, if it goes without waiting, and FIN. Reading goes on. */
 void endpoint_shut(struct endpoint *end);
+/* Not all has gone that should have: closing will be a reset, without close_notify. */
+void endpoint_cut(struct endpoint *end);
 /* Closes the fd and frees the session, behind a close_notify if that goes without waiting. Fine where there is none. */
 void endpoint_close(struct endpoint *end);
 

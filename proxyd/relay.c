@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "memory.h"
@@ -91,6 +90,14 @@ static bool is_pending(const struct relay_flow *flow)
 	return flow->held > 0 || flow->rest.length > 0;
 }
 
+/* What a call of splice(2) says, in an endpoint's words. */
+static ssize_t of_splice(ssize_t count)
+{
+	if (count >= 0)
+		return count;
+	return errno == EAGAIN ? ENDPOINT_AGAIN : ENDPOINT_BROKEN;
+}
+
 /* What a call that gave `count` bytes of the side that a flow comes from tells of it. */
 static enum step judge_read(struct relay_flow *flow, ssize_t count, bool may_be_empty)
 {
@@ -100,9 +107,9 @@ static enum step judge_read(struct relay_flow *flow, ssize_t count, bool may_be_
 		flow->ended = true;
 		return STEP_MOVED;
 	}
-	if (errno != EAGAIN && errno != EINTR)
+	if (count == ENDPOINT_BROKEN)
 		return STEP_BROKEN_FROM;
-	if (may_be_empty && errno == EAGAIN)
+	if (may_be_empty)
 		flow->readable = flow->bulk = flow->urgent = false;
 	return STEP_NOTHING;
 }
@@ -113,23 +120,24 @@ static enum step judge_write(struct relay_flow *flow, ssize_t count)
 		flow->bytes += (uint64_t)count;
 		return count > 0 ? STEP_MOVED : STEP_NOTHING;
 	}
-	if (errno != EAGAIN && errno != EINTR)
+	if (count == ENDPOINT_BROKEN)
 		return STEP_BROKEN_TO;
-	flow->writable &= errno != EAGAIN;
+	flow->writable = false;
 	return STEP_NOTHING;
 }
 
-static enum step copy(struct relay *relay, struct relay_flow *flow, int from, int to)
+static enum step copy(struct relay *relay, struct relay_flow *flow, struct endpoint *from, struct endpoint *to)
 {
 	char *bytes = relay->room->bytes;
-	ssize_t count = recv(from, bytes, COPY_BYTES, 0);
+	ssize_t count = endpoint_read(from, bytes, COPY_BYTES);
 	enum step step = judge_read(flow, count, true);
 	if (step != STEP_MOVED || count == 0)
 		return step;
 	flow->bulk = count == COPY_BYTES;
-	/* Less than was asked for is all there was, and more will be told; but for an end, that was told with it. */
-	flow->readable = flow->bulk || flow->ending || flow->urgent;
-	ssize_t sent = send(to, bytes, (size_t)count, MSG_NOSIGNAL);
+	/* Less than was asked for is all there was, and more will be told; but for an end, that was told with it, and for what a
+	 * TLS session has inside. */
+	flow->readable = flow->bulk || flow->ending || flow->urgent || from->tls;
+	ssize_t sent = endpoint_write(to, bytes, (size_t)count);
 	step = judge_write(flow, sent);
 	size_t taken = sent > 0 ? (size_t)sent : 0;
 	if (step <= STEP_NOTHING && taken < (size_t)count)
@@ -137,12 +145,12 @@ static enum step copy(struct relay *relay, struct relay_flow *flow, int from, in
 	return step;
 }
 
-static enum step send_rest(struct relay_flow *flow, int to)
+static enum step send_rest(struct relay_flow *flow, struct endpoint *to)
 {
 	if (!flow->writable)
 		return STEP_NOTHING;
 	struct span left = span_from(buffer_view(&flow->rest), flow->rest_sent);
-	ssize_t count = send(to, left.data, left.length, MSG_NOSIGNAL);
+	ssize_t count = endpoint_write(to, left.data, left.length);
 	if (count > 0)
 		flow->rest_sent += (size_t)count;
 	if (flow->rest_sent == flow->rest.length) {
@@ -156,7 +164,8 @@ static enum step fill(struct relay_flow *flow, int from)
 {
 	if (!flow->readable || flow->ended || flow->held >= PIPE_BYTES)
 		return STEP_NOTHING;
-	ssize_t count = splice(from, NULL, flow->pipe->ends[1], NULL, PIPE_BYTES - flow->held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	ssize_t count = of_splice(splice(from, NULL, flow->pipe->ends[1], NULL, PIPE_BYTES - flow->held,
+	                                 SPLICE_F_MOVE | SPLICE_F_NONBLOCK));
 	/* With bytes in it, it may be the pipe that has no room: its slots can be full before its bytes are. */
 	enum step step = judge_read(flow, count, flow->held == 0);
 	if (count > 0)
@@ -168,7 +177,8 @@ static enum step drain(struct relay_flow *flow, int to)
 {
 	if (flow->held == 0 || !flow->writable)
 		return STEP_NOTHING;
-	ssize_t count = splice(flow->pipe->ends[0], NULL, to, NULL, flow->held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	ssize_t count =
+		of_splice(splice(flow->pipe->ends[0], NULL, to, NULL, flow->held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK));
 	if (count > 0)
 		flow->held -= (size_t)count;
 	return judge_write(flow, count);
@@ -179,23 +189,23 @@ static bool is_spliced(struct relay *relay, struct relay_flow *flow)
 {
 	if (flow->held > 0)
 		return true;
-	if (!flow->bulk || flow->urgent)
+	if (!flow->bulk || flow->urgent || relay->ends[RELAY_CLIENT].tls || relay->ends[RELAY_UPSTREAM].tls)
 		return false;
 	if (!flow->pipe)
 		flow->pipe = take_pipe(relay->room);
 	return flow->pipe != NULL;
 }
 
-static enum step move(struct relay *relay, struct relay_flow *flow, int from, int to)
+static enum step move(struct relay *relay, struct relay_flow *flow, struct endpoint *from, struct endpoint *to)
 {
 	if (flow->rest.length > 0)
 		return send_rest(flow, to);
 	if (!is_spliced(relay, flow))
 		return flow->readable && flow->writable && !flow->ended ? copy(relay, flow, from, to) : STEP_NOTHING;
-	enum step filled = fill(flow, from);
+	enum step filled = fill(flow, from->fd);
 	if (filled > STEP_NOTHING)
 		return filled;
-	enum step drained = drain(flow, to);
+	enum step drained = drain(flow, to->fd);
 	return drained > STEP_NOTHING || filled == STEP_NOTHING ? drained : filled;
 }
 
@@ -218,8 +228,7 @@ static void stop_flow(struct relay *relay, int side)
 
 static void reset_on_close(struct relay *relay, int side)
 {
-	const struct linger now = {.l_onoff = 1, .l_linger = 0};
-	setsockopt(relay->fds[side], SOL_SOCKET, SO_LINGER, &now, sizeof now);
+	endpoint_cut(&relay->ends[side]);
 	relay->reset = true;
 }
 
@@ -230,7 +239,7 @@ static void pass_on_end(struct relay *relay, int side)
 	if (flow->cut)
 		reset_on_close(relay, !side);
 	else if (!relay->flows[!side].shut) /* else the close that follows says so */
-		shutdown(relay->fds[!side], SHUT_WR);
+		endpoint_shut(&relay->ends[!side]);
 }
 
 /* Moves what can be moved. True where more can be, after others. */
@@ -242,7 +251,7 @@ static bool pump(struct relay *relay, int side)
 	if (flow->shut)
 		return false;
 	do {
-		step = move(relay, flow, relay->fds[side], relay->fds[!side]);
+		step = move(relay, flow, &relay->ends[side], &relay->ends[!side]);
 		if (step == STEP_BROKEN_FROM) {
 			flow->ended = flow->cut = true;
 			step = STEP_MOVED;
@@ -329,11 +338,14 @@ static void on_idle(struct loop_timer *timer)
 static void hear(struct relay *relay, int side, uint32_t events)
 {
 	struct relay_flow *flow = &relay->flows[side];
-	flow->urgent |= (events & EPOLLPRI) != 0;
+	flow->urgent |= (events & EPOLLPRI) && !relay->ends[side].tls;
 	flow->readable |= (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
 	flow->ending |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
 	flow->gone |= (events & (EPOLLHUP | EPOLLERR)) != 0;
 	relay->flows[!side].writable |= (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
+	/* TLS may have waited for either. */
+	if (relay->ends[side].tls && events)
+		flow->readable = relay->flows[!side].writable = true;
 }
 
 static void on_side(struct relay *relay, int side, uint32_t events)
@@ -363,20 +375,25 @@ void relay_start(struct relay *relay, struct relay_room *room, const uint32_t ev
 	relay->idle = idle;
 	relay->done = done;
 	relay->reset = false;
-	for (int side = 0; side < RELAY_SIDES; side++) {
-		relay->fds[side] = relay->watches[side].fd;
-		relay->flows[side] = (struct relay_flow){0};
-	}
+	for (int side = 0; side < RELAY_SIDES; side++)
+		relay->flows[side] = (struct relay_flow){.rest = relay->flows[side].rest};
 	for (int side = 0; side < RELAY_SIDES; side++)
 		hear(relay, side, events[side] | EPOLLOUT);
 	loop_timer_set(room->loop, &relay->timer, idle);
 	loop_later(room->loop, &relay->task);
 }
 
+void relay_prepend(struct relay *relay, int side, struct span bytes)
+{
+	buffer_append(&relay->flows[side].rest, bytes.data, bytes.length);
+}
+
 void relay_stop(struct relay *relay)
 {
 	if (relay->room)
 		stop(relay);
+	for (int side = 0; side < RELAY_SIDES; side++)
+		buffer_free(&relay->flows[side].rest);
 }
 
 void relay_cut(struct relay *relay)

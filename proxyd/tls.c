@@ -37,7 +37,7 @@ struct tls {
 	int fd;
 	char *host;
 	gnutls_typed_vdata_st wanted[2]; /* what the certificate must be for; GnuTLS keeps a pointer */
-	bool established, ticket_kept;
+	bool established, shut, ticket_kept; /* shut: close_notify was said, or is not to be */
 	/* GnuTLS would read a record by two calls, its five bytes of header first. */
 	size_t start, end;
 	unsigned char input[RECORD_BYTES];
@@ -317,8 +317,14 @@ bool tls_pending(const struct tls *tls)
 
 void tls_shut(struct tls *tls)
 {
-	if (tls->established)
+	if (tls->established && !tls->shut)
 		gnutls_bye(tls->session, GNUTLS_SHUT_WR);
+	tls->shut = true;
+}
+
+void tls_cut(struct tls *tls)
+{
+	tls->shut = true;
 }
 
 void tls_close(struct tls *tls)

@@ -33,6 +33,7 @@ enum tls_result tls_read(struct tls *tls, void *bytes, size_t size, size_t *coun
 enum tls_result tls_write(struct tls *tls, const void *bytes, size_t size, size_t *count);
 bool tls_pending(const struct tls *tls); /* decrypted bytes wait inside */
 void tls_shut(struct tls *tls);          /* close_notify if it goes without waiting; reading goes on */
+void tls_cut(struct tls *tls);           /* closing says no close_notify: not all has gone that should have */
 void tls_close(struct tls *tls);         /* close_notify if it goes without waiting; frees; keeps the ticket */
 
 #endif

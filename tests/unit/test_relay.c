@@ -91,6 +91,7 @@ static void begin(struct world *world, enum kind kind, uint64_t idle)
 		fcntl(pair[1], F_SETFL, O_NONBLOCK);
 		world->relay.watches[side] = (struct loop_watch){.fd = -1, .ready = ignore};
 		loop_watch_add(world->loop, &world->relay.watches[side], pair[1], RELAY_EVENTS);
+		world->relay.ends[side] = (struct endpoint){.fd = pair[1]};
 	}
 	relay_start(&world->relay, world->room, nothing, idle, done);
 }
@@ -100,7 +101,7 @@ static void finish(struct world *world)
 	assert_true(world->over);
 	for (int side = 0; side < RELAY_SIDES; side++) {
 		assert_int_equal(world->relay.watches[side].fd, -1);
-		close(world->relay.fds[side]);
+		close(world->relay.ends[side].fd);
 		close(world->peers[side]);
 	}
 	relay_room_free(world->room);
@@ -183,7 +184,7 @@ static void converse(enum kind kind, const size_t sizes[RELAY_SIDES], unsigned p
 	}
 	loop_run(world.loop);
 	for (int side = 0; side < RELAY_SIDES; side++)
-		close(world.relay.fds[side]);
+		close(world.relay.ends[side].fd);
 	for (int side = 0; side < RELAY_SIDES; side++) {
 		pthread_join(threads[side][0], NULL);
 		pthread_join(threads[side][1], NULL);
@@ -192,7 +193,7 @@ static void converse(enum kind kind, const size_t sizes[RELAY_SIDES], unsigned p
 	}
 	assert_int_equal(world.end, RELAY_BOTH_CLOSED);
 	for (int side = 0; side < RELAY_SIDES; side++)
-		world.relay.fds[side] = -1;
+		world.relay.ends[side].fd = -1;
 	finish(&world);
 }
 
@@ -243,11 +244,11 @@ static void test_back_pressure(void **state)
 	loop_run(world.loop); /* until nothing moves any more */
 	assert_int_equal(world.end, RELAY_IDLE);
 	for (int side = 0; side < RELAY_SIDES; side++)
-		close(world.relay.fds[side]);
+		close(world.relay.ends[side].fd);
 	pthread_join(writer, NULL);
 	assert_in_range(talk.written, 16 * 1024, 256 * 1024);
 	for (int side = 0; side < RELAY_SIDES; side++)
-		world.relay.fds[side] = -1;
+		world.relay.ends[side].fd = -1;
 	finish(&world);
 }
 
@@ -269,8 +270,8 @@ static void test_reset_is_passed_on(void **state)
 		world.peers[side] = -1;
 		loop_run(world.loop);
 		assert_int_equal(world.end, side == RELAY_CLIENT ? RELAY_CLIENT_BROKEN : RELAY_UPSTREAM_BROKEN);
-		close(world.relay.fds[!side]);
-		world.relay.fds[!side] = -1;
+		close(world.relay.ends[!side].fd);
+		world.relay.ends[!side].fd = -1;
 		assert_int_equal(recv(world.peers[!side], &byte, 1, 0), -1);
 		assert_int_equal(errno, ECONNRESET);
 		finish(&world);

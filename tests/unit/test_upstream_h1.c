@@ -406,7 +406,7 @@ static void start(struct client *client)
 static void stand(const struct client *client)
 {
 	struct connection *idle = TAILQ_FIRST(&client->pool->idle);
-	struct pollfd wait = {.fd = idle ? idle->fd : -1, .events = POLLIN};
+	struct pollfd wait = {.fd = idle ? idle->end.fd : -1, .events = POLLIN};
 	if (!idle || write(client->word, "w", 1) != 1 || poll(&wait, 1, PATIENCE) != 1)
 		abort();
 }
