@@ -275,6 +275,17 @@ bool config_owns(const struct config_credential *credential, const struct host *
 	return pattern_matches(&credential->host, host, port);
 }
 
+bool config_intercepts(const struct config_profile *profile)
+{
+	for (size_t i = 0; i < profile->credential_count; i++)
+		if (profile->credentials[i]->intercept)
+			return true;
+	for (size_t i = 0; i < profile->host_count; i++)
+		if (profile->hosts[i].intercept)
+			return true;
+	return false;
+}
+
 /* Sources and rules have memory of their own; all else is in the arena. */
 static void free_parts(struct config *config)
 {

@@ -235,6 +235,9 @@ const struct config_credential *config_credential(const struct config *config, s
 /* Does the credential serve this host and port? An upstream on port 443 also owns port 80. */
 bool config_owns(const struct config_credential *credential, const struct host *host, uint16_t port);
 
+/* Is TLS ended at the proxy on the way to anything that this profile may reach (`intercept: true`)? */
+bool config_intercepts(const struct config_profile *profile);
+
 void config_free(struct config *config); /* NULL is fine */
 
 #endif

@@ -190,6 +190,65 @@ static void append_one(struct making *making, struct buffer *out)
 	buffer_char(out, '1');
 }
 
+/* What clients trust where the proxy ends TLS. Some variables take the place of the system's roots, and so are led to a
+ * bundle of them and the proxy's CA; others add to them. */
+static const struct {
+	const char *name;
+	size_t file; /* its place in struct environment_trust */
+} trust_variables[] = {
+#define REPLACES offsetof(struct environment_trust, bundle)
+#define ADDS offsetof(struct environment_trust, ca)
+	{"SSL_CERT_FILE", REPLACES},
+	{"NIX_SSL_CERT_FILE", REPLACES},
+	{"CURL_CA_BUNDLE", REPLACES},
+	{"GIT_SSL_CAINFO", REPLACES},
+	{"REQUESTS_CA_BUNDLE", REPLACES},
+	{"PIP_CERT", REPLACES},
+	{"HTTPLIB2_CA_CERTS", REPLACES},
+	{"WEBSOCKET_CLIENT_CA_BUNDLE", REPLACES},
+	{"npm_config_cafile", REPLACES},
+	{"YARN_HTTPS_CA_FILE_PATH", REPLACES},
+	{"PERL_LWP_SSL_CA_FILE", REPLACES},
+	{"BUNDLE_SSL_CA_CERT", REPLACES},
+	{"AWS_CA_BUNDLE", REPLACES},
+	{"CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", REPLACES},
+	{"CARGO_HTTP_CAINFO", REPLACES},
+	{"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", REPLACES},
+	{"NODE_EXTRA_CA_CERTS", ADDS},
+	{"DENO_CERT", ADDS},
+};
+
+static bool add_trust(struct making *making)
+{
+	const struct environment_trust *trust = &making->request->trust;
+	if (!config_intercepts(making->request->profile))
+		return true;
+	if (!trust->ca || !trust->bundle) {
+		environment_leave_out(making->out, "the CA variables: nobody knows where proxyd writes its CA; set `state: PATH`, or "
+		                      "`tls: { ca_out: PATH, bundle_out: PATH }`");
+		return true;
+	}
+	for (size_t i = 0; i < sizeof trust_variables / sizeof *trust_variables; i++) {
+		const char *file = *(char *const *)(const void *)((const char *)trust + trust_variables[i].file);
+		if (!add(making, trust_variables[i].name, span_of(file), "the proxy's CA"))
+			return false;
+	}
+	return true;
+}
+
+/* JAVA_TOOL_OPTIONS is split at blanks, and what quotes do there differs by version. */
+static void append_java_trust(struct making *making, struct buffer *out)
+{
+	const char *store = making->request->trust.store;
+	if (!config_intercepts(making->request->profile) || !store)
+		return;
+	if (strpbrk(store, " \t\"'"))
+		environment_leave_out(making->out, JAVA ": the trust store, since %s has a blank or a quote in it; set "
+		                      "`tls: { bundle_out: PATH }` to a path without", store);
+	else
+		buffer_format(out, " -Djavax.net.ssl.trustStore=%s", store);
+}
+
 /* Java reads no proxy variable. Basic towards a proxy's tunnels is off there until the list of disabled schemes is empty;
  * user and password are for the libraries that take them from properties. */
 static void append_java(struct making *making, struct buffer *out)
@@ -211,6 +270,7 @@ static void append_java(struct making *making, struct buffer *out)
 	if (omitted)
 		environment_leave_out(making->out, JAVA ": %zu hosts of NO_PROXY, for which there is no room in it", omitted);
 	buffer_span(out, last);
+	append_java_trust(making, out);
 	wipe(token);
 }
 
@@ -403,7 +463,7 @@ bool environment_make(const struct environment_request *request, struct environm
 	authority_format(&request->advertise.host, request->advertise.port, making.address);
 	make_proxy_url(&making);
 	make_no_proxy(&making);
-	bool done = add_proxy(&making) && add_credentials(&making);
+	bool done = add_proxy(&making) && add_trust(&making) && add_credentials(&making);
 	buffer_wipe(&making.proxy_url);
 	noproxy_free(making.no_proxy);
 	noproxy_guard_free(making.guard);

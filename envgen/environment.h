@@ -25,6 +25,9 @@ struct environment_request {
 	const struct config_profile *profile;
 	const struct token_key *key; /* NULL: session: none */
 	struct authority advertise;  /* with a port */
+	struct environment_trust {   /* what proxyd writes for clients to trust, as the client sees it; NULL: nothing to trust */
+		char *ca, *bundle, *store;
+	} trust;
 	size_t most;                 /* bytes that NAME=value of NO_PROXY may have; 0: as many as a program can be given */
 };
 

@@ -3,6 +3,7 @@
 #include "buffer.h"
 #include "log.h"
 #include "memory.h"
+#include "trust.h"
 
 /* Warnings (a secret that is not there yet) are proxyd's and creds' to tell. */
 static struct config *load_config(const char *given, struct fault *fault)
@@ -75,6 +76,7 @@ bool subject_load(const struct options *options, unsigned parts, struct subject 
 	    ((parts & SUBJECT_PROFILE) && !(request->profile = pick_profile(config, options->profile, fault))) ||
 	    ((parts & SUBJECT_ADVERTISE) && !pick_advertise(config, options->advertise, &request->advertise, fault)))
 		return false;
+	trust_for_clients(config, &request->trust);
 	if (!(parts & SUBJECT_KEY) || config->session.none)
 		return true;
 	request->key = &subject->key;
@@ -84,5 +86,6 @@ bool subject_load(const struct options *options, unsigned parts, struct subject 
 void subject_free(struct subject *subject)
 {
 	explicit_bzero(&subject->key, sizeof subject->key);
+	trust_free(&subject->request.trust);
 	config_free(subject->config);
 }

@@ -28,6 +28,32 @@ char *trust_bundle_path(const struct config *config)
 	return said_or_in_state(config, config->tls.bundle_out, "bundle.pem");
 }
 
+/* Takes `path` over. */
+static char *as_clients_see(const struct config *config, char *path)
+{
+	if (!config->tls.advertise_ca || !path)
+		return path;
+	const char *slash = strrchr(path, '/');
+	char *seen = file_resolve(config->tls.advertise_ca, slash ? slash + 1 : path);
+	free(path);
+	return seen;
+}
+
+void trust_for_clients(const struct config *config, struct environment_trust *trust)
+{
+	trust->ca = as_clients_see(config, trust_ca_path(config));
+	trust->bundle = as_clients_see(config, trust_bundle_path(config));
+	trust->store = trust->bundle ? memory_format("%s.jks", trust->bundle) : NULL;
+}
+
+void trust_free(struct environment_trust *trust)
+{
+	free(trust->ca);
+	free(trust->bundle);
+	free(trust->store);
+	*trust = (struct environment_trust){0};
+}
+
 static bool read_ca(const char *ca, struct buffer *out, struct fault *fault)
 {
 	struct fault why = FAULT_INIT;

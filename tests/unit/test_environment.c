@@ -192,6 +192,67 @@ static void test_left_out(void **state)
 	environment_free(&environment);
 }
 
+/* The profile's last credential is not there: none of the others is intercepted until the test says so. */
+static void make_trust(const char *store, struct environment *environment)
+{
+	static char ca[] = "/seen/ca.pem", bundle[] = "/seen/bundle.pem";
+	AUTO_FREE char *copy = store ? memory_string(store) : NULL;
+	struct environment_request request = {.config = &config, .profile = &profile, .key = &key,
+	                                      .trust = {store ? ca : NULL, store ? bundle : NULL, copy}};
+	assert_true(authority_parse(span_of("127.0.0.1:8180"), &request.advertise, NULL));
+	profile.credential_count = ALL - 1;
+	assert_true(environment_make(&request, environment, NULL));
+}
+
+static void test_trust(void **state)
+{
+	(void)state;
+	static struct config_host docs = {.intercept = true};
+	static const struct trust_row {
+		bool intercept;
+		const char *store, *name, *value; /* NULL: it should not be there */
+	} trust_rows[] = {
+		{false, "/seen/bundle.pem.jks", "SSL_CERT_FILE", NULL},
+		{true, "/seen/bundle.pem.jks", "SSL_CERT_FILE", "/seen/bundle.pem"},
+		{true, "/seen/bundle.pem.jks", "GIT_SSL_CAINFO", "/seen/bundle.pem"},
+		{true, "/seen/bundle.pem.jks", "npm_config_cafile", "/seen/bundle.pem"},
+		{true, "/seen/bundle.pem.jks", "NODE_EXTRA_CA_CERTS", "/seen/ca.pem"},
+		{true, "/seen/bundle.pem.jks", "DENO_CERT", "/seen/ca.pem"},
+		{true, NULL, "SSL_CERT_FILE", NULL},
+	};
+	for (size_t i = 0; i < sizeof trust_rows / sizeof *trust_rows; i++) {
+		struct environment environment = {0};
+		profile.hosts = &docs;
+		profile.host_count = trust_rows[i].intercept;
+		make_trust(trust_rows[i].store, &environment);
+		const char *came = value_of(&environment, trust_rows[i].name), *should = trust_rows[i].value;
+		if (!came != !should || (came && strcmp(came, should) != 0))
+			fail_msg("row %zu: %s came as %s, should be %s", i, trust_rows[i].name, came, should);
+		assert_int_equal(environment.left_out_count, 2 + (trust_rows[i].intercept && !trust_rows[i].store));
+		environment_free(&environment);
+	}
+	profile.host_count = 0;
+}
+
+static void test_java_trust(void **state)
+{
+	(void)state;
+	static struct config_host docs = {.intercept = true};
+	struct environment environment = {0};
+	profile.hosts = &docs;
+	profile.host_count = 1;
+	make_trust("/seen/bundle.pem.jks", &environment);
+	assert_non_null(strstr(value_of(&environment, "JAVA_TOOL_OPTIONS"), " -Djavax.net.ssl.trustStore=/seen/bundle.pem.jks"));
+	environment_free(&environment);
+	make_trust("/two words/bundle.pem.jks", &environment);
+	assert_null(strstr(value_of(&environment, "JAVA_TOOL_OPTIONS"), "trustStore"));
+	assert_string_equal(environment.left_out[0],
+	                    "JAVA_TOOL_OPTIONS: the trust store, since /two words/bundle.pem.jks has a blank or a quote in it; set "
+	                    "`tls: { bundle_out: PATH }` to a path without");
+	environment_free(&environment);
+	profile.host_count = 0;
+}
+
 static void test_two_values(void **state)
 {
 	(void)state;
@@ -216,6 +277,8 @@ int main(void)
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_git_keys),
 		cmocka_unit_test(test_left_out),
+		cmocka_unit_test(test_trust),
+		cmocka_unit_test(test_java_trust),
 		cmocka_unit_test(test_two_values),
 	};
 	return cmocka_run_group_tests_name("environment", tests, set_up, NULL);
