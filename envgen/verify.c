@@ -80,11 +80,10 @@ bool command_verify(struct call *call, struct fault *fault)
 	bool done = subject_load(call->options, SUBJECT_PROFILE | SUBJECT_ADVERTISE | SUBJECT_KEY, &subject, fault) &&
 	            environment_make(&subject.request, &environment, fault) &&
 	            inherit(subject.config, &environment, &inherited, fault);
-	explicit_bzero(&subject.key, sizeof subject.key); /* nothing that runs clients holds it */
-	if (done) {
+	if (done)
 		targets_make(&subject.request, environment_value(&environment, "NO_PROXY"), &targets);
-		done = verify(call, inherited.environment, &targets, fault);
-	}
+	explicit_bzero(&subject.key, sizeof subject.key); /* nothing that runs clients holds it */
+	done = done && verify(call, inherited.environment, &targets, fault);
 	targets_free(&targets);
 	inherited_free(&inherited);
 	environment_free(&environment);

@@ -2,7 +2,7 @@
  *
  * Real clients are started in the generated environment, each in a network namespace of its own, in which every address
  * and every name of a target leads to a recorder (verify_recorder.h). A client's connection is the evidence: it came to the
- * proxy's address, or it went past it. */
+ * proxy's address, with the password that proxyd asks for or without, or it went past it. */
 #ifndef KEYSTILE_VERIFY_H
 #define KEYSTILE_VERIFY_H
 
@@ -25,8 +25,10 @@ enum expected_way {
 /* The ways that were seen; a client may go several. */
 enum seen_way {
 	SEEN_DIRECT = 1,
-	SEEN_PROXY = 2,    /* CONNECT, or the whole URL in the request line */
+	SEEN_PROXY = 2,    /* CONNECT, or the whole URL in the request line, with the proxy's password */
 	SEEN_ENDPOINT = 4, /* the proxy's address, asked as an origin */
+	SEEN_CHALLENGED = 8, /* as SEEN_PROXY, but without the password: it was answered 407 */
+	SEEN_ALL = 15,
 };
 
 struct target {
@@ -44,6 +46,7 @@ struct targets {
 	size_t count;
 	struct authority proxy;       /* `advertise` */
 	struct in_addr proxy_address; /* where it leads; not for an IPv6 literal */
+	char *proxy_token;            /* the password towards it; NULL under session: none */
 };
 
 /* What stands in a URL's path before the target's number. */

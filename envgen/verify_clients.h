@@ -19,6 +19,7 @@ struct verify_client {
 	const char *runtime[6]; /* the beginning of its command, the probe's file last, and NULL */
 	const char *word;       /* what the probe calls it */
 	const char *hint;       /* what helps where it goes past the proxy; NULL: nothing of its own */
+	const char *password_hint; /* the same where it comes without the proxy's password */
 };
 
 extern const struct verify_client verify_client_list[];

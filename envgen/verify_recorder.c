@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "memory.h"
-#include "verify_targets.h"
+#include "verify_request.h"
 
-enum { CONNECTIONS = 128, HEAD_BYTES = 8192, PORTS = VERIFY_TARGETS + 1 };
+enum { CONNECTIONS = 128, HEAD_BYTES = 8192, ANSWER_BYTES = 256, PORTS = VERIFY_TARGETS + 1 };
 
 struct connection {
 	int fd; /* -1: free */
@@ -161,58 +161,65 @@ static void take(struct recorder *recorder, int listener)
 	connection->length = 0;
 }
 
-static const struct target *target_numbered(const struct targets *targets, struct span text)
+static void end(struct connection *connection)
 {
-	const char *found = memmem(text.data, text.length, VERIFY_PATH "/", sizeof VERIFY_PATH);
-	if (!found)
-		return NULL;
-	size_t number = 0;
-	struct span digits = span_from(text, (size_t)(found - text.data) + sizeof VERIFY_PATH);
-	for (; digits.length > 0 && digits.data[0] >= '0' && digits.data[0] <= '9' && number < VERIFY_TARGETS;
-	     digits = span_from(digits, 1))
-		number = number * 10 + (size_t)(digits.data[0] - '0');
-	return number < targets->count ? &targets->list[number] : NULL;
+	close(connection->fd);
+	connection->fd = -1;
 }
 
-/* A request to the proxy, by its target's form (RFC 9112 §3.2). */
-static void note_request(struct recorder *recorder, struct span line)
+static void say(const struct connection *connection, const void *bytes, size_t length)
 {
-	struct span method = span_split(&line, ' '), where = span_split(&line, ' ');
-	const struct targets *targets = recorder->targets;
-	struct authority authority;
-	if (where.data && where.length > 0 && where.data[0] == '/') {
-		note(recorder, target_numbered(targets, where), SEEN_ENDPOINT);
-	} else if (where.data && span_equal(method, SPAN("CONNECT"))) {
-		if (authority_parse(where, &authority, NULL))
-			note(recorder, targets_find(targets, &authority.host, authority.port), SEEN_PROXY);
-	} else if (where.data) {
-		note(recorder, target_numbered(targets, where), SEEN_PROXY);
-	}
-}
-
-static void answer(const struct connection *connection)
-{
-	/* RFC 8446 §6.2: handshake_failure. */
-	static const char alert[] = {0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x28};
-	static const char closing[] = "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-	struct span head = {connection->head, connection->length};
-	char text[128];
-	const char *status = span_starts(head, SPAN("CONNECT ")) ? "403 Forbidden" : "404 Not Found";
-	int length = snprintf(text, sizeof text, "HTTP/1.1 %s%s", status, closing);
-	bool tls = connection->length > 0 && connection->head[0] == 0x16;
-	ssize_t sent = send(connection->fd, tls ? alert : text, tls ? sizeof alert : (size_t)length, MSG_NOSIGNAL);
+	ssize_t sent = send(connection->fd, bytes, length, MSG_NOSIGNAL);
 	(void)sent; /* a client that is gone has been seen */
 }
 
-static void finish(struct recorder *recorder, struct connection *connection)
+static void finish(struct connection *connection)
 {
-	struct span head = {connection->head, connection->length};
-	if (connection->at_proxy)
-		note_request(recorder, span_split(&head, '\r'));
-	answer(connection);
 	shutdown(connection->fd, SHUT_WR);
-	close(connection->fd);
-	connection->fd = -1;
+	end(connection);
+}
+
+static const char *status_of(const struct verify_request *request, struct span head)
+{
+	if (request->way == SEEN_CHALLENGED)
+		return "407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"keystile\"";
+	return span_starts(head, SPAN("CONNECT ")) ? "403 Forbidden" : "404 Not Found";
+}
+
+/* Answers a head, and takes it off what has come. */
+static void answer(struct recorder *recorder, struct connection *connection, size_t length)
+{
+	struct span head = {connection->head, length};
+	struct verify_request request = {0};
+	char text[ANSWER_BYTES];
+	if (connection->at_proxy)
+		verify_request_read(recorder->targets, head, &request);
+	note(recorder, request.target, request.way);
+	bool stays = request.way == SEEN_CHALLENGED && request.stays;
+	int size = snprintf(text, sizeof text, "HTTP/1.1 %s\r\nContent-Length: 0\r\n%s\r\n", status_of(&request, head),
+	                    stays ? "" : "Connection: close\r\n");
+	say(connection, text, (size_t)size);
+	if (!stays) {
+		finish(connection);
+		return;
+	}
+	connection->length -= length;
+	memmove(connection->head, connection->head + length, connection->length);
+}
+
+static void answer_all(struct recorder *recorder, struct connection *connection)
+{
+	/* RFC 8446 §6.2: handshake_failure. */
+	static const char alert[] = {0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x28};
+	const char *last;
+	if (connection->head[0] == 0x16) {
+		say(connection, alert, sizeof alert);
+		finish(connection);
+	}
+	while (connection->fd >= 0 && (last = memmem(connection->head, connection->length, "\r\n\r\n", 4)) != NULL)
+		answer(recorder, connection, (size_t)(last - connection->head) + 4);
+	if (connection->fd >= 0 && connection->length == HEAD_BYTES)
+		answer(recorder, connection, HEAD_BYTES);
 }
 
 static void serve(struct recorder *recorder, struct connection *connection)
@@ -221,14 +228,11 @@ static void serve(struct recorder *recorder, struct connection *connection)
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (got <= 0) {
-		close(connection->fd);
-		connection->fd = -1;
+		end(connection);
 		return;
 	}
 	connection->length += (size_t)got;
-	if (connection->length == HEAD_BYTES || connection->head[0] == 0x16 ||
-	    memmem(connection->head, connection->length, "\r\n\r\n", 4))
-		finish(recorder, connection);
+	answer_all(recorder, connection);
 }
 
 static uint64_t now(void)

@@ -1,8 +1,9 @@
 /* The proxy and the origins that the clients meet: accepts on every address, and notes who asked for what.
  *
  * One port has one listener, whatever the address: a connection to the proxy's address and port is one to the proxy, any
- * other one came past it. CONNECT is answered 403, anything else 404, and a TLS handshake with an alert, so that clients
- * give up quickly; by then all is known. */
+ * other one came past it. What comes to the proxy without its password is answered 407 as proxyd does it, so that a client
+ * that waits to be asked sends it. All else ends the connection, so that clients give up quickly: CONNECT is answered 403,
+ * a TLS handshake with an alert, anything else 404; by then all is known. */
 #ifndef KEYSTILE_VERIFY_RECORDER_H
 #define KEYSTILE_VERIFY_RECORDER_H
 

@@ -24,6 +24,7 @@ static const struct {
 	[VERDICT_DETOUR] = {"detour", "WRONG: slower, and nothing leaks", true},
 	[VERDICT_SILENT] = {"silent", "WRONG: it connected to nothing", true},
 	[VERDICT_LEAK] = {"leak", "LEAK: past the proxy", true},
+	[VERDICT_UNAUTHENTICATED] = {"unauthenticated", "WRONG: through the proxy, but without its password", true},
 	[VERDICT_UNTRIED] = {"untried", "not tried: it does no https here", false},
 };
 
@@ -36,6 +37,8 @@ enum verdict verdict_of(const struct target *target, const struct outcome *outco
 		return VERDICT_SILENT;
 	if (target->expected != EXPECT_DIRECT && target->expected != EXPECT_EITHER && (seen & SEEN_DIRECT))
 		return VERDICT_LEAK;
+	if ((seen & (SEEN_PROXY | SEEN_CHALLENGED)) == SEEN_CHALLENGED)
+		return VERDICT_UNAUTHENTICATED;
 	if (target->expected == EXPECT_DIRECT && seen != SEEN_DIRECT)
 		return VERDICT_DETOUR;
 	return VERDICT_RIGHT;
@@ -60,7 +63,7 @@ static const char *seen_words(unsigned seen, char out[WORD_BYTES])
 	static const struct {
 		enum seen_way way;
 		const char *word;
-	} ways[] = {{SEEN_DIRECT, "direct"}, {SEEN_PROXY, "proxied"}, {SEEN_ENDPOINT, "endpoint"}};
+	} ways[] = {{SEEN_DIRECT, "direct"}, {SEEN_CHALLENGED, "challenged"}, {SEEN_PROXY, "proxied"}, {SEEN_ENDPOINT, "endpoint"}};
 	AUTO_BUFFER struct buffer text = {0};
 	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
 		if (seen & ways[i].way)
@@ -105,7 +108,7 @@ static void add_right(struct text_table *table, const struct targets *targets, s
                       const struct outcome *outcome)
 {
 	for (size_t way = 0; way < sizeof expected_words / sizeof *expected_words; way++)
-		for (unsigned seen = 1; seen < 2 * SEEN_ENDPOINT; seen++) {
+		for (unsigned seen = 1; seen <= SEEN_ALL; seen++) {
 			unsigned count = 0;
 			char words[WORD_BYTES];
 			for (size_t i = 0; i < targets->count; i++)
@@ -138,12 +141,24 @@ static void add_client(struct text_table *table, const struct targets *targets, 
 		add_row(table, client, outcome, "https", "", "", verdicts[VERDICT_UNTRIED].told);
 }
 
-static bool leaks(const struct targets *targets, const struct outcome *outcome)
+static bool has_any(enum verdict verdict, const struct targets *targets, const struct outcome *outcome)
 {
 	for (size_t i = 0; i < targets->count; i++)
-		if (verdict_of(&targets->list[i], outcome, i) == VERDICT_LEAK)
+		if (verdict_of(&targets->list[i], outcome, i) == verdict)
 			return true;
 	return false;
+}
+
+static void write_help(const struct verify_client *client, const struct targets *targets, const struct outcome *outcome,
+                       struct buffer *out)
+{
+	if (has_any(VERDICT_LEAK, targets, outcome))
+		buffer_format(out, "%s: %s\n", client->name, client->hint ? client->hint :
+		              "it does not go by its environment alone; look into its own settings, and confine it");
+	if (has_any(VERDICT_UNAUTHENTICATED, targets, outcome))
+		buffer_format(out, "%s: it does not send the password that stands in the proxy's URL, so proxyd answers it 407; %s\n",
+		              client->name, client->password_hint ? client->password_hint :
+		              "give it user and password in settings of its own, or a base URL instead");
 }
 
 /* What helps, and what is not known because a client is not here. */
@@ -156,9 +171,8 @@ static void write_notes(const struct targets *targets, const struct outcome *out
 			buffer_format(&absent, "%s%s", absent.length ? ", " : "", client->name);
 		if (outcomes[i].state == OUTCOME_LATE)
 			buffer_format(out, "%s: stopped, since its time was over\n", client->name);
-		if (has_run(&outcomes[i]) && leaks(targets, &outcomes[i]))
-			buffer_format(out, "%s: %s\n", client->name, client->hint ? client->hint :
-			              "it does not go by its environment alone; look into its own settings, and confine it");
+		if (has_run(&outcomes[i]))
+			write_help(client, targets, &outcomes[i], out);
 	}
 	if (absent.length > 0)
 		buffer_format(out, "not installed: %s\n", absent.data);

@@ -10,6 +10,7 @@ enum verdict {
 	VERDICT_DETOUR, /* through the proxy where it should have gone direct: slower, and nothing leaks */
 	VERDICT_SILENT, /* no connection came at all */
 	VERDICT_LEAK,   /* past the proxy */
+	VERDICT_UNAUTHENTICATED, /* to the proxy, never with its password */
 	VERDICT_UNTRIED, /* https, and the client does none here */
 };
 

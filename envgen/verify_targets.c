@@ -240,6 +240,7 @@ void targets_make(const struct environment_request *request, struct span no_prox
 	struct choosing choosing = {request->config, request->profile, no_proxy, targets};
 	targets->proxy = request->advertise;
 	targets->proxy_address = proxy_address(&request->advertise.host);
+	targets->proxy_token = request->key ? token_for_proxy(request->key, request->profile) : NULL;
 	add_guarded(&choosing);
 	add_left_out(&choosing, true);
 	add_no_proxy(&choosing);
@@ -255,4 +256,8 @@ void targets_free(struct targets *targets)
 		free(targets->list[i].why);
 	}
 	targets->count = 0;
+	if (targets->proxy_token)
+		explicit_bzero(targets->proxy_token, strlen(targets->proxy_token));
+	free(targets->proxy_token);
+	targets->proxy_token = NULL;
 }

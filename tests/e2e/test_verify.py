@@ -147,7 +147,8 @@ AMD64 = os.uname().machine == "x86_64"
 # What must run in each lane, and versions that show that it is the lane that was meant.
 LANES = {
     "system": (system, {"curl", "wget", "wget2", "aria2", "git", "apt", "go", "python urllib", "ruby", "perl LWP",
-                        "perl HTTP::Tiny", "php curl", "java URL", "java HttpClient"}, {}),
+                        "perl HTTP::Tiny", "php curl", "java URL", "java HttpClient", "java URL Authenticator",
+                        "java HttpClient Authenticator"}, {}),
     "newest": (newest, {"pip", "npm", "node fetch", "node http", *PYTHON, *NODE_PACKAGES, *({"go", "deno", "bun"} if AMD64 else ())},
                {"node http": "24.", "python requests": "2.34.", "node undici": "7.", "node axios": "1.21.",
                 "node global-agent": "4."}),
@@ -156,6 +157,11 @@ LANES = {
                "node undici": "6.", "node axios": "1.7.9", "node global-agent": "3."}),
 }
 
+# They know the proxy by the environment, but not its password.
+DROPS = {"wget2", "java URL", "java HttpClient"}
+# They send it once they are asked for it.
+ASKED = {"git", "java URL Authenticator", "java HttpClient Authenticator"}
+
 
 @pytest.mark.parametrize("name", LANES)
 def test_clients_go_the_way_that_they_should(verify, lane, name):
@@ -163,14 +169,17 @@ def test_clients_go_the_way_that_they_should(verify, lane, name):
     if name == "older" and not AMD64:
         pytest.skip("npm has Node 22 as a package for x86_64")
     fill(lane)
-    told = verify()
+    told = verify(status=1 if DROPS & clients else 0)
     expected = {where(target["url"]): target["expected"] for target in told["targets"]}
     assert {url for url, way in expected.items() if way == "direct"} == DIRECT
     assert GUARDED <= {url for url, way in expected.items() if way == "proxied"}
     assert set(ran(told)) >= clients
     for client in ran(told).values():
         assert client["in_time"], client["client"]
-        assert set(verdicts(client).values()) <= {"right", "untried"}, client
+        drops = {"unauthenticated"} if client["client"] in DROPS else set()
+        assert drops <= set(verdicts(client).values()) <= {"right", "untried"} | drops, client
+        assert client["client"] in DROPS | ASKED or not any("challenged" in ways for ways in seen(client).values()), client
+        assert client["client"] not in ASKED or "challenged, proxied" in seen(client).values(), client
         for url in GUARDED - {url for url, verdict in verdicts(client).items() if verdict == "untried"}:
             assert "direct" not in seen(client)[url]
     for client, version in versions.items():
@@ -189,6 +198,8 @@ def test_a_node_that_reads_no_proxy_variable_is_told(verify, lane):
             assert should in (verdict, None), (client, url)
 
 
+PROXY = "http_proxy=http://{user}${{{{http_proxy#*@}}}} https_proxy=http://{user}${{{{https_proxy#*@}}}}; "
+
 # What stands for curl in PATH, what then goes wrong where
 ASTRAY = {
     "reads-no-variable": ("exec {curl} --noproxy '*' \"$@\"", "leak", GUARDED),
@@ -197,6 +208,11 @@ ASTRAY = {
     "goes-direct-once-the-proxy-refused": ("{curl} \"$@\"; exec {curl} --noproxy '*' \"$@\"", "leak", GUARDED),
     "reads-no-no-proxy": ("unset no_proxy NO_PROXY; exec {curl} \"$@\"", "detour", DIRECT),
     "connects-to-nothing": ("exit 0", "silent", GUARDED | DIRECT),
+    "drops-the-password": (PROXY.format(user="") + 'exec {curl} "$@"', "unauthenticated", GUARDED),
+    "another-password": (PROXY.format(user="agent:other@") + 'exec {curl} "$@"', "unauthenticated", GUARDED),
+    "drops-it-for-tunnels": ('https_proxy=http://${{https_proxy#*@}}; exec {curl} "$@"', "unauthenticated",
+                             {url for url in GUARDED if url.startswith("https:")}),
+    "goes-direct-once-it-is-asked": (PROXY.format(user="") + "{curl} \"$@\"; exec {curl} --noproxy '*' \"$@\"", "leak", GUARDED),
 }
 
 
@@ -208,8 +224,18 @@ def test_a_client_that_goes_astray_is_named(verify, lane, name):
     client = ran(verify(status=1))["curl"]
     assert client["version"] == "99.1"
     assert {url for url, told in verdicts(client).items() if told == verdict} >= urls
-    if name == "another-no-proxy":
+    if name in ("another-no-proxy", "drops-it-for-tunnels"):
         assert all(verdicts(client)[url] == "right" for url in GUARDED - urls)
+
+
+def test_a_client_that_sends_the_password_once_it_is_asked_is_right(verify, lane, tmp_path):
+    """And on the connection on which it was asked, as proxyd has it: one is enough for each target."""
+    curl, connects = shutil.which("curl", path=SYSTEM), tmp_path / "connects"
+    lane.script("curl", f'[ "$1" = --version ] && exec {curl} --version\n'
+                        f"exec {curl} --proxy-anyauth -w '%{{num_connects}}\\n' \"$@\" >{connects}\n")
+    client = ran(verify())["curl"]
+    assert {seen(client)[url] for url in GUARDED} == {"challenged, proxied"}
+    assert connects.read_text().split() == ["1"] * len(client["results"])
 
 
 def test_the_table_names_client_target_and_what_helps(proxy, lane, tmp_path):
@@ -225,6 +251,20 @@ def test_the_table_names_client_target_and_what_helps(proxy, lane, tmp_path):
     assert re.search(r"^curl: it does not go by its environment alone", done.stdout, re.MULTILINE)
     assert re.search(r"^not installed: .*\bgit\b", done.stdout, re.MULTILINE)
     assert done.stdout.endswith("NOT every client went the way that it should\n")
+
+
+def test_the_table_tells_who_drops_the_password(proxy, lane, tmp_path):
+    curl = shutil.which("curl", path=SYSTEM)
+    lane.script("curl", PROXY.format(user="").format() + f'exec {curl} "$@"\n')
+    lane.link("wget2")
+    done = subprocess.run([PROGRAMS / "envgen/envgen", "--config", proxy.config, "verify", "--profile", "agent"],
+                          capture_output=True, text=True, env=lane.environment(tmp_path))
+    note("envgen verify", "said", done.stdout + done.stderr)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert re.search(r"^curl +\S+ +http://api\.github\.test/\S+ +proxied +challenged +WRONG: through the proxy, but without its "
+                     "password$", done.stdout, re.MULTILINE)
+    assert re.search("^curl: it does not send the password .* give it user and password", done.stdout, re.MULTILINE)
+    assert re.search(r"^wget2: it does not send the password .* ~/\.wget2rc", done.stdout, re.MULTILINE)
 
 
 def test_what_is_in_the_environment_here_plays_no_part(verify, lane):
