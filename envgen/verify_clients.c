@@ -4,7 +4,7 @@
 #define PYTHON {"python3", "probe.py"}
 #define NODE {"node", "probe.cjs"}
 #define PERL {"perl", "probe.pl"}
-#define JAVA {"java", "Probe.java"}
+#define JAVA {"java", "-XX:-UsePerfData", "Probe.java"}
 
 /* Where clients are known to go past the proxy. */
 static const char old_node[] = "Node reads NODE_USE_ENV_PROXY from 22.21 and 24.5 on; an older one needs base URLs, or a "

@@ -176,6 +176,7 @@ def test_clients_go_the_way_that_they_should(verify, lane, name):
     assert set(ran(told)) >= clients
     for client in ran(told).values():
         assert client["in_time"], client["client"]
+        assert re.match(r"\d", client["version"]), client
         drops = {"unauthenticated"} if client["client"] in DROPS else set()
         assert drops <= set(verdicts(client).values()) <= {"right", "untried"} | drops, client
         assert client["client"] in DROPS | ASKED or not any("challenged" in ways for ways in seen(client).values()), client
