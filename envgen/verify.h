@@ -25,8 +25,8 @@ enum expected_way {
 /* The ways that were seen; a client may go several. */
 enum seen_way {
 	SEEN_DIRECT = 1,
-	SEEN_PROXY = 2,    /* CONNECT, or the whole URL in the request line, with the proxy's password */
-	SEEN_ENDPOINT = 4, /* the proxy's address, asked as an origin */
+	SEEN_PROXY = 2,      /* CONNECT, or the whole URL in the request line, with the proxy's password */
+	SEEN_ENDPOINT = 4,   /* the proxy's address, asked as an origin */
 	SEEN_CHALLENGED = 8, /* as SEEN_PROXY, but without the password: it was answered 407 */
 	SEEN_ALL = 15,
 };

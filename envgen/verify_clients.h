@@ -14,11 +14,11 @@
 #include <stddef.h>
 
 struct verify_client {
-	const char *name;       /* as it is told */
-	const char *program;    /* without it in PATH the client is not installed */
-	const char *runtime[6]; /* the beginning of its command, the probe's file last, and NULL */
-	const char *word;       /* what the probe calls it */
-	const char *hint;       /* what helps where it goes past the proxy; NULL: nothing of its own */
+	const char *name;          /* as it is told */
+	const char *program;       /* without it in PATH the client is not installed */
+	const char *runtime[6];    /* the beginning of its command, the probe's file last, and NULL */
+	const char *word;          /* what the probe calls it */
+	const char *hint;          /* what helps where it goes past the proxy; NULL: nothing of its own */
 	const char *password_hint; /* the same where it comes without the proxy's password */
 };
 

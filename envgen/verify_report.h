@@ -7,11 +7,11 @@
 
 enum verdict {
 	VERDICT_RIGHT,
-	VERDICT_DETOUR, /* through the proxy where it should have gone direct: slower, and nothing leaks */
-	VERDICT_SILENT, /* no connection came at all */
-	VERDICT_LEAK,   /* past the proxy */
+	VERDICT_DETOUR,          /* through the proxy where it should have gone direct: slower, and nothing leaks */
+	VERDICT_SILENT,          /* no connection came at all */
+	VERDICT_LEAK,            /* past the proxy */
 	VERDICT_UNAUTHENTICATED, /* to the proxy, never with its password */
-	VERDICT_UNTRIED, /* https, and the client does none here */
+	VERDICT_UNTRIED,         /* https, and the client does none here */
 };
 
 enum verdict verdict_of(const struct target *target, const struct outcome *outcome, size_t number);

@@ -41,7 +41,8 @@ static bool is_authenticated(const struct targets *targets, struct span fields)
 	if (!targets->proxy_token)
 		return true;
 	while (next_field(&fields, &name, &value))
-		if (span_equal_nocase(name, SPAN("Proxy-Authorization")) && shows(value, span_of(targets->proxy_token)))
+		if (span_equal_nocase(name, SPAN("Proxy-Authorization")) &&
+		    shows(value, span_of(targets->proxy_token)))
 			return true;
 	return false;
 }
@@ -90,7 +91,8 @@ static bool is_own(const struct targets *targets, struct span url)
 		return false;
 	struct span rest = span_from(url, scheme.length);
 	return authority_parse(span_split(&rest, '/'), &authority, NULL) &&
-	       (authority.port ? authority.port : 80) == targets->proxy.port && host_equal(&authority.host, &targets->proxy.host);
+	       (authority.port ? authority.port : 80) == targets->proxy.port &&
+	       host_equal(&authority.host, &targets->proxy.host);
 }
 
 void verify_request_read(const struct targets *targets, struct span head, struct verify_request *request)
