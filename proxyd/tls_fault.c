@@ -1,0 +1,137 @@
+/* A handshake that failed, in words. */
+#include <arpa/inet.h>
+#include <gnutls/x509.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "tls_internal.h"
+
+static void printable(char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
+static void date_text(time_t time, char text[32])
+{
+	struct tm parts;
+	gmtime_r(&time, &parts);
+	strftime(text, 32, "%Y-%m-%d", &parts);
+}
+
+/* The first names that the certificate is for. */
+static void names_text(gnutls_x509_crt_t leaf, char *text, size_t size)
+{
+	size_t used = 0;
+	for (unsigned i = 0; i < 3; i++) {
+		char name[128] = "";
+		size_t length = sizeof name - 1;
+		int kind = gnutls_x509_crt_get_subject_alt_name(leaf, i, name, &length, NULL);
+		if (kind != GNUTLS_SAN_DNSNAME && kind != GNUTLS_SAN_IPADDRESS)
+			break;
+		char address[INET6_ADDRSTRLEN] = "";
+		if (kind == GNUTLS_SAN_IPADDRESS)
+			inet_ntop(length == 4 ? AF_INET : AF_INET6, name, address, sizeof address);
+		used += (size_t)snprintf(text + used, size - used, "%s%s", i ? ", " : "",
+		                         kind == GNUTLS_SAN_IPADDRESS ? address : name);
+		if (used >= size)
+			break;
+	}
+	if (used == 0)
+		snprintf(text, size, "no host name at all");
+	printable(text);
+}
+
+static bool fault_of_issuer(gnutls_x509_crt_t leaf, struct fault *fault)
+{
+	char issuer[160] = "an unknown authority";
+	size_t length = sizeof issuer;
+	if (gnutls_x509_crt_check_issuer(leaf, leaf))
+		return fault_set(fault, FAULT_BROKEN, "the certificate is self-signed; put its CA into `ca:`");
+	gnutls_x509_crt_get_issuer_dn(leaf, issuer, &length);
+	printable(issuer);
+	return fault_set(fault, FAULT_BROKEN,
+	                 "the certificate is signed by \"%s\", which is not trusted here; put that CA into `ca:`", issuer);
+}
+
+static bool fault_of_time(gnutls_x509_crt_t leaf, bool expired, struct fault *fault)
+{
+	char text[32];
+	time_t now = time(NULL), end = gnutls_x509_crt_get_expiration_time(leaf);
+	if (!expired) {
+		date_text(gnutls_x509_crt_get_activation_time(leaf), text);
+		return fault_set(fault, FAULT_BROKEN,
+		                 "the certificate is not valid before %s; is this machine's clock right?", text);
+	}
+	if (end >= now)
+		return fault_set(fault, FAULT_BROKEN, "a CA certificate behind the certificate has expired");
+	date_text(end, text);
+	return fault_set(fault, FAULT_BROKEN, "the certificate expired on %s", text);
+}
+
+static bool fault_of_names(const struct tls *tls, gnutls_x509_crt_t leaf, struct fault *fault)
+{
+	char names[200];
+	names_text(leaf, names, sizeof names);
+	return fault_set(fault, FAULT_BROKEN, "the certificate is for %s, not for %.253s", names, tls->host);
+}
+
+static bool fault_of_status(unsigned status, struct fault *fault)
+{
+	gnutls_datum_t text = {0};
+	if (gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0) != 0)
+		return fault_set(fault, FAULT_BROKEN, "the certificate does not verify");
+	fault_set(fault, FAULT_BROKEN, "the certificate does not verify: %s", (const char *)text.data);
+	gnutls_free(text.data);
+	return false;
+}
+
+static bool fault_of_leaf(const struct tls *tls, gnutls_x509_crt_t leaf, unsigned status, struct fault *fault)
+{
+	if (status & GNUTLS_CERT_SIGNER_NOT_FOUND)
+		return fault_of_issuer(leaf, fault);
+	if (status & (GNUTLS_CERT_EXPIRED | GNUTLS_CERT_NOT_ACTIVATED))
+		return fault_of_time(leaf, status & GNUTLS_CERT_EXPIRED, fault);
+	if (status & GNUTLS_CERT_UNEXPECTED_OWNER)
+		return fault_of_names(tls, leaf, fault);
+	return fault_of_status(status, fault);
+}
+
+static bool fault_of_certificate(const struct tls *tls, struct fault *fault)
+{
+	unsigned count = 0, status = gnutls_session_get_verify_cert_status(tls->session);
+	const gnutls_datum_t *chain = gnutls_certificate_get_peers(tls->session, &count);
+	gnutls_x509_crt_t leaf;
+	if (count == 0 || gnutls_x509_crt_init(&leaf) != 0)
+		return fault_of_status(status, fault);
+	if (gnutls_x509_crt_import(leaf, &chain[0], GNUTLS_X509_FMT_DER) == 0)
+		fault_of_leaf(tls, leaf, status, fault);
+	else
+		fault_of_status(status, fault);
+	gnutls_x509_crt_deinit(leaf);
+	return false;
+}
+
+bool tls_fault(const struct tls *tls, int code, struct fault *fault)
+{
+	switch (code) {
+	case GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR:
+	case GNUTLS_E_CERTIFICATE_ERROR:
+		return fault_of_certificate(tls, fault);
+	case GNUTLS_E_FATAL_ALERT_RECEIVED:
+		return fault_set(fault, FAULT_BROKEN, "the server refused the TLS handshake: %s",
+		                 gnutls_alert_get_name(gnutls_alert_get(tls->session)));
+	case GNUTLS_E_UNEXPECTED_PACKET:
+	case GNUTLS_E_UNEXPECTED_PACKET_LENGTH:
+	case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
+	case GNUTLS_E_RECORD_OVERFLOW:
+		return fault_set(fault, FAULT_BROKEN, "the server does not answer in TLS; should the URL start with http://?");
+	case GNUTLS_E_PREMATURE_TERMINATION:
+	case GNUTLS_E_PULL_ERROR:
+	case GNUTLS_E_PUSH_ERROR:
+		return fault_set(fault, FAULT_BROKEN, "the server closed the connection during the TLS handshake");
+	default:
+		return fault_set(fault, FAULT_BROKEN, "the TLS handshake failed: %s", gnutls_strerror(code));
+	}
+}

@@ -1,0 +1,47 @@
+/* A session and what it is verified against, as the files of tls.c see them. */
+#ifndef KEYSTILE_TLS_INTERNAL_H
+#define KEYSTILE_TLS_INTERNAL_H
+
+#include <gnutls/gnutls.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "tls.h"
+
+#define TLS_TICKETS 256u
+#define TLS_RECORD_BYTES (16384 + 512)
+
+/* What resumes a session with one host. */
+struct ticket {
+	char *host;
+	gnutls_datum_t data;
+};
+
+struct tls_trust {
+	atomic_uint references;
+	gnutls_certificate_credentials_t credentials; /* read only once loaded: sessions share it, no copies */
+	gnutls_priority_t priority;
+	pthread_mutex_t lock; /* of the tickets */
+	struct ticket tickets[TLS_TICKETS];
+};
+
+struct tls {
+	gnutls_session_t session;
+	struct tls_trust *trust;
+	int fd;
+	char *host;
+	gnutls_typed_vdata_st wanted[2]; /* what the certificate must be for; GnuTLS keeps a pointer */
+	bool established, shut, ticket_kept; /* shut: close_notify was said, or is not to be */
+	/* GnuTLS would read a record by two calls, its five bytes of header first. */
+	size_t start, end;
+	unsigned char input[TLS_RECORD_BYTES];
+};
+
+/* tls_trust.c: a client's tickets. */
+void tls_ticket_use(struct tls *tls);
+void tls_ticket_keep(struct tls *tls);
+
+/* tls_fault.c: what the end of a handshake by GnuTLS's `code` means. Returns false. */
+bool tls_fault(const struct tls *tls, int code, struct fault *fault);
+
+#endif
