@@ -68,6 +68,29 @@ void *table_get(const struct table *table, struct span key)
 	return table->count ? slot_of(table, key, hash_of(key))->value : NULL;
 }
 
+/* What was pushed on by the one that goes moves up, so that no look-up ends at the hole. */
+static void close_hole(struct table *table, size_t hole)
+{
+	size_t mask = table->capacity - 1;
+	for (size_t i = (hole + 1) & mask; table->slots[i].value; i = (i + 1) & mask)
+		if (((i - table->slots[i].hash) & mask) >= ((i - hole) & mask)) {
+			table->slots[hole] = table->slots[i];
+			hole = i;
+		}
+	table->slots[hole] = (struct table_slot){0};
+}
+
+void *table_remove(struct table *table, struct span key)
+{
+	struct table_slot *slot = table->count ? slot_of(table, key, hash_of(key)) : NULL;
+	void *before = slot ? slot->value : NULL;
+	if (before) {
+		table->count--;
+		close_hole(table, (size_t)(slot - table->slots));
+	}
+	return before;
+}
+
 void table_free(struct table *table)
 {
 	free(table->slots);

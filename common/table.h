@@ -19,6 +19,7 @@ struct table {
 /* Sets `key` to `value` (not NULL) and returns the value it had before, or NULL. */
 void *table_put(struct table *table, struct span key, void *value);
 void *table_get(const struct table *table, struct span key); /* NULL where there is none */
+void *table_remove(struct table *table, struct span key);           /* the value it had, or NULL */
 void table_free(struct table *table);                         /* neither keys nor values */
 
 #endif

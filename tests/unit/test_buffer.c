@@ -275,6 +275,31 @@ static void test_table(void **state)
 	assert_null(table_get(&table, SPAN("key7")));
 }
 
+/* In a table that stays nearly full, each look-up walks over what others left. */
+static void test_table_remove(void **state)
+{
+	(void)state;
+	static char keys[KEYS][12];
+	static int values[KEYS];
+	struct table table = {0};
+	size_t most = 12; /* of 16 slots */
+	for (size_t i = 0; i < KEYS; i++) {
+		snprintf(keys[i], sizeof keys[i], "key%zu", i);
+		if (i >= most)
+			assert_ptr_equal(table_remove(&table, span_of(keys[i - most])), &values[i - most]);
+		assert_null(table_put(&table, span_of(keys[i]), &values[i]));
+		for (size_t k = i >= most ? i - most : 0; k <= i; k++)
+			assert_ptr_equal(table_get(&table, span_of(keys[k])), k + most > i ? &values[k] : NULL);
+	}
+	assert_null(table_remove(&table, SPAN("absent")));
+	assert_int_equal(table.count, most);
+	for (size_t k = KEYS - most; k < KEYS; k++)
+		assert_ptr_equal(table_remove(&table, span_of(keys[k])), &values[k]);
+	assert_int_equal(table.count, 0);
+	assert_null(table_remove(&table, span_of(keys[0])));
+	table_free(&table);
+}
+
 static void test_fault(void **state)
 {
 	(void)state;
@@ -417,7 +442,7 @@ int main(void)
 		cmocka_unit_test(test_arena),
 		cmocka_unit_test(test_arena_reuse),
 		cmocka_unit_test(test_format_room),
-		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_table), cmocka_unit_test(test_table_remove),
 		cmocka_unit_test(test_fault),
 		cmocka_unit_test(test_fault_limits),
 		cmocka_unit_test_setup_teardown(test_file, make_folder, remove_folder),
