@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "memory.h"
+#include "mint_internal.h"
 #include "tls_internal.h"
 
 #define MOST_RECORDS 16 /* tickets and warning alerts that are read over in one call */
@@ -56,35 +57,82 @@ static void demand_certificate(struct tls *tls)
 	gnutls_session_set_verify_cert2(tls->session, tls->wanted, 2, 0);
 }
 
-static bool prepare(struct tls *tls, bool h2)
+/* What both sides have: our socket, and the protocols that may be spoken inside. */
+static bool prepare(struct tls *tls, bool h2, unsigned flags)
 {
 	static unsigned char name_h2[] = "h2", name_h1[] = "http/1.1";
 	gnutls_datum_t protocols[] = {{name_h2, 2}, {name_h1, 8}};
 	gnutls_transport_set_ptr(tls->session, tls);
 	gnutls_transport_set_pull_function(tls->session, pull);
 	gnutls_transport_set_vec_push_function(tls->session, push);
+	return gnutls_alpn_set_protocols(tls->session, protocols + !h2, h2 ? 2 : 1, flags) == 0;
+}
+
+static bool prepare_client(struct tls *tls, bool h2)
+{
 	demand_certificate(tls);
-	if (gnutls_priority_set(tls->session, tls->trust->priority) != 0 ||
-	    gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE, tls->trust->credentials) != 0 ||
-	    gnutls_alpn_set_protocols(tls->session, protocols + !h2, h2 ? 2 : 1, 0) != 0)
+	if (!prepare(tls, h2, 0) || gnutls_priority_set(tls->session, tls->trust->priority) != 0 ||
+	    gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE, tls->trust->credentials) != 0)
 		return false;
 	return is_address(tls->host) ||
 	       gnutls_server_name_set(tls->session, GNUTLS_NAME_DNS, tls->host, strlen(tls->host)) == 0;
 }
 
-struct tls *tls_client_new(struct tls_trust *trust, int fd, const char *host, bool h2, struct fault *fault)
+static struct tls *tls_new(int fd)
 {
 	struct tls *tls = memory_resize(NULL, 1, sizeof *tls);
 	memset(tls, 0, offsetof(struct tls, input));
-	tls->trust = tls_trust_ref(trust);
 	tls->fd = fd;
+	return tls;
+}
+
+struct tls *tls_client_new(struct tls_trust *trust, int fd, const char *host, bool h2, struct fault *fault)
+{
+	struct tls *tls = tls_new(fd);
+	tls->trust = tls_trust_ref(trust);
 	tls->host = memory_string(host);
-	if (gnutls_init(&tls->session, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL) == 0 && prepare(tls, h2)) {
+	if (gnutls_init(&tls->session, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL) == 0 && prepare_client(tls, h2)) {
 		tls_ticket_use(tls);
 		return tls;
 	}
 	tls_close(tls);
 	fault_set(fault, FAULT_IO, "GnuTLS makes no session for %s", host);
+	return NULL;
+}
+
+/* With TLS 1.2 only what HTTP/2 may have (RFC 9113 §9.2.2). The groups that cost least come first. */
+#define SERVER_PRIORITY                                                                                                \
+	"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:"                                             \
+	"-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305:"                                                    \
+	"-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:+GROUP-SECP521R1:%SERVER_PRECEDENCE"
+
+static gnutls_priority_t server_priority; /* NULL: GnuTLS does not start */
+
+static void make_server_priority(void)
+{
+	if (gnutls_priority_init(&server_priority, SERVER_PRIORITY, NULL) != 0)
+		server_priority = NULL;
+}
+
+static bool prepare_server(struct tls *tls, bool h2)
+{
+	static pthread_once_t made = PTHREAD_ONCE_INIT;
+	const gnutls_datum_t ticket_key = {tls->leaf->ticket_key, sizeof tls->leaf->ticket_key};
+	pthread_once(&made, make_server_priority);
+	return server_priority && prepare(tls, h2, GNUTLS_ALPN_MANDATORY | GNUTLS_ALPN_SERVER_PRECEDENCE) &&
+	       gnutls_priority_set(tls->session, server_priority) == 0 &&
+	       gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE, tls->leaf->credentials) == 0 &&
+	       gnutls_session_ticket_enable_server(tls->session, &ticket_key) == 0;
+}
+
+struct tls *tls_server_new(struct leaf *leaf, int fd, bool h2, struct fault *fault)
+{
+	struct tls *tls = tls_new(fd);
+	tls->leaf = leaf_ref(leaf);
+	if (gnutls_init(&tls->session, GNUTLS_SERVER | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL) == 0 && prepare_server(tls, h2))
+		return tls;
+	tls_close(tls);
+	fault_set(fault, FAULT_IO, "GnuTLS makes no session for a client");
 	return NULL;
 }
 
@@ -101,7 +149,8 @@ bool tls_is_h2(const struct tls *tls)
 }
 
 /* Is there more to do with what is here? A session ticket makes GnuTLS say "again" although the next record is in its
- * buffer already, and then no event would come: only the socket's own EAGAIN means that nothing is here. */
+ * buffer already, and so does an end within a record, and then no event would come: only the socket's own EAGAIN means
+ * that nothing is here. */
 static bool goes_on(ssize_t result)
 {
 	return result == GNUTLS_E_WARNING_ALERT_RECEIVED || result == GNUTLS_E_INTERRUPTED ||
@@ -174,25 +223,47 @@ void tls_close(struct tls *tls)
 		gnutls_deinit(tls->session);
 	}
 	tls_trust_free(tls->trust);
+	leaf_free(tls->leaf);
 	free(tls->host);
 	free(tls);
+}
+
+const char *tls_server_name(const struct tls *tls)
+{
+	return tls->host;
+}
+
+/* One that is too long to be a name becomes one that is no host's. */
+static void note_server_name(struct tls *tls)
+{
+	char name[256];
+	size_t size = sizeof name;
+	unsigned type;
+	int result = gnutls_server_name_get(tls->session, name, &size, &type, 0);
+	if (result != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+		tls->host = memory_span((struct span){name, result == 0 ? strnlen(name, size) : 0});
 }
 
 enum tls_result tls_handshake(struct tls *tls, struct fault *fault)
 {
 	int result = GNUTLS_E_INTERNAL_ERROR;
 	for (int i = 0; i < MOST_RECORDS; i++) {
+		errno = 0;
 		result = gnutls_handshake(tls->session);
-		if (result != GNUTLS_E_WARNING_ALERT_RECEIVED && result != GNUTLS_E_INTERRUPTED)
+		if (!goes_on(result))
 			break;
 	}
 	if (result == GNUTLS_E_AGAIN)
 		return waits(tls);
 	if (result < 0) {
 		tls_fault(tls, result, fault);
+		if (result != GNUTLS_E_FATAL_ALERT_RECEIVED)
+			gnutls_alert_send_appropriate(tls->session, result);
 		return TLS_FAILED;
 	}
 	tls->established = true;
+	if (tls->leaf)
+		note_server_name(tls);
 	tls_ticket_keep(tls);
 	return TLS_OK;
 }

@@ -1,7 +1,9 @@
-/* GnuTLS on sockets: the one room that speaks TLS (DESIGN: tls). Client side here; interception adds the server side.
+/* GnuTLS on sockets: the one room that speaks TLS (DESIGN: tls), to upstreams as their client, and to clients whose TLS is
+ * intercepted as the server.
  *
  * A `tls` is a session on a connected non-blocking fd; it behaves like a socket that may need either direction to make
- * progress. Certificates are verified against the host name and the trust that was given, always. */
+ * progress. TLS 1.3 and 1.2. A server's certificate is verified against the host name and the trust that was given, always;
+ * clients show none. */
 #ifndef KEYSTILE_TLS_H
 #define KEYSTILE_TLS_H
 
@@ -25,8 +27,19 @@ enum tls_result { TLS_OK, TLS_WANT_READ, TLS_WANT_WRITE, TLS_CLOSED /* close_not
 /* `host`: a DNS name (sent as SNI and verified) or an address literal (verified against IP SANs, no SNI). `h2` offers
  * ALPN h2 before http/1.1; else http/1.1 alone. Does not own `fd`. */
 struct tls *tls_client_new(struct tls_trust *trust, int fd, const char *host, bool h2, struct fault *fault);
-enum tls_result tls_handshake(struct tls *tls, struct fault *fault); /* FAULT_BROKEN with words for the certificate's fault */
+
+/* The other side, with the certificate of `leaf` (mint_leaf.h), of which it takes a reference. `h2` prefers ALPN h2 to
+ * http/1.1; else http/1.1 is all there is. A client with ALPN but none of these gets no_application_protocol (RFC 7301 §3.2),
+ * one without ALPN speaks HTTP/1.1. What resumes a session is a ticket, and only for the name of the same leaf. */
+struct leaf;
+struct tls *tls_server_new(struct leaf *leaf, int fd, bool h2, struct fault *fault);
+
+/* FAULT_BROKEN, with words for what was wrong: with the server's certificate; or that a client does not take ours. */
+enum tls_result tls_handshake(struct tls *tls, struct fault *fault);
 bool tls_is_h2(const struct tls *tls);
+/* Of a server, once hands are shaken: the name that the client asked for (RFC 6066 §3), as it was sent; NULL: for none. The
+ * caller compares it: the client may ask for anything. */
+const char *tls_server_name(const struct tls *tls);
 
 /* `*count` bytes were read or written on TLS_OK. */
 enum tls_result tls_read(struct tls *tls, void *bytes, size_t size, size_t *count);

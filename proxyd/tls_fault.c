@@ -6,6 +6,8 @@
 
 #include "tls_internal.h"
 
+#define RECORD_ALERT 21 /* RFC 8446 §5.1 */
+
 static void printable(char *text)
 {
 	for (; *text; text++)
@@ -113,7 +115,7 @@ static bool fault_of_certificate(const struct tls *tls, struct fault *fault)
 	return false;
 }
 
-bool tls_fault(const struct tls *tls, int code, struct fault *fault)
+static bool fault_of_server(const struct tls *tls, int code, struct fault *fault)
 {
 	switch (code) {
 	case GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR:
@@ -134,4 +136,58 @@ bool tls_fault(const struct tls *tls, int code, struct fault *fault)
 	default:
 		return fault_set(fault, FAULT_BROKEN, "the TLS handshake failed: %s", gnutls_strerror(code));
 	}
+}
+
+/* What clients say who do not take the certificate; each library has its own word for it. */
+static bool fault_of_alert(gnutls_alert_description_t alert, struct fault *fault)
+{
+	const char *name = gnutls_alert_get_name(alert);
+	switch (alert) {
+	case GNUTLS_A_UNKNOWN_CA:
+	case GNUTLS_A_BAD_CERTIFICATE:
+	case GNUTLS_A_CERTIFICATE_UNKNOWN:
+		return fault_set(fault, FAULT_BROKEN, "the client does not trust the CA in ca_out (its alert: %s)", name);
+	case GNUTLS_A_CERTIFICATE_EXPIRED:
+		return fault_set(fault, FAULT_BROKEN, "the client says that the certificate is not valid now; is its clock right?");
+	default:
+		return fault_set(fault, FAULT_BROKEN, "the client refused the TLS handshake: %s", name ? name : "unknown alert");
+	}
+}
+
+/* OpenSSL's clients say of a TLS 1.3 certificate what they think of it in the clear, where GnuTLS looks for a sealed record.
+ * It was the last one that was read. -1: there is no such alert. */
+static int clear_alert(const struct tls *tls)
+{
+	static const unsigned char head[] = {RECORD_ALERT, 3, 3, 0, 2};
+	const unsigned char *record = tls->input + tls->start - (sizeof head + 2);
+	return tls->start >= sizeof head + 2 && !memcmp(record, head, sizeof head) ? record[sizeof head + 1] : -1;
+}
+
+static bool fault_of_client(const struct tls *tls, int code, struct fault *fault)
+{
+	int alert = code == GNUTLS_E_DECRYPTION_FAILED ? clear_alert(tls) : -1;
+	if (alert >= 0)
+		return fault_of_alert((gnutls_alert_description_t)alert, fault);
+	switch (code) {
+	case GNUTLS_E_FATAL_ALERT_RECEIVED:
+		return fault_of_alert(gnutls_alert_get(tls->session), fault);
+	case GNUTLS_E_NO_APPLICATION_PROTOCOL:
+		return fault_set(fault, FAULT_BROKEN, "the client offers no protocol that is spoken here (ALPN)");
+	case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
+		return fault_set(fault, FAULT_BROKEN, "the client offers neither TLS 1.3 nor 1.2");
+	case GNUTLS_E_NO_CIPHER_SUITES:
+		return fault_set(fault, FAULT_BROKEN, "the client offers no cipher that is spoken here");
+	case GNUTLS_E_PREMATURE_TERMINATION:
+	case GNUTLS_E_PULL_ERROR:
+	case GNUTLS_E_PUSH_ERROR:
+		return fault_set(fault, FAULT_BROKEN, "the client closed the connection during the TLS handshake; "
+		                                      "some do that who do not trust the CA in ca_out");
+	default:
+		return fault_set(fault, FAULT_BROKEN, "the TLS handshake with the client failed: %s", gnutls_strerror(code));
+	}
+}
+
+bool tls_fault(const struct tls *tls, int code, struct fault *fault)
+{
+	return tls->leaf ? fault_of_client(tls, code, fault) : fault_of_server(tls, code, fault);
 }

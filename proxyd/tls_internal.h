@@ -27,9 +27,10 @@ struct tls_trust {
 
 struct tls {
 	gnutls_session_t session;
-	struct tls_trust *trust;
+	struct tls_trust *trust; /* of a client; NULL: this is the server */
+	struct leaf *leaf;       /* of a server */
 	int fd;
-	char *host;
+	char *host; /* a client's server; the name that came, of a server: NULL where none did */
 	gnutls_typed_vdata_st wanted[2]; /* what the certificate must be for; GnuTLS keeps a pointer */
 	bool established, shut, ticket_kept; /* shut: close_notify was said, or is not to be */
 	/* GnuTLS would read a record by two calls, its five bytes of header first. */

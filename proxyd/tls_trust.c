@@ -123,7 +123,7 @@ void tls_ticket_use(struct tls *tls)
 void tls_ticket_keep(struct tls *tls)
 {
 	struct ticket fresh = {0};
-	if (tls->ticket_kept || !(gnutls_session_get_flags(tls->session) & GNUTLS_SFLAGS_SESSION_TICKET))
+	if (!tls->trust || tls->ticket_kept || !(gnutls_session_get_flags(tls->session) & GNUTLS_SFLAGS_SESSION_TICKET))
 		return;
 	tls->ticket_kept = true;
 	if (gnutls_session_get_data2(tls->session, &fresh.data) != 0)

@@ -1,0 +1,527 @@
+/* TLS with our own server: who shakes hands with it, in which protocol, for which name; what it says of those who do not. */
+#include "config_rows.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "memory.h"
+#include "mint_internal.h"
+#include "mint_leaf.h"
+#include "tls.h"
+#include "tls_internal.h"
+
+#define TEXT "version: 1\nsession: none\nprofiles: { a: { hosts: [{ host: a.test, intercept: true }] } }\n"
+#define PATIENCE 20000 /* ms; far more than anything here takes */
+
+static char folder[] = "/tmp/keystile-tls-XXXXXX";
+static struct mint *mint;
+static struct tls_trust *trust, *stranger;
+
+static struct tls_trust *trust_of(struct mint *one, const char *file)
+{
+	struct fault fault = FAULT_INIT;
+	AUTO_BUFFER struct buffer pem = {0};
+	mint_pem(one, &pem);
+	assert_true(file_replace(file, buffer_view(&pem), 0600, &fault));
+	struct tls_trust *made = tls_trust_load(file, &fault);
+	if (!made)
+		fail_msg("%s", fault.text);
+	return made;
+}
+
+static int enter(void **state)
+{
+	(void)state;
+	struct fault fault = FAULT_INIT;
+	struct config *config = good(TEXT);
+	if (!mkdtemp(folder) || chdir(folder) != 0)
+		return -1;
+	mint = mint_new(config, &fault);
+	struct mint *other = mint_new(config, &fault);
+	config_free(config);
+	trust = trust_of(mint, "ca.pem");
+	stranger = trust_of(other, "stranger.pem");
+	mint_free(other);
+	return 0;
+}
+
+static int leave(void **state)
+{
+	(void)state;
+	mint_free(mint);
+	tls_trust_free(trust);
+	tls_trust_free(stranger);
+	return chdir("/") == 0 && system(memory_format("rm -rf %s", folder)) == 0 ? 0 : -1;
+}
+
+static struct leaf *leaf_of(const char *name)
+{
+	struct fault fault = FAULT_INIT;
+	struct host host;
+	assert_true(host_parse(span_of(name), &host, &fault));
+	struct leaf *leaf = mint_get(mint, &host, &fault);
+	if (!leaf)
+		fail_msg("%s", fault.text);
+	return leaf;
+}
+
+/* --- our client and our server, on two ends of a socket --- */
+
+struct pair {
+	int fds[2];
+	struct tls *client, *server;
+	struct fault client_fault, server_fault;
+};
+
+static void open_pair(struct pair *pair)
+{
+	*pair = (struct pair){.fds = {-1, -1}};
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair->fds), 0);
+}
+
+static struct tls *serve(int fd, const char *name, bool h2)
+{
+	struct fault fault = FAULT_INIT;
+	struct leaf *leaf = leaf_of(name);
+	struct tls *tls = tls_server_new(leaf, fd, h2, &fault);
+	leaf_free(leaf); /* the session has its own */
+	if (!tls)
+		fail_msg("%s", fault.text);
+	return tls;
+}
+
+static bool goes_on(enum tls_result result)
+{
+	return result == TLS_WANT_READ || result == TLS_WANT_WRITE;
+}
+
+/* Each in its turn; both ends are ours, so that nothing is waited for. */
+static void shake(struct pair *pair)
+{
+	enum tls_result client = TLS_WANT_READ, server = TLS_WANT_READ;
+	for (int i = 0; i < 20 && (goes_on(client) || goes_on(server)); i++) {
+		if (goes_on(client))
+			client = tls_handshake(pair->client, &pair->client_fault);
+		if (goes_on(server))
+			server = tls_handshake(pair->server, &pair->server_fault);
+	}
+	assert_true(!goes_on(server));
+}
+
+static void connect_pair(struct pair *pair, struct tls_trust *trusted, const char *asked, const char *leaf, bool client_h2,
+                         bool server_h2)
+{
+	open_pair(pair);
+	pair->client = tls_client_new(trusted, pair->fds[0], asked, client_h2, &pair->client_fault);
+	assert_non_null(pair->client);
+	pair->server = serve(pair->fds[1], leaf, server_h2);
+	shake(pair);
+}
+
+static void close_pair(struct pair *pair)
+{
+	tls_close(pair->client);
+	tls_close(pair->server);
+	close(pair->fds[0]);
+	close(pair->fds[1]);
+}
+
+static void say(struct tls *from, struct tls *to, const char *text)
+{
+	char bytes[64] = "";
+	size_t count;
+	assert_int_equal(tls_write(from, text, strlen(text), &count), TLS_OK);
+	assert_int_equal(count, strlen(text));
+	assert_int_equal(tls_read(to, bytes, sizeof bytes, &count), TLS_OK);
+	assert_int_equal(count, strlen(text));
+	assert_memory_equal(bytes, text, count);
+}
+
+static const struct {
+	const char *asked;
+	const char *sni; /* NULL: an address is not asked for */
+	bool client_h2, server_h2, h2;
+} shakes[] = {
+	{"api.test", "api.test", true, true, true},
+	{"api.test", "api.test", true, false, false},
+	{"api.test", "api.test", false, true, false},
+	{"api.test", "api.test", false, false, false},
+	{"xn--bcher-kva.example", "xn--bcher-kva.example", true, true, true},
+	{"192.0.2.7", NULL, true, true, true},
+	{"2001:db8::7", NULL, true, true, true},
+};
+
+static void test_shake(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof shakes / sizeof *shakes; i++) {
+		struct pair pair;
+		char byte;
+		size_t count;
+		connect_pair(&pair, trust, shakes[i].asked, shakes[i].asked, shakes[i].client_h2, shakes[i].server_h2);
+		assert_string_equal(pair.client_fault.text, "");
+		assert_string_equal(pair.server_fault.text, "");
+		assert_int_equal(tls_is_h2(pair.client), shakes[i].h2);
+		assert_int_equal(tls_is_h2(pair.server), shakes[i].h2);
+		if (shakes[i].sni)
+			assert_string_equal(tls_server_name(pair.server), shakes[i].sni);
+		else
+			assert_null(tls_server_name(pair.server));
+		say(pair.client, pair.server, "question");
+		say(pair.server, pair.client, "answer");
+		tls_shut(pair.client);
+		assert_int_equal(tls_read(pair.server, &byte, 1, &count), TLS_CLOSED);
+		say(pair.server, pair.client, "last words");
+		tls_shut(pair.server);
+		assert_int_equal(tls_read(pair.client, &byte, 1, &count), TLS_CLOSED);
+		close_pair(&pair);
+	}
+}
+
+/* --- resumption --- */
+
+static bool resumes(const char *asked, const char *leaf)
+{
+	struct pair pair;
+	connect_pair(&pair, trust, asked, leaf, true, true);
+	assert_string_equal(pair.server_fault.text, "");
+	bool resumed = gnutls_session_is_resumed(pair.server->session);
+	assert_int_equal(resumed, gnutls_session_is_resumed(pair.client->session) != 0);
+	say(pair.server, pair.client, "ticket"); /* is read on the way */
+	close_pair(&pair);
+	return resumed;
+}
+
+static void test_resumed(void **state)
+{
+	(void)state;
+	assert_false(resumes("r.test", "r.test"));
+	assert_true(resumes("r.test", "r.test"));
+	assert_true(resumes("r.test", "r.test"));
+	assert_false(resumes("s.test", "s.test"));
+	assert_true(resumes("s.test", "s.test"));
+}
+
+/* The ticket of one name, shown where another name's certificate stands: it is as if there were none. */
+static void show_foreign_ticket(const char *priority)
+{
+	struct pair pair;
+	gnutls_datum_t ticket = {0};
+	for (int i = 0; i < 3; i++) { /* get a ticket, use it at its name, use it at another */
+		const char *leaf = i == 2 ? "other.test" : "own.test";
+		open_pair(&pair);
+		pair.client = tls_client_new(trust, pair.fds[0], "own.test", true, &pair.client_fault);
+		gnutls_priority_set_direct(pair.client->session, priority, NULL);
+		gnutls_server_name_set(pair.client->session, GNUTLS_NAME_DNS, leaf, strlen(leaf));
+		gnutls_session_set_verify_cert(pair.client->session, leaf, 0);
+		if (ticket.data)
+			assert_int_equal(gnutls_session_set_data(pair.client->session, ticket.data, ticket.size), 0);
+		pair.server = serve(pair.fds[1], leaf, true);
+		shake(&pair);
+		assert_string_equal(pair.server_fault.text, "");
+		assert_string_equal(tls_server_name(pair.server), leaf);
+		assert_int_equal(gnutls_session_is_resumed(pair.server->session) != 0, i == 1);
+		say(pair.server, pair.client, "ticket");
+		if (i == 0)
+			assert_int_equal(gnutls_session_get_data2(pair.client->session, &ticket), 0);
+		pair.client->ticket_kept = true;
+		close_pair(&pair);
+	}
+	gnutls_free(ticket.data);
+}
+
+static void test_foreign_ticket(void **state)
+{
+	(void)state;
+	show_foreign_ticket("NORMAL:-VERS-ALL:+VERS-TLS1.3");
+	show_foreign_ticket("NORMAL:-VERS-ALL:+VERS-TLS1.2");
+}
+
+/* Resumed with the ticket of its leaf, but asking for another name: the name is told that came now. */
+static void test_name_of_now(void **state)
+{
+	static const char *const versions[] = {"NORMAL:-VERS-ALL:+VERS-TLS1.3", "NORMAL:-VERS-ALL:+VERS-TLS1.2"};
+	static const char *const asked[] = {"own.test", "other.test"};
+	(void)state;
+	for (size_t v = 0; v < 2; v++) {
+		gnutls_datum_t ticket = {0};
+		for (size_t i = 0; i < 2; i++) {
+			struct pair pair;
+			open_pair(&pair);
+			pair.client = tls_client_new(trust, pair.fds[0], "own.test", true, &pair.client_fault);
+			gnutls_priority_set_direct(pair.client->session, versions[v], NULL);
+			if (ticket.data)
+				gnutls_session_set_data(pair.client->session, ticket.data, ticket.size);
+			gnutls_server_name_set(pair.client->session, GNUTLS_NAME_DNS, asked[i], strlen(asked[i]));
+			gnutls_session_set_verify_cert(pair.client->session, "own.test", 0);
+			pair.server = serve(pair.fds[1], "own.test", true);
+			shake(&pair);
+			assert_string_equal(pair.server_fault.text, "");
+			assert_string_equal(tls_server_name(pair.server), asked[i]);
+			say(pair.server, pair.client, "ticket");
+			if (i == 0)
+				assert_int_equal(gnutls_session_get_data2(pair.client->session, &ticket), 0);
+			pair.client->ticket_kept = true;
+			close_pair(&pair);
+		}
+		gnutls_free(ticket.data);
+	}
+}
+
+/* --- who does not shake hands --- */
+
+static void test_untrusted(void **state)
+{
+	(void)state;
+	struct pair pair;
+	connect_pair(&pair, stranger, "api.test", "api.test", true, true);
+	assert_int_equal(pair.server_fault.code, FAULT_BROKEN);
+	assert_non_null(strstr(pair.server_fault.text, "the client does not trust the CA in ca_out (its alert: "));
+	assert_non_null(strstr(pair.client_fault.text, "which is not trusted here"));
+	close_pair(&pair);
+}
+
+/* --- clients of others --- */
+
+static int listener, port;
+
+static int listen_here(void **state)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t length = sizeof address;
+	(void)state;
+	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (bind(listener, (struct sockaddr *)&address, sizeof address) != 0 || listen(listener, 8) != 0)
+		return -1;
+	getsockname(listener, (struct sockaddr *)&address, &length);
+	port = ntohs(address.sin_port);
+	return 0;
+}
+
+static int stop_listening(void **state)
+{
+	(void)state;
+	return close(listener);
+}
+
+static void wait_for(int fd, short events)
+{
+	struct pollfd one = {.fd = fd, .events = events};
+	assert_int_equal(poll(&one, 1, PATIENCE), 1);
+}
+
+/* Starts a client by the shell; what it says is in the file `said`. */
+static pid_t start(const char *command)
+{
+	pid_t child = fork();
+	if (child == 0) {
+		AUTO_FREE char *whole = memory_format("{ %s\n} >said 2>&1 </dev/null", command);
+		execl("/bin/sh", "sh", "-c", whole, NULL);
+		_exit(127);
+	}
+	return child;
+}
+
+struct served {
+	struct fault fault; /* of the handshake */
+	bool h2, resumed;
+	char name[64];
+};
+
+/* One connection: hands are shaken, and where that is done, "hello" is said and the end waited for. */
+static struct served serve_one(int fd, bool h2)
+{
+	struct served served = {0};
+	struct tls *tls = serve(fd, "api.test", h2);
+	enum tls_result result;
+	char bytes[256];
+	size_t count;
+	while (goes_on(result = tls_handshake(tls, &served.fault)))
+		wait_for(fd, result == TLS_WANT_READ ? POLLIN : POLLOUT);
+	if (result == TLS_OK) {
+		served.h2 = tls_is_h2(tls);
+		served.resumed = gnutls_session_is_resumed(tls->session);
+		snprintf(served.name, sizeof served.name, "%s", tls_server_name(tls) ? tls_server_name(tls) : "none");
+		assert_int_equal(tls_write(tls, "hello\n", 6, &count), TLS_OK);
+		tls_shut(tls);
+		while (goes_on(result = tls_read(tls, bytes, sizeof bytes, &count)) || result == TLS_OK)
+			wait_for(fd, POLLIN);
+	}
+	tls_close(tls);
+	close(fd);
+	return served;
+}
+
+static struct served serve_command(const char *command, bool h2)
+{
+	int status;
+	pid_t child = start(command);
+	wait_for(listener, POLLIN);
+	struct served served = serve_one(accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), h2);
+	waitpid(child, &status, 0);
+	return served;
+}
+
+static struct served serve_openssl(const char *options, bool h2)
+{
+	AUTO_FREE char *command = memory_format("openssl s_client -connect 127.0.0.1:%d -servername api.test -verify_return_error "
+	                                        "-verify_hostname api.test -x509_strict -ign_eof %s", port, options);
+	return serve_command(command, h2);
+}
+
+#define CA "-CAfile ca.pem "
+
+static const struct {
+	const char *options;
+	bool server_h2, h2;
+	const char *said;  /* by the client */
+	const char *fault; /* NULL: hands are shaken */
+} clients[] = {
+	{CA "-tls1_3 -alpn h2,http/1.1", true, true, "ALPN protocol: h2", NULL},
+	{CA "-tls1_3 -alpn http/1.1,h2", true, true, "ALPN protocol: h2", NULL}, /* the server chooses */
+	{CA "-tls1_3 -alpn h2,http/1.1", false, false, "ALPN protocol: http/1.1", NULL},
+	{CA "-tls1_2 -alpn h2,http/1.1", true, true, "ALPN protocol: h2", NULL},
+	{CA "-tls1_2", true, false, "No ALPN negotiated", NULL},
+	{CA "-tls1_3", true, false, "No ALPN negotiated", NULL},
+	{CA "-groups P-256", true, false, "Verification: OK", NULL},
+	{CA "-groups P-384", true, false, "Verification: OK", NULL},
+	{CA "-groups P-521:X25519", true, false, "Verification: OK", NULL},
+	{CA "-tls1_2 -cipher ECDHE-ECDSA-CHACHA20-POLY1305", true, false, "Verification: OK", NULL},
+	{CA "-alpn acme-tls/1", true, false, "no application protocol", "the client offers no protocol that is spoken here (ALPN)"},
+	{CA "-alpn h2", false, false, "no application protocol", "the client offers no protocol that is spoken here (ALPN)"},
+	{CA "-tls1_1 -cipher DEFAULT@SECLEVEL=0", true, false, "protocol version", "the client offers neither TLS 1.3 nor 1.2"},
+	{CA "-tls1_2 -cipher ECDHE-RSA-AES128-GCM-SHA256", true, false, "handshake failure",
+	 "the client offers no cipher that is spoken here"},
+	{CA "-tls1_2 -cipher ECDHE-ECDSA-AES128-SHA", true, false, "handshake failure",
+	 "the client offers no cipher that is spoken here"},
+	{"-CAfile stranger.pem", true, false, "verify error",
+	 "the client does not trust the CA in ca_out (its alert: CA is unknown)"},
+	{"-CAfile stranger.pem -tls1_2", true, false, "verify error",
+	 "the client does not trust the CA in ca_out (its alert: CA is unknown)"},
+	{CA "-attime 4102444800", true, false, "certificate has expired",
+	 "the client says that the certificate is not valid now; is its clock right?"},
+};
+
+static void test_openssl(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof clients / sizeof *clients; i++) {
+		struct served served = serve_openssl(clients[i].options, clients[i].server_h2);
+		AUTO_BUFFER struct buffer said = {0};
+		file_read("said", 65536, &said, NULL);
+		compare(clients[i].options, "fault", served.fault.text, clients[i].fault ? clients[i].fault : "");
+		compare(clients[i].options, "name", served.name, clients[i].fault ? "" : "api.test");
+		compare(clients[i].options, "protocol", served.h2 ? "h2" : "http/1.1", clients[i].h2 ? "h2" : "http/1.1");
+		if (!strstr(said.data, clients[i].said))
+			compare(clients[i].options, "what the client said", said.data, clients[i].said);
+	}
+	settle();
+}
+
+static void test_openssl_resumes(void **state)
+{
+	static const char *const versions[] = {"-tls1_3", "-tls1_2"};
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		AUTO_FREE char *first = memory_format(CA "%s -sess_out session", versions[i]);
+		AUTO_FREE char *second = memory_format(CA "%s -sess_in session", versions[i]);
+		assert_false(serve_openssl(first, true).resumed);
+		struct served served = serve_openssl(second, true);
+		assert_string_equal(served.fault.text, "");
+		assert_string_equal(served.name, "api.test");
+		assert_true(served.resumed);
+	}
+}
+
+/* What Python 3.13 turns on by itself, set where it is older. */
+static void test_python(void **state)
+{
+	(void)state;
+	AUTO_FREE char *command = memory_format(
+		"python3 -c \"\n"
+		"import socket, ssl\n"
+		"context = ssl.create_default_context(cafile='ca.pem')\n"
+		"context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN\n"
+		"context.set_alpn_protocols(['h2', 'http/1.1'])\n"
+		"with context.wrap_socket(socket.create_connection(('127.0.0.1', %d)), server_hostname='api.test') as one:\n"
+		"    print(one.selected_alpn_protocol(), one.recv(10), one.getpeercert()['subjectAltName'])\n\"", port);
+	struct served served = serve_command(command, true);
+	AUTO_BUFFER struct buffer said = {0};
+	file_read("said", 65536, &said, NULL);
+	assert_string_equal(served.fault.text, "");
+	assert_string_equal(said.data, "h2 b'hello\\n' (('DNS', 'api.test'),)\n");
+}
+
+static const struct {
+	const char *bytes; /* then the end */
+	const char *fault;
+} strangers[] = {
+	{"", "the client closed the connection during the TLS handshake; some do that who do not trust the CA in ca_out"},
+	{"\x16\x03\x01", "the client closed the connection during the TLS handshake; some do that who do not trust the CA in ca_out"},
+	{"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "the TLS handshake with the client failed: "},
+};
+
+static void test_strangers(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++) {
+		struct pair pair;
+		open_pair(&pair);
+		size_t length = strlen(strangers[i].bytes);
+		assert_int_equal(send(pair.fds[0], strangers[i].bytes, length, 0), length);
+		shutdown(pair.fds[0], SHUT_WR);
+		pair.server = serve(pair.fds[1], "api.test", true);
+		assert_int_equal(tls_handshake(pair.server, &pair.server_fault), TLS_FAILED);
+		if (!span_starts(span_of(pair.server_fault.text), span_of(strangers[i].fault)))
+			compare(strangers[i].bytes, "fault", pair.server_fault.text, strangers[i].fault);
+		close_pair(&pair);
+	}
+	settle();
+}
+
+/* A mint may go, with all that it keeps, while sessions last. */
+static void test_outlives_mint(void **state)
+{
+	(void)state;
+	struct fault fault = FAULT_INIT;
+	struct config *config = good(TEXT);
+	struct host host;
+	struct pair pair;
+	assert_true(host_parse(SPAN("api.test"), &host, &fault));
+	struct mint *own = mint_new(config, &fault);
+	struct tls_trust *owns = trust_of(own, "own.pem");
+	struct leaf *leaf = mint_get(own, &host, &fault);
+	open_pair(&pair);
+	pair.client = tls_client_new(owns, pair.fds[0], "api.test", false, &fault);
+	pair.server = tls_server_new(leaf, pair.fds[1], false, &fault);
+	leaf_free(leaf);
+	mint_free(own);
+	config_free(config);
+	shake(&pair);
+	assert_string_equal(pair.server_fault.text, "");
+	say(pair.server, pair.client, "still here");
+	close_pair(&pair);
+	tls_trust_free(owns);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_shake),
+		cmocka_unit_test(test_resumed),
+		cmocka_unit_test(test_foreign_ticket),
+		cmocka_unit_test(test_name_of_now),
+		cmocka_unit_test(test_untrusted),
+		cmocka_unit_test_setup_teardown(test_openssl, listen_here, stop_listening),
+		cmocka_unit_test_setup_teardown(test_openssl_resumes, listen_here, stop_listening),
+		cmocka_unit_test_setup_teardown(test_python, listen_here, stop_listening),
+		cmocka_unit_test(test_strangers),
+		cmocka_unit_test(test_outlives_mint),
+	};
+	return cmocka_run_group_tests(tests, enter, leave);
+}
