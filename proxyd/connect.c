@@ -8,6 +8,7 @@
 
 #include "client_hello.h"
 #include "first_bytes.h"
+#include "intercept.h"
 #include "linger.h"
 #include "memory.h"
 #include "refusal.h"
@@ -157,9 +158,9 @@ static void refuse(struct connect *connect)
 
 static void flow(struct connect *connect);
 
-static void hand_to_http(struct connect *connect)
+/* What the CONNECT settled, for whoever has the connection from here on. */
+static struct way settle_way(struct connect *connect)
 {
-	struct worker *worker = connect->worker;
 	struct way way = connect->way;
 	way.kind = WAY_CONNECT;
 	way.place = memory_alloc(sizeof *way.place);
@@ -167,7 +168,22 @@ static void hand_to_http(struct connect *connect)
 	snprintf(way.place->profile, sizeof way.place->profile, "%s", connect->judgement.profile->name);
 	way.profile = way.place->profile;
 	note_end(connect, AUDIT_ALLOW, NULL, 200);
+	return way;
+}
+
+static void hand_to_http(struct connect *connect)
+{
+	struct worker *worker = connect->worker;
+	struct way way = settle_way(connect);
 	sniff_start(worker, take_client(connect), &way);
+}
+
+static void hand_to_intercept(struct connect *connect)
+{
+	struct worker *worker = connect->worker;
+	enum http2_mode http2 = connect->judgement.http2;
+	struct way way = settle_way(connect);
+	intercept_start(worker, take_client(connect), &way, http2);
 }
 
 /* A TLS alert (RFC 8446 §6, RFC 6066 §3): unrecognized_name, fatal. */
@@ -200,6 +216,8 @@ static bool judge_hello(struct connect *connect, struct span bytes)
 		refuse_name(connect, hello.named ? "sni_for_address" : "sni_missing");
 	else if (hello.named && !host_equal(&hello.name, host))
 		refuse_name(connect, "sni_mismatch");
+	else if (connect->judgement.intercept)
+		hand_to_intercept(connect);
 	else
 		flow(connect);
 	return true;
@@ -339,11 +357,24 @@ static void on_late(struct loop_timer *timer)
 
 /* --- the beginning --- */
 
-static void on_dialled(void *context, const struct dial_result *result)
+static void establish(struct connect *connect)
 {
 	static const struct span established = SPAN("HTTP/1.1 200 Connection established\r\n\r\n");
+	connect->connected = audit_clock();
+	connect->state = CONNECT_LISTENING;
+	if (send(connect->client, established.data, established.length, MSG_NOSIGNAL) != (ssize_t)established.length) {
+		end(connect, AUDIT_FAIL, "client_gone");
+		return;
+	}
+	loop_timer_set(connect->worker->loop, &connect->timer,
+	               connect->named ? limits_of(connect)->tunnel_idle : limits_of(connect)->idle);
+	if (connect->heard[RELAY_CLIENT] & (EPOLLIN | ENDED)) /* it came before: no event tells again */
+		look(connect);
+}
+
+static void on_dialled(void *context, const struct dial_result *result)
+{
 	struct connect *connect = context;
-	struct loop *loop = connect->worker->loop;
 	connect->dial = NULL;
 	if (result->failure != DIAL_OK) {
 		dial_problem(result->failure, arena_format(&connect->arena, "%s", result->text), &connect->problem);
@@ -351,16 +382,8 @@ static void on_dialled(void *context, const struct dial_result *result)
 		return;
 	}
 	connect->upstream = result->fd;
-	connect->connected = audit_clock();
-	connect->state = CONNECT_LISTENING;
-	loop_watch_add(loop, &connect->relay.watches[RELAY_UPSTREAM], result->fd, RELAY_EVENTS);
-	if (send(connect->client, established.data, established.length, MSG_NOSIGNAL) != (ssize_t)established.length) {
-		end(connect, AUDIT_FAIL, "client_gone");
-		return;
-	}
-	loop_timer_set(loop, &connect->timer, connect->named ? limits_of(connect)->tunnel_idle : limits_of(connect)->idle);
-	if (connect->heard[RELAY_CLIENT] & (EPOLLIN | ENDED)) /* it came during the dial: no event tells again */
-		look(connect);
+	loop_watch_add(connect->worker->loop, &connect->relay.watches[RELAY_UPSTREAM], result->fd, RELAY_EVENTS);
+	establish(connect);
 }
 
 static bool prepare(struct connect *connect, const struct request *request)
@@ -423,7 +446,9 @@ void connect_start(struct worker *worker, struct loop_watch *watch, const struct
 	bool stays = !worker->draining && request->minor > 0 && !fields_list_has(&request->fields, SPAN("connection"), SPAN("close"));
 	if (!read)
 		end(connect, AUDIT_FAIL, "client_gone");
-	else if (prepare(connect, request))
+	else if (prepare(connect, request) && connect->judgement.intercept)
+		establish(connect);
+	else if (!connect->problem.status)
 		dial(connect);
 	else if (connect->problem.status == 407 && stays)
 		ask_for_token(connect);

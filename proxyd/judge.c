@@ -200,7 +200,7 @@ static bool try_credential(const struct judging *judging, const struct config_cr
 	return judge_rules(judging, &credential->rules, credential->encoded_slash);
 }
 
-static bool judge_credential_host(const struct judging *judging)
+bool judge_credential_host(const struct judging *judging)
 {
 	struct judgement *judgement = judging->judgement;
 	const struct config_credential **list;

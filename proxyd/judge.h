@@ -23,6 +23,8 @@ struct judgement {
 	struct span query;   /* as it came, without "?"; data NULL: none */
 	size_t prefix;       /* index of the path template that applies, for INJECT_PATH */
 	const char *rule;    /* text of the rule that allowed; NULL: none */
+	bool intercept;      /* of a CONNECT: TLS in the tunnel is ended here (SPEC §5), and nothing is dialled for it */
+	enum http2_mode http2; /* which protocols it is offered there */
 	bool private_allowed, loopback_allowed, literal_allowed; /* see struct dial_policy */
 };
 
@@ -45,7 +47,8 @@ bool judge_request(const struct snapshot *snapshot, const struct judge_listener 
                    struct problem *problem);
 
 /* May the client have a tunnel to the authority of this CONNECT (RFC 9110 §9.3.6, SPEC §4.1 to §4.3)? As above; with true,
- * `*judgement` has the profile, the host, its entry, and what may be dialled. 400 malformed, 407 token, 403 the rest. */
+ * `*judgement` has the profile, the host, its entry or credential, and what may be dialled. 400 malformed, 407 token, 403 the
+ * rest. */
 bool judge_connect(const struct snapshot *snapshot, const struct request *request, struct arena *arena,
                    struct judgement *judgement, struct problem *problem);
 

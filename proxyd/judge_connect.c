@@ -7,20 +7,34 @@ static bool judge_content(const struct judging *judging)
 	return body->kind == BODY_NONE || (body->kind == BODY_LENGTH && body->length == 0) || refuse_content(judging);
 }
 
+/* Of the profile's credentials for the judgement's host, the one that says so; else one with an endpoint; else any. NULL:
+ * the profile has none. */
+static const struct config_credential *credential_of_tunnel(const struct judging *judging)
+{
+	const struct judgement *judgement = judging->judgement;
+	const struct config_credential **list, *chosen = NULL;
+	size_t count = route_credentials(judging->snapshot->shared->routes, judgement->profile, &judgement->host,
+	                                 judgement->port, judging->arena, &list);
+	for (size_t i = 0; i < count; i++) {
+		if (list[i]->intercept)
+			return list[i];
+		if (!chosen || (chosen->upstream.wildcard && !list[i]->upstream.wildcard))
+			chosen = list[i];
+	}
+	return chosen;
+}
+
 /* A credential host of any credential in the file: the way out is told to whom has the credential, and nobody else. */
 static bool judge_credential_tunnel(const struct judging *judging)
 {
-	const struct judgement *judgement = judging->judgement;
-	const struct config_credential **list;
-	size_t count = route_credentials(judging->snapshot->shared->routes, judgement->profile, &judgement->host,
-	                                 judgement->port, judging->arena, &list);
-	if (count == 0)
+	struct judgement *judgement = judging->judgement;
+	const struct config_credential *credential = credential_of_tunnel(judging);
+	if (!credential)
 		return refuse_host(judging);
-	/* One with an endpoint, where there is one. */
-	judging->judgement->credential = list[0];
-	for (size_t i = 0; i < count && judging->judgement->credential->upstream.wildcard; i++)
-		judging->judgement->credential = list[i];
-	return refuse_tunnel(judging, judging->judgement->credential);
+	judgement->credential = credential;
+	judgement->intercept = credential->intercept;
+	judgement->http2 = credential->http2;
+	return credential->intercept || refuse_tunnel(judging, credential);
 }
 
 static bool judge_entry(const struct judging *judging)
@@ -31,6 +45,8 @@ static bool judge_entry(const struct judging *judging)
 	if (!judgement->entry)
 		return refuse_host(judging);
 	judge_allow_entry(judgement);
+	judgement->intercept = judgement->entry->intercept;
+	judgement->http2 = judgement->entry->http2;
 	return true;
 }
 
@@ -105,5 +121,13 @@ bool judge_inside(const struct judging *judging)
 		return refuse_profile(judging);
 	if (!judge_place(judging) || !judge_denials(judging))
 		return false;
-	return is_credential_host(judging) ? judge_credential_tunnel(judging) : judge_allowed_host(judging);
+	if (!is_credential_host(judging))
+		return judge_allowed_host(judging);
+	/* A later configuration may not intercept any more. */
+	const struct config_credential *credential = credential_of_tunnel(judging);
+	if (credential && !credential->intercept) {
+		judgement->credential = credential;
+		return refuse_tunnel(judging, credential);
+	}
+	return judge_credential_host(judging);
 }

@@ -31,6 +31,8 @@ bool judge_browser(const struct judging *judging);
 bool judge_denials(const struct judging *judging);
 /* The profile's entry for the judgement's host, and its rules. */
 bool judge_allowed_host(const struct judging *judging);
+/* The first of the profile's credentials for the judgement's host under which the request falls, and its rules. */
+bool judge_credential_host(const struct judging *judging);
 /* What judgement->entry lets be dialled. */
 void judge_allow_entry(struct judgement *judgement);
 

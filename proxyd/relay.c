@@ -388,6 +388,11 @@ void relay_prepend(struct relay *relay, int side, struct span bytes)
 	buffer_append(&relay->flows[side].rest, bytes.data, bytes.length);
 }
 
+void relay_run(struct relay *relay)
+{
+	pump_both(relay);
+}
+
 void relay_stop(struct relay *relay)
 {
 	if (relay->room)

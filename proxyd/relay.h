@@ -64,6 +64,8 @@ void relay_start(struct relay *relay, struct relay_room *room, const uint32_t ev
                  void (*done)(struct relay *relay, enum relay_end end));
 /* In front of relay_start(): bytes (copied) that were read already from that side go first. */
 void relay_prepend(struct relay *relay, int side, struct span bytes);
+/* Moves what can be moved, at once; may end it. */
+void relay_run(struct relay *relay);
 /* Ends it without `done`. Watches are removed; fine for a relay that was never started, or is over. */
 void relay_stop(struct relay *relay);
 /* In front of relay_stop(): the close of a side to which not all has gone will be a reset. */

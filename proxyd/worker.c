@@ -8,6 +8,7 @@
 #include "connect.h"
 #include "exchange.h"
 #include "front_h1.h"
+#include "intercept.h"
 #include "linger.h"
 #include "listener.h"
 #include "log.h"
@@ -69,6 +70,7 @@ static void begin_drain(struct worker *worker)
 			listener_shut(&server->listeners[i]);
 	serve_inbox(worker, true);
 	upstream_pool_close_idle(worker->pool);
+	intercept_drain(worker);
 	sniff_drain(worker);
 	connect_drain(worker);
 	front_h1_drain(worker->front);
@@ -121,6 +123,7 @@ static void free_rooms(struct worker *worker)
 	listener_accept_stop(worker);
 	sniff_end_all(worker);
 	connect_end_all(worker);
+	intercept_end_all(worker);
 	linger_end_all(worker);
 	if (worker->front)
 		front_h1_free(worker->front);
@@ -257,6 +260,12 @@ void worker_note_refusal(struct worker *worker, const struct way *way, const cha
 	}
 	audit_id(worker->audit, record.id);
 	audit_write(worker->audit, &record);
+}
+
+void worker_connection_added(struct worker *worker)
+{
+	atomic_fetch_add(&worker->connections, 1);
+	atomic_fetch_add(&worker->server->connections, 1);
 }
 
 void worker_connection_closed(struct worker *worker)

@@ -74,6 +74,7 @@ struct worker {
 	atomic_ullong scrub_unread;   /* bodies that passed unread though a secret had gone up */
 	LIST_HEAD(, sniff) sniffs;
 	LIST_HEAD(, connect) connects;
+	LIST_HEAD(, intercept) intercepts;
 	struct slab sniff_slab; /* resting connections: most of all there are */
 	LIST_HEAD(, linger_state) lingers;
 	bool draining;
@@ -112,6 +113,8 @@ void worker_way_over(struct worker *worker, struct way *way);
 /* The audit line of a connection that was refused before any request of it was read. Status 0: it got no answer. */
 void worker_note_refusal(struct worker *worker, const struct way *way, const char *reason, unsigned status);
 
+/* On the worker's own thread: one more, which came from no listener. */
+void worker_connection_added(struct worker *worker);
 /* On the worker's own thread: one client connection less (its fd is closed). Ends a draining worker that has none left. */
 void worker_connection_closed(struct worker *worker);
 

@@ -86,8 +86,10 @@ def records(message, size=16384, version=b"\x03\x01"):
 class Tls:
     """A real TLS client whose bytes we hold in our hands, on a stream."""
 
-    def __init__(self, stream, name, ca=None, alpn=()):
+    def __init__(self, stream, name, ca=None, alpn=(), strict=False):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if strict:
+            context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
         context.load_verify_locations(ca)
         if alpn:
             context.set_alpn_protocols(list(alpn))
