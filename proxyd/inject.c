@@ -1,6 +1,7 @@
 #include "inject.h"
 
 #include "inject_internal.h"
+#include "protocols.h"
 
 #define NOT_READY_RETRY 10 /* seconds */
 
@@ -128,11 +129,15 @@ bool inject_request(const struct snapshot *snapshot, const struct judgement *jud
 	*out = *request;
 	if (!build_target(&strip, judgement, &out->target))
 		return refuse_path(judgement, arena, problem);
-	size_t most = request->fields.count + 2; /* Host and Cookie */
+	size_t most = request->fields.count + 3; /* Host, Cookie and Connection */
 	most += rendering ? rendering->headers.count : 0;
 	out->fields = (struct fields){arena_alloc(arena, most * sizeof *out->fields.list), 0, most};
 	fields_add(&out->fields, arena, SPAN("Host"), host_value(judgement, arena));
+	strip.upgrade = protocols_asked(request);
 	inject_fields(&strip, &out->fields);
+	out->upgrade = strip.upgrade && fields_find(&out->fields, SPAN("upgrade"));
+	if (out->upgrade)
+		fields_add(&out->fields, arena, SPAN("Connection"), SPAN("Upgrade"));
 	*injected = rendering != NULL;
 	return true;
 }

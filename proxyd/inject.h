@@ -16,7 +16,8 @@ void inject_table_free(struct inject_table *table);
 
 /* Builds the outgoing request: method and framing of `request`, target (origin-form, canonical path, query with the
  * agent's parameter removed and the secret's added), Host of the upstream, then the agent's fields in order without
- * - hop-by-hop and nominated ones, Proxy-*, Content-Length (framing writes it), Upgrade and HTTP2-Settings;
+ * - hop-by-hop and nominated ones, Proxy-*, Content-Length (framing writes it), HTTP2-Settings, and Upgrade but for protocols
+ *   that it may ask for, which `out->upgrade` tells and `Connection: Upgrade` goes with;
  * - `Expect: 100-continue` where no body follows: else the front waits for the upstream's 100;
  * - Authorization unless passed (towards a credential);
  * - every spelling and copy of each injected place, and every session token wherever it stands;

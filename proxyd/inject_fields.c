@@ -102,6 +102,10 @@ static struct span strip_value(const struct strip *strip, enum name_rule rule, s
 		if (!expect_stays(strip, value))
 			return gone;
 		break;
+	case NAME_UPGRADE:
+		if (!strip->upgrade)
+			return gone;
+		break;
 	case NAME_TE:
 		return te_stays(strip) ? SPAN("trailers") : gone;
 	case NAME_COOKIE: /* a blank line that the agent sent stays as it is, unless the secret would join it */
@@ -139,7 +143,9 @@ static void sieve_field(struct sieve *sieve, const struct field *field, struct f
 {
 	const struct strip *strip = sieve->strip;
 	enum name_rule rule = inject_name_rule(sieve->names, field->name);
-	if (rule != NAME_EXPECT && is_nominated(&sieve->nominated, field->name))
+	/* Two that Connection may name, or must. */
+	bool outlives = rule == NAME_EXPECT || rule == NAME_UPGRADE;
+	if (!outlives && is_nominated(&sieve->nominated, field->name))
 		return;
 	struct span value = strip_value(strip, rule, field->value);
 	if (!value.data)

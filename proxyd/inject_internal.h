@@ -11,6 +11,7 @@ enum name_rule {
 	NAME_DROPPED,
 	NAME_EXPECT,
 	NAME_TE,
+	NAME_UPGRADE,
 	NAME_COOKIE,
 	NAME_PROTOCOLS, /* Sec-WebSocket-Protocol */
 	NAME_CODINGS,   /* Accept-Encoding, where the response is searched */
@@ -66,6 +67,7 @@ struct strip {
 	const struct rendering *rendering; /* NULL: an allowed host */
 	const struct token_table *tokens;  /* NULL: there are none */
 	const struct request *request;
+	bool upgrade; /* it may ask for other protocols */
 	struct arena *arena;
 };
 

@@ -10,7 +10,7 @@ static const struct name_row standing[] = {
 	{{"keep-alive", 10}, NAME_DROPPED},
 	{{"transfer-encoding", 17}, NAME_DROPPED},
 	{{"content-length", 14}, NAME_DROPPED},
-	{{"upgrade", 7}, NAME_DROPPED},
+	{{"upgrade", 7}, NAME_UPGRADE},
 	{{"http2-settings", 14}, NAME_DROPPED},
 	{{"te", 2}, NAME_TE},
 	{{"expect", 6}, NAME_EXPECT},

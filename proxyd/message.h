@@ -37,6 +37,7 @@ struct request {
 	struct span target;    /* the request-target as it came, or, on its way up, as it goes out */
 	unsigned minor;        /* HTTP/1.minor of the client; 1 for h2 */
 	bool h2;               /* came by HTTP/2 */
+	bool upgrade;          /* on its way up: asks for the protocols in its Upgrade (protocols.h) */
 	struct fields fields;
 	struct body_framing body;
 };

@@ -24,7 +24,7 @@ static enum scrub_mode mode_behind(enum scrub_mode mode, struct span codings)
 static enum scrub_mode mode_of(const struct response *response)
 {
 	enum scrub_mode mode = SCRUB_PLAIN;
-	if (response->status == 206)
+	if (response->status == 206 || response->status == 101)
 		return SCRUB_UNREAD;
 	for (size_t i = 0; i < response->fields.count; i++)
 		if (span_equal_nocase(response->fields.list[i].name, SPAN("content-encoding")))
@@ -34,7 +34,8 @@ static enum scrub_mode mode_of(const struct response *response)
 
 void scrub_start(struct scrub *scrub, const struct response *response)
 {
-	scrub->mode = !scrub->needles || response->body.kind == BODY_NONE ? SCRUB_OFF : mode_of(response);
+	bool follows = response->body.kind != BODY_NONE || response->status == 101;
+	scrub->mode = scrub->needles && follows ? mode_of(response) : SCRUB_OFF;
 	if (scrub->mode == SCRUB_GZIP && !(scrub->gunzip = gunzip_new(scrub->needles)))
 		scrub->broken = "unreadable_gzip";
 }

@@ -17,7 +17,7 @@ enum scrub_mode {
 	SCRUB_OFF,    /* nothing is searched for */
 	SCRUB_PLAIN,
 	SCRUB_GZIP,
-	SCRUB_UNREAD, /* a coding that cannot be read, or a part of a whole (206) */
+	SCRUB_UNREAD, /* a coding that cannot be read, or a part of a whole (206), and what follows a 101 */
 };
 
 struct scrub {

@@ -84,8 +84,7 @@ static bool is_place(struct span name)
 
 static void check_field(const struct field *field)
 {
-	if (holds_token(field->value) || span_equal_nocase(span_head(field->name, 6), SPAN("proxy-")) ||
-	    span_equal_nocase(field->name, SPAN("connection")))
+	if (holds_token(field->value) || span_equal_nocase(span_head(field->name, 6), SPAN("proxy-")))
 		abort();
 }
 
@@ -107,6 +106,17 @@ static void check(const struct request *request, bool injected)
 		abort();
 }
 
+/* Connection and Upgrade go up together, or not at all. */
+static void check_upgrade(const struct request *request)
+{
+	const struct field *connection = fields_find(&request->fields, SPAN("connection"));
+	bool upgrades = fields_find(&request->fields, SPAN("upgrade")) != NULL;
+	if (upgrades != request->upgrade || upgrades != (connection != NULL) ||
+	    fields_count(&request->fields, SPAN("connection")) != upgrades ||
+	    (upgrades && !span_equal(connection->value, SPAN("Upgrade"))))
+		abort();
+}
+
 /* The same fields behind the body. */
 static void check_trailers(const struct judgement *judgement, const struct request *request, struct arena *arena)
 {
@@ -114,7 +124,8 @@ static void check_trailers(const struct judgement *judgement, const struct reque
 	inject_trailers(&snapshot, judgement, request, &request->fields, arena, &out);
 	for (size_t i = 0; i < out.count; i++) {
 		check_field(&out.list[i]);
-		if (is_place(out.list[i].name) && judgement->credential)
+		if ((is_place(out.list[i].name) && judgement->credential) ||
+		    span_equal_nocase(out.list[i].name, SPAN("connection")) || span_equal_nocase(out.list[i].name, SPAN("upgrade")))
 			abort();
 	}
 }
@@ -141,6 +152,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		    injected != (judgement.credential != NULL))
 			abort();
 		check(&out, injected);
+		check_upgrade(&out);
 		check_trailers(&judgement, &request, &arena);
 	}
 	arena_free(&arena);

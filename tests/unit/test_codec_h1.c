@@ -219,7 +219,7 @@ static void test_request_check(void **state)
 	for (size_t i = 0; i < sizeof check_rows / sizeof *check_rows; i++) {
 		const struct check_row *row = &check_rows[i];
 		struct arena arena = {0};
-		struct request request = {span_of(row->method), span_of(row->target), 1, false, {0}, {0}};
+		struct request request = {.method = span_of(row->method), .target = span_of(row->target), .minor = 1};
 		const char *why = "";
 		fields_add(&request.fields, &arena, SPAN("Host"), SPAN("a"));
 		fields_add(&request.fields, &arena, span_of(row->name), span_of(row->value));
@@ -436,7 +436,7 @@ static void test_writing(void **state)
 {
 	AUTO_BUFFER struct buffer out = {0};
 	struct arena arena = {0};
-	struct request request = {SPAN("POST"), SPAN("/v1?a"), 0, false, {0}, {BODY_LENGTH, 1234567890123}};
+	struct request request = {.method = SPAN("POST"), .target = SPAN("/v1?a"), .body = {BODY_LENGTH, 1234567890123}};
 	struct response response = {404, 1, SPAN("Not Found"), {0}, {BODY_CHUNKED, 0}};
 	(void)state;
 	fields_add(&request.fields, &arena, SPAN("Host"), SPAN("h"));

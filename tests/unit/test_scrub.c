@@ -573,6 +573,7 @@ static void test_codings(void **unused)
 		{"gzip", "br", 200, SCRUB_UNREAD},
 		{"gzip;q=1", NULL, 200, SCRUB_UNREAD},
 		{"identity", NULL, 206, SCRUB_UNREAD},
+		{"", NULL, 101, SCRUB_UNREAD},
 	};
 	(void)unused;
 	struct arena arena = {0};
@@ -580,8 +581,9 @@ static void test_codings(void **unused)
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct field fields[] = {{SPAN("Content-Encoding"), span_of(rows[i].first)},
 		                         {SPAN("content-encoding"), span_of(rows[i].second ? rows[i].second : "")}};
+		enum body_kind kind = rows[i].status < 200 ? BODY_NONE : BODY_CHUNKED;
 		struct response response = {
-			.status = rows[i].status, .body = {BODY_CHUNKED, 0}, .fields = {fields, rows[i].second ? 2 : 1, 2}};
+			.status = rows[i].status, .body = {kind, 0}, .fields = {fields, rows[i].second ? 2 : 1, 2}};
 		struct scrub scrub = {.needles = &set};
 		scrub_start(&scrub, &response);
 		assert_int_equal(scrub.mode, rows[i].mode);
