@@ -9,11 +9,11 @@
 #include "client_hello.h"
 #include "first_bytes.h"
 #include "intercept.h"
-#include "linger.h"
 #include "memory.h"
 #include "refusal.h"
 #include "relay.h"
 #include "sniff.h"
+#include "tunnel.h"
 
 #define ENDED (EPOLLRDHUP | EPOLLHUP | EPOLLERR)
 
@@ -117,26 +117,13 @@ static int take_client(struct connect *connect)
 	return client;
 }
 
-/* What the client had still to say, closing would answer with a reset, and that could overtake what it was told. */
-static bool has_unread(const struct connect *connect)
-{
-	const struct relay_flow *flow = &connect->relay.flows[RELAY_CLIENT];
-	return connect->state == CONNECT_FLOWING && !connect->relay.reset && (!flow->ended || flow->stopped);
-}
-
 /* `last` goes to the client as its last word; it may be empty. */
 static void close_both(struct connect *connect, struct span last)
 {
 	struct worker *worker = connect->worker;
-	bool lingers = last.length > 0 || has_unread(connect);
+	bool lingers = connect->state == CONNECT_FLOWING && tunnel_has_unread(&connect->relay);
 	worker_way_over(worker, &connect->way);
-	int client = take_client(connect);
-	if (lingers) {
-		linger_close(worker, client, last);
-		return;
-	}
-	close(client);
-	worker_connection_closed(worker);
+	tunnel_close_client(worker, take_client(connect), lingers, last);
 }
 
 static void end(struct connect *connect, enum audit_verdict verdict, const char *reason)
@@ -285,16 +272,8 @@ static void look(struct connect *connect)
 
 static void on_relayed(struct relay *relay, enum relay_end how)
 {
-	static const struct {
-		enum audit_verdict verdict;
-		const char *reason;
-	} rows[] = {
-		[RELAY_BOTH_CLOSED] = {AUDIT_ALLOW, NULL},
-		[RELAY_CLIENT_BROKEN] = {AUDIT_FAIL, "client_gone"},
-		[RELAY_UPSTREAM_BROKEN] = {AUDIT_FAIL, "upstream_cut"},
-		[RELAY_IDLE] = {AUDIT_FAIL, "tunnel_idle"},
-	};
-	end((struct connect *)relay, rows[how].verdict, rows[how].reason);
+	struct tunnel_end told = tunnel_end_of(how);
+	end((struct connect *)relay, told.verdict, told.reason);
 }
 
 static void flow(struct connect *connect)

@@ -217,22 +217,55 @@ static void count_scrubbed(const struct exchange *exchange)
 		atomic_fetch_add_explicit(&worker->scrub_unread, 1, memory_order_relaxed);
 }
 
+static void stop(struct exchange *exchange)
+{
+	loop_timer_stop(exchange->worker->loop, &exchange->timer);
+	loop_later_cancel(exchange->worker->loop, &exchange->task);
+	exchange_release_upstream(exchange);
+}
+
+static void finish(struct exchange *exchange, const struct audit_record *record)
+{
+	exchange_log(exchange, record);
+	count_scrubbed(exchange);
+	exchange->way->served |= exchange->problem.status != 407;
+	snapshot_unref(exchange->snapshot);
+}
+
 void exchange_end(struct exchange *exchange, bool delivered)
 {
-	struct worker *worker = exchange->worker;
 	struct audit_record record;
 	exchange->gone = !delivered && exchange->state != EXCHANGE_BROKEN && exchange->state != EXCHANGE_ANSWERED;
-	loop_timer_stop(worker->loop, &exchange->timer);
-	loop_later_cancel(worker->loop, &exchange->task);
-	exchange_release_upstream(exchange);
+	stop(exchange);
 	if (exchange->snapshot) {
 		exchange_fill_record(exchange, &record, "end");
-		audit_write(worker->audit, &record);
-		exchange_log(exchange, &record);
-		count_scrubbed(exchange);
-		exchange->way->served |= exchange->problem.status != 407;
-		snapshot_unref(exchange->snapshot);
+		audit_write(exchange->worker->audit, &record);
+		finish(exchange, &record);
 	}
+	exchange_become(exchange, EXCHANGE_OVER);
+	recycle(exchange);
+}
+
+/* The record's texts that are the exchange's. */
+static void keep_texts(struct audit_record *record, struct arena *arena)
+{
+	record->client = NULL;
+	record->method = arena_span(arena, record->method);
+	record->host = arena_span(arena, record->host);
+	record->path = arena_span(arena, record->path);
+	if (record->rule)
+		record->rule = arena_copy(arena, record->rule, strlen(record->rule));
+}
+
+void exchange_switch(struct exchange *exchange, struct switched *out)
+{
+	struct upstream *upstream = exchange->upstream;
+	*out = (struct switched){.snapshot = snapshot_ref(exchange->snapshot), .started = exchange->started};
+	upstream->table->give(upstream, &out->upstream, &out->behind);
+	stop(exchange);
+	exchange_fill_record(exchange, &out->record, "start");
+	finish(exchange, &out->record);
+	keep_texts(&out->record, &out->arena);
 	exchange_become(exchange, EXCHANGE_OVER);
 	recycle(exchange);
 }

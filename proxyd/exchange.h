@@ -16,6 +16,9 @@ struct front_table {
 	void (*interim)(void *front, const struct response *interim);
 	/* The response head is there, exchange_response(): of the upstream, or a problem of ours. */
 	void (*respond)(void *front);
+	/* The upstream switched protocols: exchange_response() is its 101, with Upgrade. The front writes it, with `Connection:
+	 * Upgrade`, and then calls exchange_switch(). False where it cannot: the exchange answers that. */
+	bool (*upgrade)(void *front);
 	/* exchange_read() has something to say again. */
 	void (*readable)(void *front);
 	/* exchange_write() takes bytes again. */
@@ -62,6 +65,19 @@ void exchange_progress(struct exchange *exchange);
 /* The end, of every exchange, once: with `delivered` the client got all of the response; without, it went away, which
  * ends the upstream's request too. Writes the audit line and frees. */
 void exchange_end(struct exchange *exchange, bool delivered);
+
+/* What is left of an exchange that ended in another protocol. All of it is the taker's. */
+struct switched {
+	struct endpoint upstream;   /* not watched */
+	struct buffer behind;       /* what came of the new protocol with the 101 */
+	struct snapshot *snapshot;  /* a reference */
+	struct arena arena;         /* what `record` points to, but for `client`, is here or the snapshot's */
+	struct audit_record record; /* of its start */
+	uint64_t started;           /* audit_clock() */
+};
+
+/* Instead of exchange_end(), once the client has the 101. Writes no audit line. */
+void exchange_switch(struct exchange *exchange, struct switched *out);
 
 /* Frees the worker's spare exchanges. */
 void exchange_free_spares(struct worker *worker);

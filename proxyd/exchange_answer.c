@@ -30,6 +30,8 @@ static bool nominates(const struct fields *fields)
 
 static bool stays(const struct response *response, struct span name, bool nominations)
 {
+	if (response->status == 101 && span_equal_nocase(name, SPAN("upgrade")))
+		return true;
 	if (is_dropped(name))
 		return false;
 	/* Without a body (HEAD, 304) Content-Length tells of the representation; with one, framing writes it. 1xx and 204

@@ -1,6 +1,9 @@
 /* Sending a judged request up, repeating it where that is allowed, and telling failures as problems. */
+#include <stdio.h>
+
 #include "exchange_internal.h"
 #include "inject.h"
+#include "protocols.h"
 
 #define REPLAY_LIMIT (64 * 1024)
 
@@ -95,10 +98,39 @@ static void on_interim(void *context, const struct response *interim)
 		exchange->table->interim(exchange->front, exchange_filter(exchange, interim));
 }
 
+static void refuse_switch(struct exchange *exchange, enum upstream_failure failure, const char *what)
+{
+	struct upstream_error error = {.failure = failure};
+	snprintf(error.text, sizeof error.text, "%.100s %s (101)", exchange->judgement.host.name, what);
+	exchange_release_upstream(exchange);
+	problem_of(exchange, &error);
+	exchange_answer(exchange);
+}
+
+static void take_switch(struct exchange *exchange, const struct response *response)
+{
+	if (!protocols_granted(&exchange->outgoing, response)) {
+		refuse_switch(exchange, UPSTREAM_SWITCHED, "switched to a protocol that was not asked for");
+		return;
+	}
+	exchange->response = *exchange_filter(exchange, response);
+	if (!exchange->table->upgrade(exchange->front)) {
+		refuse_switch(exchange, UPSTREAM_HEAD_TOO_LARGE, "switched protocols with a head that is too long");
+		return;
+	}
+	exchange_become(exchange, EXCHANGE_RELAYING);
+	scrub_start(&exchange->scrub, response);
+	exchange_progress(exchange);
+}
+
 static void on_head(void *context, const struct response *response)
 {
 	struct exchange *exchange = context;
 	exchange->first = audit_clock();
+	if (response->status == 101) {
+		take_switch(exchange, response);
+		return;
+	}
 	exchange_become(exchange, EXCHANGE_RELAYING);
 	scrub_start(&exchange->scrub, response);
 	exchange->response = *exchange_filter(exchange, response);

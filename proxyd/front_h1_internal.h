@@ -117,6 +117,9 @@ void front_h1_end_soon(struct client *client);
 /* The socket of a suspended client goes back to the sniffer, to rest there for `idle` ms. False where there is no fd for
  * that. */
 bool front_h1_leave(struct client *client, uint64_t idle);
+/* libmicrohttpd has written a 101; `bytes` are what it read behind the request. */
+void front_h1_on_switch(void *context, struct MHD_Connection *connection, void *request_context, const char *bytes,
+                        size_t size, MHD_socket fd, struct MHD_UpgradeResponseHandle *handle);
 
 /* ---- front_h1_next.c: between two requests ---- */
 

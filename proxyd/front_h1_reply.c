@@ -1,5 +1,6 @@
 /* What the exchange tells, and responses through libmicrohttpd: its framing and keep-alive, our fields and body. */
 #include "front_h1_internal.h"
+#include "protocols.h"
 
 #define WHOLE_LIMIT (32 * 1024) /* a body that is here already and no longer goes out as one piece */
 #define BLOCK_BYTES (32 * 1024)
@@ -45,7 +46,9 @@ static size_t kept_of(const struct request *request, size_t size)
 size_t front_h1_needs(const struct request *request, size_t size)
 {
 	size_t memory = size + kept_of(request, size) + OTHER_BYTES;
-	return size > LOOK_BYTES && memory <= SMALL_MEMORY ? SMALL_MEMORY + 1 : memory;
+	/* What a client says early, behind an upgrade, must leave room for a 101 with cookies. */
+	bool spacious = size > LOOK_BYTES || protocols_asked(request);
+	return spacious && memory <= SMALL_MEMORY ? SMALL_MEMORY + 1 : memory;
 }
 
 static bool add_fields(struct MHD_Response *response, const struct fields *fields, struct arena *arena)
@@ -240,6 +243,35 @@ static void front_respond(void *front)
 	front_h1_run_soon(client, 1);
 }
 
+/* libmicrohttpd adds `Connection: Upgrade`. */
+static bool switch_over(struct client *client)
+{
+	const struct response *head = exchange_response(client->exchange);
+	struct MHD_Response *response = MHD_create_response_for_upgrade(front_h1_on_switch, NULL);
+	bool done = response && add_fields(response, &head->fields, exchange_arena(client->exchange)) &&
+	            MHD_queue_response(client->connection, head->status, response) == MHD_YES;
+	if (response)
+		MHD_destroy_response(response);
+	return done;
+}
+
+static bool front_upgrade(void *front)
+{
+	struct client *client = front;
+	if (client->state == CLIENT_CLOSE)
+		return true;
+	if (client->state != CLIENT_WAIT || !fits(client))
+		return false;
+	client->state = CLIENT_REPLY;
+	if (!switch_over(client)) {
+		front_h1_close(client);
+		return true;
+	}
+	front_h1_resume(client);
+	front_h1_run_soon(client, 1);
+	return true;
+}
+
 static void front_readable(void *front)
 {
 	struct client *client = front;
@@ -265,6 +297,7 @@ const struct front_table front_h1_table = {
 	.proceed = front_proceed,
 	.interim = front_interim,
 	.respond = front_respond,
+	.upgrade = front_upgrade,
 	.readable = front_readable,
 	.writable = front_writable,
 	.abort = front_abort,

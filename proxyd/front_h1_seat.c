@@ -10,6 +10,7 @@
 
 #include "memory.h"
 #include "sniff.h"
+#include "upgrade.h"
 
 #define END_TIME 1100 /* ms until libmicrohttpd's own time limit of a connection that is to end is over */
 #define LEFT_MANY 64  /* connections that left since memory was given back */
@@ -41,30 +42,58 @@ void front_h1_run_soon(struct client *client, unsigned more)
 		loop_later(client->front->worker->loop, &client->front->run);
 }
 
-/* --- back to the sniffer --- */
+/* --- out of libmicrohttpd --- */
 
-/* libmicrohttpd cannot give the socket back: under its number it finds one that is over, and ends the connection. */
-bool front_h1_leave(struct client *client, uint64_t idle)
+/* libmicrohttpd cannot give the socket back: under its number it finds one that is over, and ends the connection. -1 where
+ * there is no fd for that. */
+static int take_socket(struct client *client)
 {
 	struct front_h1 *front = client->front;
 	int fd = fcntl(client->fd, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0)
-		return false;
+		return -1;
 	loop_watch_remove(front->worker->loop, &client->watch);
 	/* Suspended it is out of libmicrohttpd's epoll. */
 	if (dup3(front->over, client->fd, O_CLOEXEC) < 0) {
 		close(fd);
-		return false;
+		return -1;
 	}
 	loop_timer_stop(front->worker->loop, &client->timer);
 	client->moved = true;
 	front_h1_forget_next(client);
-	front_h1_resume(client);
-	front_h1_run_soon(client, 1);
 	if (++front->left >= LEFT_MANY)
 		loop_timer_set(front->worker->loop, &front->trim, TRIM_TIME);
-	sniff_kept(front->worker, fd, &client->way, idle);
+	return fd;
+}
+
+bool front_h1_leave(struct client *client, uint64_t idle)
+{
+	int fd = take_socket(client);
+	if (fd < 0)
+		return false;
+	front_h1_resume(client);
+	front_h1_run_soon(client, 1);
+	sniff_kept(client->front->worker, fd, &client->way, idle);
 	return true;
+}
+
+/* It counts as suspended, until it is told that the new protocol has ended. For libmicrohttpd that is now. */
+void front_h1_on_switch(void *context, struct MHD_Connection *connection, void *request_context, const char *bytes,
+                        size_t size, MHD_socket fd, struct MHD_UpgradeResponseHandle *handle)
+{
+	struct client *client = request_context;
+	struct exchange *exchange = client->exchange;
+	int taken = take_socket(client);
+	(void)context;
+	(void)connection;
+	(void)fd;
+	client->state = CLIENT_CLOSE;
+	if (taken >= 0) {
+		client->exchange = NULL;
+		upgrade_start(client->front->worker, taken, &client->way, exchange, (struct span){bytes, size});
+	}
+	MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
+	front_h1_run_soon(client, 1);
 }
 
 /* Their memory lies in pieces between others', and would stay with the process. */
@@ -267,7 +296,7 @@ static bool open_hall(struct front_h1 *front, struct hall *hall, size_t memory)
 {
 	hall->memory = memory;
 	hall->daemon = MHD_start_daemon(
-		ONE_THREAD | MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+		ONE_THREAD | MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE, 0, NULL, NULL,
 		front_h1_on_request, front,
 		MHD_OPTION_URI_LOG_CALLBACK, front_h1_on_request_line, front,
 		MHD_OPTION_NOTIFY_COMPLETED, front_h1_on_completed, front,

@@ -7,9 +7,10 @@
 
 #include <sys/types.h>
 
+#include "buffer.h"
 #include "dial.h"
+#include "endpoint.h"
 #include "message.h"
-#include "tls.h"
 
 /* Where a request goes. Connections are shared by requests whose destinations are equal in all of these. */
 struct destination {
@@ -48,7 +49,8 @@ struct upstream; /* one request's use of a connection; embed-first struct of eac
 struct upstream_events {
 	void (*connected)(void *context);                              /* the head goes out now */
 	void (*interim)(void *context, const struct response *interim); /* a 1xx but 101; spans valid during the call */
-	void (*head)(void *context, const struct response *response);  /* the final one; spans valid until release */
+	/* The final one, or a 101 to a request that asks for it. Spans valid until release. */
+	void (*head)(void *context, const struct response *response);
 	void (*readable)(void *context);                               /* read() has something to say again */
 	void (*writable)(void *context);                               /* write() takes bytes again */
 	void (*failed)(void *context, const struct upstream_error *error); /* the end; call release() all the same */
@@ -67,6 +69,9 @@ struct upstream_table {
 	/* How many bytes the response body has that read() would give at once, and whether its end is among them. */
 	size_t (*ready)(struct upstream *upstream, bool *whole);
 	const struct fields *(*trailers)(struct upstream *upstream); /* after read() said 0; may be NULL */
+	/* After a 101: gives the connection away, unwatched, and appends to `behind` what came behind the head. Nothing but error()
+	 * and release() may follow. */
+	void (*give)(struct upstream *upstream, struct endpoint *end, struct buffer *behind);
 	/* What went wrong; `unsent` is true to the moment, whether anything went wrong or not. */
 	const struct upstream_error *(*error)(struct upstream *upstream);
 	/* Over. The connection goes back to its pool where both messages are complete, else it is closed. */

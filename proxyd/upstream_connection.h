@@ -16,7 +16,7 @@ enum connection_state {
 	CONNECTION_HANDSHAKE,
 	CONNECTION_HEAD,      /* the request goes out, no final head has come */
 	CONNECTION_BODY,      /* a final head has come */
-	CONNECTION_FAILED,    /* the socket is closed, the exchange has not released yet */
+	CONNECTION_FAILED,    /* the socket is closed, or given away; the exchange has not released yet */
 	CONNECTION_IDLE,      /* kept for the next request */
 };
 
@@ -53,7 +53,7 @@ struct connection {
 	size_t out_sent, out_head; /* the head's bytes hold the secret */
 	struct body_framing sends;
 	uint64_t send_left; /* of BODY_LENGTH */
-	bool request_done, wants_write, is_head, announce, sent_any, reused;
+	bool request_done, wants_write, is_head, upgrades, announce, sent_any, reused;
 	bool last; /* no request follows this one */
 
 	/* The response. */

@@ -183,12 +183,23 @@ static void h1_release(struct upstream *upstream)
 		pool_discard(connection);
 }
 
+static void h1_give(struct upstream *upstream, struct endpoint *end, struct buffer *behind)
+{
+	struct connection *connection = connection_of(upstream);
+	buffer_append(behind, connection->in + connection->in_start, connection->in_end - connection->in_start);
+	loop_watch_remove(loop_of(connection), &connection->watch);
+	*end = connection->end;
+	connection->end = (struct endpoint){.fd = -1};
+	connection->state = CONNECTION_FAILED;
+}
+
 static const struct upstream_table h1_table = {
 	.write = h1_write,
 	.finish = h1_finish,
 	.read = h1_read,
 	.ready = h1_ready,
 	.trailers = h1_trailers,
+	.give = h1_give,
 	.error = h1_error,
 	.release = h1_release,
 };
@@ -214,6 +225,7 @@ static void begin_request(struct connection *connection, const struct request *h
 	connection->send_left = head->body.kind == BODY_LENGTH ? head->body.length : 0;
 	connection->request_done = head->body.kind == BODY_NONE || (head->body.kind == BODY_LENGTH && head->body.length == 0);
 	connection->is_head = span_equal(head->method, SPAN("HEAD"));
+	connection->upgrades = head->upgrade;
 	connection->last = has_unlikely_body(head);
 	connection->wants_write = connection->write_broken = connection->sent_any = false;
 }

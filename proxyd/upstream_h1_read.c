@@ -33,17 +33,26 @@ static void take_final(struct connection *connection)
 	connection->upstream.events->head(connection->upstream.context, &connection->response);
 }
 
+/* What follows the head is the new protocol's, and whoever is told of it takes the connection. Nobody can have asked whose
+ * request is not all sent. */
+static void take_switch(struct connection *connection)
+{
+	if (!connection->upgrades || connection->out.length > 0 || connection->write_broken) {
+		h1_failed(connection, UPSTREAM_SWITCHED, "%.100s switched protocols unasked (101)",
+		          connection_host(connection));
+		return;
+	}
+	connection->state = CONNECTION_BODY;
+	connection->keep_alive = false;
+	connection->upstream.events->head(connection->upstream.context, &connection->response);
+}
+
 /* False where that was the end of this use. */
 static bool take_interim(struct connection *connection, size_t size)
 {
 	uint64_t use = connection->uses;
 	connection->interim_count++;
 	connection->interim_bytes += size;
-	if (connection->response.status == 101) {
-		h1_failed(connection, UPSTREAM_SWITCHED, "%.100s switched protocols unasked (101)",
-		          connection_host(connection));
-		return false;
-	}
 	if (connection->interim_count > INTERIM_COUNT || connection->interim_bytes > INTERIM_BYTES) {
 		h1_failed(connection, UPSTREAM_MALFORMED, "%.100s sent too many interim (1xx) answers",
 		          connection_host(connection));
@@ -75,12 +84,13 @@ static bool parse_heads(struct connection *connection)
 			return false;
 		}
 		connection->in_start += used;
-		if (connection->response.status >= 200) {
+		if (connection->response.status == 101)
+			take_switch(connection);
+		else if (connection->response.status >= 200)
 			take_final(connection);
-			return false;
-		}
-		if (!take_interim(connection, used))
-			return false;
+		else if (take_interim(connection, used))
+			continue;
+		return false;
 	}
 	connection->in_start = connection->in_end = 0;
 	return true;

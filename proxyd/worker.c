@@ -15,6 +15,7 @@
 #include "memory.h"
 #include "relay.h"
 #include "sniff.h"
+#include "upgrade.h"
 
 struct snapshot *server_snapshot(struct server *server)
 {
@@ -127,6 +128,7 @@ static void free_rooms(struct worker *worker)
 	linger_end_all(worker);
 	if (worker->front)
 		front_h1_free(worker->front);
+	upgrade_end_all(worker);
 	exchange_free_spares(worker);
 	relay_room_free(worker->relays);
 	if (worker->pool)

@@ -75,6 +75,7 @@ struct worker {
 	LIST_HEAD(, sniff) sniffs;
 	LIST_HEAD(, connect) connects;
 	LIST_HEAD(, intercept) intercepts;
+	LIST_HEAD(, upgrade) upgrades;
 	struct slab sniff_slab; /* resting connections: most of all there are */
 	LIST_HEAD(, linger_state) lingers;
 	bool draining;

@@ -223,6 +223,7 @@ struct ask {
 	bool holds_back; /* the last byte of its body, and the end */
 	bool tells_head; /* lets the peer know */
 	bool tells_ready; /* writes down what ready() says at the head */
+	bool upgrades;
 	const char *host; /* NULL: 127.0.0.1 */
 };
 
@@ -344,10 +345,25 @@ static void on_interim(void *context, const struct response *interim)
 	note(context, "%u", interim->status);
 }
 
+static void take(struct client *client)
+{
+	AUTO_BUFFER struct buffer behind = {0};
+	struct endpoint end;
+	client->upstream->table->give(client->upstream, &end, &behind);
+	note(client, "%s \"%.*s\"", send(end.fd, "taken", 5, MSG_NOSIGNAL) == 5 ? "taken" : "no socket",
+	     SPAN_ARGS(buffer_view(&behind)));
+	endpoint_close(&end);
+	over(client);
+}
+
 static void on_head(void *context, const struct response *response)
 {
 	struct client *client = context;
 	note_head(client, response);
+	if (response->status == 101 && !client->ask->abandons) {
+		take(client);
+		return;
+	}
 	if (client->ask->abandons) {
 		over(client);
 		return;
@@ -390,6 +406,7 @@ static void start(struct client *client)
 		.minor = 1,
 		.fields = {&field, 1, 1},
 		.body = {client->ask->body, client->ask->size},
+		.upgrade = client->ask->upgrades,
 	};
 	struct fault none = FAULT_INIT;
 	if (!host_parse(span_of(client->ask->host ? client->ask->host : "127.0.0.1"), &client->destination.host, &none))
@@ -524,6 +541,7 @@ static void run(const struct play *play_, bool dribble, size_t piece)
 #define GET "GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 #define HEAD_REQUEST "HEAD /x HTTP/1.1\r\nHost: h\r\n\r\n"
 #define OK_5 "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+#define SWITCHED "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"
 #define PATTERN_39 "abcdefghijklmnopqrstuvwabcdefghijklmnop"
 #define CHUNKED_HEAD "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -589,9 +607,27 @@ static const struct play responses[] = {
 	 .log = "connected 100 103 200 length \"hello\""},
 	{.name = "101 unasked",
 	 .steps = {{.act = ACCEPT}, {.expect = GET},
-	  {.send = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"}, {.act = END}},
+	  {.send = SWITCHED}, {.act = END}},
 	 .asks = {{.method = "GET"}},
 	 .log = "connected switched: 127.0.0.1 switched protocols unasked (101)"},
+	{.name = "101 unasked, behind others",
+	 .steps = {{.act = ACCEPT}, {.expect = GET}, {.send = "HTTP/1.1 103 Early Hints\r\n\r\n" SWITCHED}, {.act = END}},
+	 .asks = {{.method = "GET"}},
+	 .log = "connected 103 switched: 127.0.0.1 switched protocols unasked (101)"},
+	{.name = "101 asked for",
+	 .steps = {{.act = ACCEPT}, {.expect = GET}, {.send = OK_5}, {.expect = GET}, {.send = SWITCHED}, {.expect = "taken"},
+	  {.act = END}, {.act = ACCEPT}, {.expect = GET}, {.send = OK_5}},
+	 .asks = {{.method = "GET"}, {.method = "GET", .upgrades = true}, {.method = "GET"}},
+	 .log = "connected 200 length \"hello\" | connected 101 none taken \"\" | connected 200 length \"hello\""},
+	{.name = "101 asked for, and nobody takes it",
+	 .steps = {{.act = ACCEPT}, {.expect = GET}, {.send = OK_5}, {.expect = GET}, {.send = SWITCHED}, {.act = END},
+	  {.act = ACCEPT}, {.expect = GET}, {.send = OK_5}},
+	 .asks = {{.method = "GET"}, {.method = "GET", .upgrades = true, .abandons = true}, {.method = "GET"}},
+	 .log = "connected 200 length \"hello\" | connected 101 none | connected 200 length \"hello\""},
+	{.name = "101 asked for, and not given",
+	 .steps = {{.act = ACCEPT}, {.expect = GET}, {.send = OK_5}, {.expect = GET}, {.send = OK_5}},
+	 .asks = {{.method = "GET", .upgrades = true}, {.method = "GET"}},
+	 .log = "connected 200 length \"hello\" | connected 200 length \"hello\""},
 	{.name = "no answer",
 	 .steps = {{.act = ACCEPT}, {.expect = GET}, {.act = CLOSE}},
 	 .asks = {{.method = "GET"}},
@@ -668,6 +704,11 @@ static const struct play plays[] = {
 	  {.send = OK_5}},
 	 .asks = {{.method = "POST", .body = BODY_LENGTH, .size = 40}, {.method = "POST", .body = BODY_LENGTH, .size = 40}},
 	 .log = "connected 200 length \"hello\" | connected 200 length \"hello\""},
+	{.name = "bytes behind a 101",
+	 .steps = {{.act = ACCEPT}, {.expect = GET}, {.send = "HTTP/1.1 100 Continue\r\n\r\n" SWITCHED "HTTP/1.1 200 OK\r\n\r\n"},
+	  {.expect = "taken"}, {.act = END}},
+	 .asks = {{.method = "GET", .upgrades = true}},
+	 .log = "connected 100 101 none taken \"HTTP/1.1 200 OK\r\n\r\n\""},
 	{.name = "a body of length 0 needs no end",
 	 .steps = {{.act = ACCEPT}, {.expect = "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"}, {.send = OK_5},
 	  {.expect = GET}, {.send = OK_5}},

@@ -1,0 +1,93 @@
+#include "upgrade.h"
+
+#include <stdlib.h>
+
+#include "memory.h"
+#include "relay.h"
+#include "tunnel.h"
+
+struct upgrade {
+	struct relay relay;
+	LIST_ENTRY(upgrade) others;
+	struct worker *worker;
+	struct switched switched; /* its endpoint is the relay's */
+	struct way way;
+};
+
+/* With `audit: { required: true }` the exchange's own line stands there already. */
+static void note_start(struct upgrade *upgrade)
+{
+	struct worker *worker = upgrade->worker;
+	upgrade->switched.record.client = upgrade->way.client;
+	upgrade->switched.record.status = 0;
+	if (!audit_required(worker->server->audit))
+		audit_write(worker->audit, &upgrade->switched.record);
+}
+
+static void note_end(const struct upgrade *upgrade, enum audit_verdict verdict, const char *reason)
+{
+	struct audit_record record = upgrade->switched.record;
+	record.event = "end";
+	record.verdict = verdict;
+	record.reason = reason;
+	record.status = 101;
+	record.bytes_up = upgrade->relay.flows[RELAY_CLIENT].bytes;
+	record.bytes_down = upgrade->relay.flows[RELAY_UPSTREAM].bytes;
+	record.total_us = audit_clock() - upgrade->switched.started;
+	audit_write(upgrade->worker->audit, &record);
+}
+
+static void end(struct upgrade *upgrade, enum audit_verdict verdict, const char *reason)
+{
+	struct worker *worker = upgrade->worker;
+	struct relay *relay = &upgrade->relay;
+	int client = relay->ends[RELAY_CLIENT].fd;
+	bool lingers = tunnel_has_unread(relay);
+	note_end(upgrade, verdict, reason);
+	relay_stop(relay);
+	endpoint_close(&relay->ends[RELAY_UPSTREAM]);
+	worker_way_over(worker, &upgrade->way);
+	LIST_REMOVE(upgrade, others);
+	snapshot_unref(upgrade->switched.snapshot);
+	arena_free(&upgrade->switched.arena);
+	free(upgrade);
+	tunnel_close_client(worker, client, lingers, (struct span){0});
+}
+
+static void on_relayed(struct relay *relay, enum relay_end how)
+{
+	struct tunnel_end told = tunnel_end_of(how);
+	end((struct upgrade *)relay, told.verdict, told.reason);
+}
+
+void upgrade_start(struct worker *worker, int client, const struct way *way, struct exchange *exchange, struct span early)
+{
+	static const uint32_t nothing_heard[RELAY_SIDES];
+	struct upgrade *upgrade = memory_alloc(sizeof *upgrade);
+	struct switched *switched = &upgrade->switched;
+	struct relay *relay = &upgrade->relay;
+	upgrade->worker = worker;
+	upgrade->way = *way;
+	exchange_switch(exchange, switched);
+	LIST_INSERT_HEAD(&worker->upgrades, upgrade, others);
+	note_start(upgrade);
+	relay->ends[RELAY_CLIENT] = (struct endpoint){.fd = client};
+	relay->ends[RELAY_UPSTREAM] = switched->upstream;
+	relay_prepend(relay, RELAY_CLIENT, early);
+	relay_prepend(relay, RELAY_UPSTREAM, buffer_view(&switched->behind));
+	buffer_free(&switched->behind);
+	for (int side = 0; side < RELAY_SIDES; side++) {
+		relay->watches[side].fd = -1;
+		loop_watch_add(worker->loop, &relay->watches[side], relay->ends[side].fd, RELAY_EVENTS);
+	}
+	relay_start(relay, worker->relays, nothing_heard, worker->server->limits.tunnel_idle, on_relayed);
+}
+
+void upgrade_end_all(struct worker *worker)
+{
+	while (!LIST_EMPTY(&worker->upgrades)) {
+		struct upgrade *upgrade = LIST_FIRST(&worker->upgrades);
+		relay_cut(&upgrade->relay);
+		end(upgrade, AUDIT_FAIL, "shutdown");
+	}
+}

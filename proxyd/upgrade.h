@@ -1,0 +1,15 @@
+/* What follows a 101 (Switching Protocols): bytes both ways between the client and the upstream that switched, unread, until
+ * both have ended, nothing came for limits.tunnel_idle, or the worker ends (SPEC §3). */
+#ifndef KEYSTILE_UPGRADE_H
+#define KEYSTILE_UPGRADE_H
+
+#include "exchange.h"
+
+/* Ends the exchange by exchange_switch(), and relays. The client has its 101; its socket (not watched) is taken over, and what
+ * `way` holds, which is copied. `early`: what was read of the client behind its request; copied. */
+void upgrade_start(struct worker *worker, int client, const struct way *way, struct exchange *exchange, struct span early);
+
+/* Ends all of them, by resets. */
+void upgrade_end_all(struct worker *worker);
+
+#endif
