@@ -3,12 +3,12 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#include "linger.h"
 #include "log.h"
 #include "memory.h"
 #include "mint_leaf.h"
 #include "relay.h"
 #include "sniff.h"
+#include "tunnel.h"
 
 #define PAIR_BYTES (32 * 1024) /* each way, so that what one exchange takes stays bounded; the kernel doubles it */
 
@@ -49,20 +49,13 @@ static struct endpoint take_client(struct intercept *intercept)
 	return client;
 }
 
-/* What the client had still to say, closing would answer with a reset, and that could overtake the last response. */
 static void end(struct intercept *intercept)
 {
 	struct worker *worker = intercept->worker;
-	const struct relay_flow *flow = &intercept->relay.flows[RELAY_CLIENT];
-	bool lingers = intercept->state == INTERCEPT_FLOWING && !intercept->relay.reset && (!flow->ended || flow->stopped);
+	bool lingers = intercept->state == INTERCEPT_FLOWING && tunnel_has_unread(&intercept->relay);
 	struct endpoint client = take_client(intercept);
-	if (lingers) {
-		tls_close(client.tls);
-		linger_close(worker, client.fd, (struct span){0});
-		return;
-	}
-	endpoint_close(&client);
-	worker_connection_closed(worker);
+	tls_close(client.tls);
+	tunnel_close_client(worker, client.fd, lingers, (struct span){0});
 }
 
 static void refuse(struct intercept *intercept, const char *reason)
