@@ -1,4 +1,4 @@
-/* CONNECT: from the head of the request to bytes both ways, or to plain HTTP that is judged (SPEC §4). */
+/* CONNECT, or a redirection: from where it is to go to bytes both ways, or to requests that are judged (SPEC §4). */
 #ifndef KEYSTILE_CONNECT_H
 #define KEYSTILE_CONNECT_H
 
@@ -9,6 +9,10 @@
  * call. A 407 goes back to the sniffer. */
 void connect_start(struct worker *worker, struct loop_watch *watch, const struct way *way, const struct request *request,
                    size_t size);
+
+/* Serves a connection that was to go to `original` (an address and a port) and was redirected to a listener of ours. `fd` is
+ * taken over; `way` is copied, its profile is the listener's. */
+void connect_start_redirected(struct worker *worker, int fd, const struct way *way, const struct authority *original);
 
 /* Closes every tunnel in which a client that speaks first has said nothing yet. What is being dialled goes on, for as long
  * as limits.connect. */

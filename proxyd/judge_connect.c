@@ -56,6 +56,13 @@ static bool is_credential_host(const struct judging *judging)
 	return route_credential_host(judging->snapshot->shared->routes, &judgement->host, judgement->port);
 }
 
+static bool judge_way_through(const struct judging *judging)
+{
+	if (!judge_denials(judging))
+		return false;
+	return is_credential_host(judging) ? judge_credential_tunnel(judging) : judge_entry(judging);
+}
+
 static bool judge_tunnel(const struct judging *judging)
 {
 	struct judgement *judgement = judging->judgement;
@@ -68,9 +75,7 @@ static bool judge_tunnel(const struct judging *judging)
 	judgement->profile = judge_proxy_profile(judging, &shown);
 	if (!judgement->profile)
 		return refuse_proxy_token(judging, &shown);
-	if (!judge_denials(judging))
-		return false;
-	return is_credential_host(judging) ? judge_credential_tunnel(judging) : judge_entry(judging);
+	return judge_way_through(judging);
 }
 
 bool judge_connect(const struct snapshot *snapshot, const struct request *request, struct arena *arena,
@@ -85,6 +90,17 @@ bool judge_connect(const struct snapshot *snapshot, const struct request *reques
 	judgement->host = judging.target.authority.host;
 	judgement->port = judging.target.authority.port;
 	return judge_tunnel(&judging);
+}
+
+bool judge_redirected(const struct snapshot *snapshot, struct span profile, const struct authority *place,
+                      struct arena *arena, struct judgement *judgement, struct problem *problem)
+{
+	struct judging judging = {.snapshot = snapshot, .arena = arena, .judgement = judgement, .problem = problem};
+	judgement->way = WAY_TRANSPARENT;
+	judgement->host = place->host;
+	judgement->port = place->port;
+	judgement->profile = config_profile(snapshot->config, profile);
+	return judgement->profile ? judge_way_through(&judging) : refuse_profile(&judging);
 }
 
 /* --- inside --- */
@@ -123,9 +139,9 @@ bool judge_inside(const struct judging *judging)
 		return false;
 	if (!is_credential_host(judging))
 		return judge_allowed_host(judging);
-	/* A later configuration may not intercept any more. */
+	/* A later configuration may not intercept any more. Redirected plain HTTP is as good as absolute-form. */
 	const struct config_credential *credential = credential_of_tunnel(judging);
-	if (credential && !credential->intercept) {
+	if (credential && !credential->intercept && judging->way->kind != WAY_TRANSPARENT) {
 		judgement->credential = credential;
 		return refuse_tunnel(judging, credential);
 	}

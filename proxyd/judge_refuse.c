@@ -75,9 +75,9 @@ bool refuse_tunnel(const struct judging *judging, const struct config_credential
 bool refuse_misdirected(const struct judging *judging, const char *what)
 {
 	return problem_set(judging->problem, 421, "misdirected",
-	                   arena_format(judging->arena, "the %s names another host than %s, which the tunnel leads to", what,
+	                   arena_format(judging->arena, "the %s names another host than %s, to which this connection leads", what,
 	                                address_of(judging)),
-	                   "open a tunnel of its own to each host");
+	                   "use a connection of its own for each host");
 }
 
 bool refuse_profile(const struct judging *judging)

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "connect.h"
 #include "linger.h"
 #include "log.h"
 #include "memory.h"
@@ -19,6 +20,7 @@
 
 #define ACCEPTS_PER_ROUND 64
 #define BACKLOG 1024
+#define SO_ORIGINAL_DST 80 /* linux/netfilter_ipv4.h, and ip6_tables.h, which cannot stand beside netinet/in.h */
 
 union address {
 	struct sockaddr any;
@@ -128,6 +130,15 @@ static void send_at_once(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
+/* For TPROXY, which hands over connections to addresses that are not this machine's; REDIRECT needs nothing. */
+static void be_transparent(int fd, const union address *address)
+{
+	int one = 1;
+	bool v6 = address->any.sa_family == AF_INET6;
+	if (setsockopt(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, &one, sizeof one) != 0)
+		log_info("without CAP_NET_ADMIN a transparent listener serves what REDIRECT sends it, and nothing of TPROXY");
+}
+
 static bool open_new(const struct config_listener *config, const union address *address, socklen_t length,
                      struct listener *listener, struct fault *fault)
 {
@@ -153,6 +164,8 @@ static bool open_new(const struct config_listener *config, const union address *
 		return false;
 	}
 	send_at_once(fd);
+	if (config->kind == LISTENER_TRANSPARENT)
+		be_transparent(fd, address);
 	listener->fd = fd;
 	listener->path = config->kind == LISTENER_UNIX ? config->path : NULL;
 	return true;
@@ -250,12 +263,40 @@ static void refuse(struct worker *worker, const struct way *way, int fd)
 	linger_close(worker, fd, buffer_view(&out));
 }
 
+/* Where nftables' or iptables' REDIRECT took it from; TPROXY leaves the address on the socket. */
+static bool original_destination(int fd, struct authority *original)
+{
+	union address address;
+	char text[INET6_ADDRSTRLEN + 16];
+	socklen_t length = sizeof address;
+	if (getsockopt(fd, SOL_IP, SO_ORIGINAL_DST, &address, &length) != 0 &&
+	    getsockopt(fd, SOL_IPV6, SO_ORIGINAL_DST, &address, &length) != 0 && getsockname(fd, &address.any, &length) != 0)
+		return false;
+	address_text(&address, text, sizeof text);
+	return authority_parse(span_of(text), original, NULL);
+}
+
+static void serve_redirected(struct worker *worker, int fd, struct way *way)
+{
+	struct authority original;
+	way->kind = WAY_TRANSPARENT;
+	if (original_destination(fd, &original)) {
+		connect_start_redirected(worker, fd, way, &original);
+		return;
+	}
+	worker_note_refusal(worker, way, "no_destination", 0);
+	close(fd);
+	worker_connection_closed(worker);
+}
+
 void listener_serve(struct worker *worker, struct listener *listener, int fd, const char *client)
 {
 	struct way way = {.kind = WAY_REVERSE, .profile = listener->profile};
 	snprintf(way.client, sizeof way.client, "%s", client);
 	if (atomic_load(&worker->server->connections) > worker->server->limits.connections)
 		refuse(worker, &way, fd);
+	else if (listener->kind == LISTENER_TRANSPARENT)
+		serve_redirected(worker, fd, &way);
 	else
 		sniff_start(worker, fd, &way);
 }

@@ -94,6 +94,19 @@ static struct finding of_codec(enum codec_result result, const char *why, struct
 	                        .hint = problem.hint};
 }
 
+/* Redirected plain HTTP leads to the host that its first request names; where that names none (HTTP/1.0), to the original
+ * destination. A port is not the client's to choose: the judge compares it. */
+static void settle_host(const struct way *way, const struct request *request)
+{
+	const struct field *field = fields_find(&request->fields, SPAN("host"));
+	struct authority shown;
+	if (!way->place || !way->place->open)
+		return;
+	way->place->open = false;
+	if (field && authority_parse(field->value, &shown, NULL))
+		way->place->target.host = shown.host;
+}
+
 /* Judges the first bytes. `eof`: nothing will follow them. */
 static struct finding look(struct worker *worker, const struct way *way, struct span bytes, bool eof, struct arena *arena)
 {
@@ -119,6 +132,7 @@ static struct finding look(struct worker *worker, const struct way *way, struct 
 		return (struct finding){.verdict = VERDICT_GONE};
 	if (finding.verdict != VERDICT_HTTP)
 		return finding;
+	settle_host(way, &request);
 	if (way_takes_connect(way) && span_equal(request.method, SPAN("CONNECT")))
 		return (struct finding){.verdict = VERDICT_CONNECT, .request = request, .size = used};
 	finding.memory = front_h1_needs(&request, used);

@@ -9,10 +9,11 @@ enum way_kind { WAY_REVERSE, WAY_FORWARD, WAY_CONNECT, WAY_INTERCEPT, WAY_TRANSP
 /* The word for audit and metrics: "reverse". Static. */
 const char *way_name(enum way_kind kind);
 
-/* What a CONNECT settled for all that follows on its connection. */
+/* What a CONNECT, or the listener that traffic was redirected to, settled for all that follows on its connection. */
 struct way_place {
 	char profile[64];        /* a name: a later configuration may have another profile by it, or none */
 	struct authority target; /* with a port */
+	bool open;               /* redirected plain HTTP: the first Host is to take the place of target.host */
 };
 
 struct way {
