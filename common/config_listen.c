@@ -108,8 +108,6 @@ void config_read_listen(struct reading *reading, const struct node *node, void *
 	}
 	for (size_t i = 0; (item = config_items(node, i, &count)); i++) {
 		struct config_listener *listener = &config->listeners[config->listener_count];
-		if (item->kind == NODE_MAPPING)
-			config_note_unbuilt(reading, item, PART_LISTENER);
 		if (item->kind == NODE_MAPPING ? read_transparent(reading, item, listener)
 		                               : read_listener(reading, item, listener))
 			config->listener_count++;

@@ -7,7 +7,6 @@ struct unbuilt {
 };
 
 static const struct unbuilt of_top[] = {{"tls", NULL}, {"parent", NULL}, {NULL, NULL}},
-                            of_listener[] = {{"transparent", NULL}, {NULL, NULL}},
                             of_credential[] = {{"intercept", "true"}, {"http2", "off"}, {"http2", "tunnel"},
                                                {"client", NULL}, {"rate", NULL}, {"rotation", "overlap"},
                                                {NULL, NULL}},
@@ -16,7 +15,7 @@ static const struct unbuilt of_top[] = {{"tls", NULL}, {"parent", NULL}, {NULL, 
                             of_host[] = {{"intercept", "true"}, {"http2", "off"}, {"http2", "tunnel"}, {NULL, NULL}};
 
 static const struct unbuilt *const parts[] = {
-	[PART_TOP] = of_top,             [PART_LISTENER] = of_listener, [PART_CREDENTIAL] = of_credential,
+	[PART_TOP] = of_top,             [PART_CREDENTIAL] = of_credential,
 	[PART_INJECTION] = of_injection, [PART_PROFILE] = of_profile,   [PART_HOST] = of_host,
 };
 

@@ -132,13 +132,18 @@ static void notice_end(struct connect *connect, uint32_t events)
 		connect_end(connect, AUDIT_FAIL, "client_gone");
 }
 
+static bool listens(const struct connect *connect)
+{
+	return connect->state == CONNECT_LISTENING || connect->state == CONNECT_NAMING;
+}
+
 static void on_client(struct loop_watch *watch, uint32_t events)
 {
 	struct connect *connect = (struct connect *)((char *)watch - offsetof(struct connect, relay.watches[RELAY_CLIENT]));
 	connect->heard[RELAY_CLIENT] |= events;
 	if (connect->state == CONNECT_DIALLING && (events & CONNECT_ENDED))
 		notice_end(connect, events);
-	else if (connect->state != CONNECT_FLOWING && (events & (EPOLLIN | CONNECT_ENDED)))
+	else if (listens(connect) && (events & (EPOLLIN | CONNECT_ENDED)))
 		connect_look(connect);
 }
 
@@ -252,6 +257,7 @@ struct connect *connect_new(struct worker *worker, int fd, const struct way *way
 	                            .worker = worker,
 	                            .snapshot = snapshot_ref(worker->snapshot),
 	                            .way = *way,
+	                            .state = CONNECT_DIALLING,
 	                            .client = fd,
 	                            .upstream = -1,
 	                            .started = audit_clock()};
@@ -287,8 +293,7 @@ void connect_drain(struct worker *worker)
 	char byte;
 	for (struct connect *connect = LIST_FIRST(&worker->connects), *next; connect; connect = next) {
 		next = LIST_NEXT(connect, others);
-		bool listens = connect->state == CONNECT_LISTENING || connect->state == CONNECT_NAMING;
-		if (!listens || connect->spoke || connect->named)
+		if (!listens(connect) || connect->spoke || connect->named)
 			continue;
 		if (recv(connect->client, &byte, 1, MSG_PEEK) > 0)
 			connect_look(connect);

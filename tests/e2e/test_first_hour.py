@@ -198,8 +198,6 @@ CONFIGURATION = [
           ("client:", "client", "10:…", option('client: { cert: c.pem, key: "file:k.pem" }')),
           ("tls:", "tls", "3:…", top("tls: { ca_out: ca.pem }")),
           ("parent:", "parent", "3:…", top("parent: { proxy: http://proxy.test:3128 }")),
-          ("transparent:", "transparent", "2:…",
-           (LISTEN, 'listen: ["127.0.0.1:{port}", { transparent: "127.0.0.1:18000", profile: agent }]')),
           ("aws_sigv4", "aws_sigv4", "9:…", ('{ header: Authorization, value: "Bearer {secret}" }',
                                              "{ aws_sigv4: { region: r, service: s } }",
                                              "secret: vault:api", "secrets: { id: vault:a, key: vault:b }")),

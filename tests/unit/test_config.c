@@ -351,7 +351,6 @@ static void test_warnings(void **state)
 
 static const struct told_row unbuilt_rows[] = {
 	{"version: 1\ntls: {}\nparent: { proxy: \"http://x:1\" }\n" A, UNBUILT("2:1", "tls") "\n" UNBUILT("3:1", "parent")},
-	{"version: 1\nlisten: [127.0.0.1:1, { transparent: 0.0.0.0:3, profile: a }]\n" A, UNBUILT("2:25", "transparent")},
 	{Q "intercept: true }\n" A, UNBUILT("3:39", "intercept: true")},
 	{Q "http2: off }\n" A, UNBUILT("3:39", "http2: off")},
 	{Q "rotation: overlap }\n" A, UNBUILT("3:39", "rotation: overlap")},
