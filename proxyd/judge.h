@@ -53,7 +53,7 @@ bool judge_connect(const struct snapshot *snapshot, const struct request *reques
                    struct judgement *judgement, struct problem *problem);
 
 /* The same for a connection that was redirected to a listener of this profile, and is to go to `place`; no token is asked for.
- * 503 where the configuration does not have the profile any more. */
+ * 403 where the configuration does not have the profile any more. */
 bool judge_redirected(const struct snapshot *snapshot, struct span profile, const struct authority *place,
                       struct arena *arena, struct judgement *judgement, struct problem *problem);
 

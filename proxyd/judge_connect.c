@@ -100,7 +100,7 @@ bool judge_redirected(const struct snapshot *snapshot, struct span profile, cons
 	judgement->host = place->host;
 	judgement->port = place->port;
 	judgement->profile = config_profile(snapshot->config, profile);
-	return judgement->profile ? judge_way_through(&judging) : refuse_profile(&judging);
+	return judgement->profile ? judge_way_through(&judging) : refuse_profile(&judging, profile);
 }
 
 /* --- inside --- */
@@ -134,7 +134,7 @@ bool judge_inside(const struct judging *judging)
 	judgement->tls = judging->way->tls;
 	judgement->profile = config_profile(judging->snapshot->config, span_of(place->profile));
 	if (!judgement->profile)
-		return refuse_profile(judging);
+		return refuse_profile(judging, span_of(place->profile));
 	if (!judge_place(judging) || !judge_denials(judging))
 		return false;
 	if (!is_credential_host(judging))

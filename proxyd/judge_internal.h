@@ -70,7 +70,7 @@ bool refuse_authority(const struct judging *judging, const char *why);
 bool refuse_content(const struct judging *judging);
 bool refuse_tunnel(const struct judging *judging, const struct config_credential *credential);
 bool refuse_misdirected(const struct judging *judging, const char *what);
-bool refuse_profile(const struct judging *judging);
+bool refuse_profile(const struct judging *judging, struct span name);
 bool refuse_trace(const struct judging *judging);
 bool refuse_method(const struct judging *judging);
 bool refuse_browser(const struct judging *judging, const char *what);

@@ -80,11 +80,11 @@ bool refuse_misdirected(const struct judging *judging, const char *what)
 	                   "use a connection of its own for each host");
 }
 
-bool refuse_profile(const struct judging *judging)
+bool refuse_profile(const struct judging *judging, struct span name)
 {
 	return problem_set(judging->problem, 403, "no_profile",
-	                   arena_format(judging->arena, "the tunnel was opened for profile %s, which the configuration has no more",
-	                                judging->way->place->profile),
+	                   arena_format(judging->arena, "the connection is for profile %.*s, which the configuration has no more",
+	                                SPAN_ARGS(name)),
 	                   "source envgen's output again");
 }
 

@@ -28,12 +28,16 @@ static const char text[] =
 	"  absent: { upstream: http://localhost:81, secret: env:JUDGE_ABSENT, inject: { header: X-Key, value: \"{secret}\" } }\n"
 	"  hook: { upstream: http://hook.example, secrets: { T: env:JUDGE_SECRET, B: env:JUDGE_SECRET },\n"
 	"    inject: { path: \"/services/{T}/x{B}\" }, rules: [\"allow POST /services/{secret}/x{secret}/**\"] }\n"
+	"  seen: { upstream: https://seen.example, secret: env:JUDGE_SECRET, inject: { header: X-Key, value: \"{secret}\" },\n"
+	"    intercept: true, rules: [\"allow GET /v1/**\"] }\n"
+	"  beside: { upstream: https://seen.example/other, secret: env:JUDGE_SECRET, inject: { header: X-Key, value: \"{secret}\" } }\n"
 	"  other: { upstream: http://other.example, secret: env:JUDGE_SECRET, inject: { header: X-Key, value: \"{secret}\" } }\n"
 	"profiles:\n"
 	"  a:\n"
-	"    credentials: [plain, ruled, bot, mixed, wild, absent, hook]\n"
+	"    credentials: [plain, ruled, bot, mixed, wild, absent, hook, beside, seen]\n"
 	"    hosts: [allowed.example, \"*.deep.example\", \"port.example:8080\", \"!no.deep.example\", 10.0.0.0/8, 192.0.2.7,\n"
-	"      { host: ruled.example, rules: [\"allow GET /docs/**\"] }, { host: slash.example, encoded_slash: true }]\n"
+	"      { host: ruled.example, rules: [\"allow GET /docs/**\"] }, { host: slash.example, encoded_slash: true },\n"
+	"      { host: opened.example, intercept: true, http2: off, rules: [\"allow GET /docs/**\"] }]\n"
 	"  b: { credentials: [other, plain], hosts: [\"!api.example.com\"] }\n";
 
 static const char none_text[] =

@@ -144,6 +144,92 @@ static void test_open(void **state)
 	HOLD(&open_world, "", rows);
 }
 
+/* --- interception, and what is redirected --- */
+
+/* "credential seen, opened"; "entry allowed.example"; or a refusal. */
+static const char *passage(struct arena *arena, bool judged, const struct judgement *judgement, const struct problem *problem)
+{
+	if (!judged)
+		return arena_format(arena, "%u %s", problem->status, problem->reason);
+	return arena_format(arena, "%s %s%s%s", judgement->credential ? "credential" : "entry",
+	                    judgement->credential ? judgement->credential->name : judgement->entry->text,
+	                    judgement->intercept ? ", opened" : "", judgement->http2 == HTTP2_OFF ? ", without h2" : "");
+}
+
+static void test_intercepted(void **state)
+{
+	static const struct {
+		const char *place, *connect, *redirected;
+	} rows[] = {
+		{"seen.example:443", "credential seen, opened", "credential seen, opened"},
+		{"seen.example:80", "credential seen, opened", "credential seen, opened"},
+		{"seen.example:8443", "403 host_not_allowed", "403 host_not_allowed"},
+		{"opened.example:443", "entry opened.example, opened, without h2", "entry opened.example, opened, without h2"},
+		{"allowed.example:443", "entry allowed.example", "entry allowed.example"},
+		{"api.example.com:443", "403 credential_host", "403 credential_host"},
+		{"other.example:80", "403 host_not_allowed", "403 host_not_allowed"},
+		{"no.deep.example:443", "403 host_denied", "403 host_denied"},
+		{"192.0.2.7:443", "entry 192.0.2.7", "entry 192.0.2.7"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct arena arena = {0};
+		struct problem problem = {0};
+		struct judgement judgement = {0};
+		struct authority place;
+		struct request request =
+			request_of(&arena, arena_format(&arena, "CONNECT %s|Host: x|Proxy-Authorization: Basic {basic proxy}", rows[i].place));
+		assert_true(authority_parse(span_of(rows[i].place), &place, NULL));
+		bool judged = judge_connect(&sessions.snapshot, &request, &arena, &judgement, &problem);
+		assert_string_equal(passage(&arena, judged, &judgement, &problem), rows[i].connect);
+		judgement = (struct judgement){0};
+		judged = judge_redirected(&sessions.snapshot, SPAN("a"), &place, &arena, &judgement, &problem);
+		assert_string_equal(passage(&arena, judged, &judgement, &problem), rows[i].redirected);
+		assert_int_equal(judgement.way, WAY_TRANSPARENT);
+		assert_false(judge_redirected(&sessions.snapshot, SPAN("gone"), &place, &arena, &judgement, &problem));
+		arena_free(&arena);
+	}
+}
+
+/* Requests behind TLS that was ended here, and redirected plain ones: which credential takes them, or what refuses them. */
+static void test_inside_of_credentials(void **state)
+{
+	static const struct {
+		enum way_kind way;
+		bool tls;
+		const char *place, *request, *outcome;
+	} rows[] = {
+		{WAY_INTERCEPT, true, "seen.example:443", "GET /v1/x|Host: seen.example", "credential seen"},
+		{WAY_INTERCEPT, true, "seen.example:443", "GET /other/x|Host: seen.example", "credential beside"},
+		{WAY_INTERCEPT, true, "seen.example:443", "POST /v1/x|Host: seen.example", "403 no_rule"},
+		{WAY_INTERCEPT, true, "seen.example:443", "GET /v1/x|Host: api.example.com", "421 misdirected"},
+		{WAY_INTERCEPT, true, "seen.example:443", "GET https://seen.example/v1/x|Host: seen.example", "credential seen"},
+		{WAY_INTERCEPT, true, "seen.example:443", "GET http://seen.example/v1/x|Host: seen.example", "421 misdirected"},
+		{WAY_INTERCEPT, true, "opened.example:443", "GET /docs/x|Host: opened.example", "entry opened.example"},
+		{WAY_INTERCEPT, true, "api.example.com:443", "GET /x|Host: api.example.com", "403 credential_host"},
+		{WAY_CONNECT, false, "seen.example:80", "GET /v1/x|Host: seen.example", "credential seen"},
+		{WAY_CONNECT, false, "api.example.com:80", "GET /x|Host: api.example.com", "403 credential_host"},
+		{WAY_TRANSPARENT, false, "api.example.com:80", "GET /x|Host: api.example.com", "credential plain"},
+		{WAY_TRANSPARENT, false, "other.example:80", "GET /x|Host: other.example", "403 host_not_allowed"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct arena arena = {0};
+		struct problem problem = {0};
+		struct judgement judgement = {0};
+		struct way_place settled = {.profile = "a"};
+		struct way way = {.kind = rows[i].way, .tls = rows[i].tls, .place = &settled, .profile = settled.profile};
+		struct request request = request_of(&arena, rows[i].request);
+		assert_true(authority_parse(span_of(rows[i].place), &settled.target, NULL));
+		bool judged = judge_request(&sessions.snapshot, &sessions.own, &way, &request, &arena, &judgement, &problem);
+		judgement.intercept = false;
+		const char *came = passage(&arena, judged, &judgement, &problem);
+		if (strcmp(came, rows[i].outcome) != 0)
+			fail_msg("row %zu, %s: came %s, want %s", i, rows[i].request, came, rows[i].outcome);
+		arena_free(&arena);
+	}
+}
+
 /* --- inside --- */
 
 /* "allowed.example allowed.example:80 /x": entry, destination, path; or a refusal. */
@@ -224,7 +310,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_allowed),       cmocka_unit_test(test_refused), cmocka_unit_test(test_tokens),
 		cmocka_unit_test(test_other_profile), cmocka_unit_test(test_open),    cmocka_unit_test(test_inside),
-		cmocka_unit_test(test_profile_that_is_gone),
+		cmocka_unit_test(test_profile_that_is_gone), cmocka_unit_test(test_intercepted),
+		cmocka_unit_test(test_inside_of_credentials),
 	};
 	return cmocka_run_group_tests(tests, start, stop);
 }
