@@ -60,7 +60,8 @@ static void on_relayed(struct relay *relay, enum relay_end how)
 	end((struct upgrade *)relay, told.verdict, told.reason);
 }
 
-void upgrade_start(struct worker *worker, int client, const struct way *way, struct exchange *exchange, struct span early)
+void upgrade_start(struct worker *worker, int client, const struct way *way, struct exchange *exchange,
+                   struct span early)
 {
 	static const uint32_t nothing_heard[RELAY_SIDES];
 	struct upgrade *upgrade = memory_alloc(sizeof *upgrade);

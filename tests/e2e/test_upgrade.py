@@ -130,14 +130,14 @@ def test_inside_a_tunnel(tunnelled):
     assert end["injected"] is False and end["profile"] == "agent"
 
 
-@pytest.mark.parametrize("sends", [SWITCH, [SWITCH, "behind"]])
-def test_tls_upstream(keystile, origin, authority, sends):
-    server = origin(switching(sends if isinstance(sends, str) else "".join(sends)), context=authority.server_context())
+@pytest.mark.parametrize("behind", ["", "behind", "behind" * 40_000], ids=["nothing", "a word", "more than a record"])
+def test_tls_upstream(keystile, origin, authority, behind):
+    server = origin(switching(SWITCH + behind), context=authority.server_context())
     proxy = keystile(one_api(f"https://127.0.0.1:{server.port}", ca=authority.ca), {"api": evidence.secret()})
     text = os.urandom(300_000)
     with proxy.client() as client:
         switched(client, get("/api/x", proxy.token(), *ASKS), b"early")
-        assert client.exactly(11 if sends != SWITCH else 5) == (b"behindearly" if sends != SWITCH else b"early")
+        assert client.exactly(len(behind) + 5) == behind.encode() + b"early"
         sender = threading.Thread(target=client.sock.sendall, args=(text,))
         sender.start()
         assert client.exactly(len(text)) == text
@@ -172,7 +172,7 @@ def test_bytes_behind_the_101(serve, sends):
         assert talks(client)
 
 
-@pytest.mark.parametrize("place", ["first", "second"])
+@pytest.mark.parametrize("place", ["first", "second", "behind another"])
 @pytest.mark.parametrize("early", [b"early", b"\0\0\0early\0\0", b"GET /api/y HTTP/1.1\r\nHost: h\r\n\r\n", os.urandom(200_000)],
                          ids=["text", "zeroes", "a request", "many"])
 def test_early_bytes(serve, place, early):
@@ -181,13 +181,15 @@ def test_early_bytes(serve, place, early):
     with proxy.client() as client:
         if place == "second":
             assert client.ask(get("/api/warm", proxy.token())).status == 200
-        sender = threading.Thread(target=client.send, args=(proxy.asks().encode() + early,))
+        before = get("/api/warm", proxy.token()) if place == "behind another" else ""
+        sender = threading.Thread(target=client.send, args=((before + proxy.asks()).encode() + early,))
         sender.start()
+        assert not before or client.response().status == 200
         assert client.head().status == 101
         assert client.exactly(len(early)) == early
         sender.join()
         assert talks(client)
-    assert len(server.requests) == 1 + (place == "second")
+    assert len(server.requests) == 1 + (place != "first")
     assert lines_of(proxy)[1]["bytes_up"] == len(early) + 6
 
 
