@@ -253,8 +253,6 @@ static void keep_texts(struct audit_record *record, struct arena *arena)
 	record->method = arena_span(arena, record->method);
 	record->host = arena_span(arena, record->host);
 	record->path = arena_span(arena, record->path);
-	if (record->rule)
-		record->rule = arena_copy(arena, record->rule, strlen(record->rule));
 }
 
 void exchange_switch(struct exchange *exchange, struct switched *out)

@@ -19,7 +19,6 @@ static void note_start(struct upgrade *upgrade)
 {
 	struct worker *worker = upgrade->worker;
 	upgrade->switched.record.client = upgrade->way.client;
-	upgrade->switched.record.status = 0;
 	if (!audit_required(worker->server->audit))
 		audit_write(worker->audit, &upgrade->switched.record);
 }
@@ -30,7 +29,6 @@ static void note_end(const struct upgrade *upgrade, enum audit_verdict verdict, 
 	record.event = "end";
 	record.verdict = verdict;
 	record.reason = reason;
-	record.status = 101;
 	record.bytes_up = upgrade->relay.flows[RELAY_CLIENT].bytes;
 	record.bytes_down = upgrade->relay.flows[RELAY_UPSTREAM].bytes;
 	record.total_us = audit_clock() - upgrade->switched.started;

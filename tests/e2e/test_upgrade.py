@@ -2,16 +2,15 @@
 
 import os
 import signal
+import subprocess
 import threading
-import time
 
 import pytest
 
-from peers import evidence
+from peers import evidence, sanitizers
 from peers.config import basic, get, one_api, problem
 from peers.keystile import wait_for
 from peers.tunnel import echo, open_tunnel
-from peers.wire import Closed
 
 ASKS = ("Connection: Upgrade", "Upgrade: echo")
 
@@ -154,6 +153,7 @@ def test_denied_by_a_rule(serve):
         problem(client.ask(get("/api/x", "wrong", *ASKS)), 401)
         switched(client, proxy.asks("/x"))
     assert len(server.connections) == 1
+    assert [line["rule"] for line in lines_of(proxy)] == ["allow * /**"] * 2
 
 
 # Bytes around the 101
@@ -233,7 +233,7 @@ def test_half_close(serve, who):
         client.end()
         assert client.rest() == (b"last words" if who == "client" else b"")
     assert lines_of(proxy)[1]["verdict"] == "allow"
-    assert server.connections[0].left == b"more words"
+    assert wait_for(lambda: getattr(server.connections[0], "left", None), "what the server got") == b"more words"
 
 
 def test_fields_of_the_101(serve):
@@ -577,17 +577,42 @@ def test_drains_at_sigterm(serve):
     assert proxy.stop(patience=5) == 0
 
 
+def open_files(proxy):
+    return len(os.listdir(f"/proc/{proxy.process.pid}/fd"))
+
+
+@pytest.mark.skipif(sanitizers.in_use() or os.geteuid() != 0, reason="strace attaches to proxyd, which only root may")
+def test_the_end_of_the_drain(serve):
+    """What still goes on then is cut, and told so."""
+    proxy, server = serve(always(SWITCH))
+    with proxy.client() as client, proxy.client("silent client") as silent:
+        switched(client, proxy.asks())
+        end = ["-e", "trace=futex", "-e", "inject=futex:error=ETIMEDOUT:when=1"]
+        tracer = subprocess.Popen(["strace", "-o", "/dev/null", *end, "-p", str(proxy.process.pid)], stderr=subprocess.PIPE)
+        assert b"attached" in tracer.stderr.readline()
+        proxy.process.send_signal(signal.SIGTERM)
+        assert silent.rest() == client.rest() == b""
+    assert proxy.stop() == 0
+    tracer.communicate(timeout=15)
+    assert lines_of(proxy, verdict="fail", reason="shutdown")
+    wait_for(lambda: hasattr(server.connections[0], "left"), "the upstream's connection to be closed")
+
+
 def test_many_at_once(serve):
+    """Each has its two sockets, and nothing of the front or of the pool."""
     proxy, _ = serve(head={"workers": "2"})
+    before = open_files(proxy) + 10
     clients = [proxy.client(f"client {number}") for number in range(100)]
     for client in clients:
         switched(client, proxy.asks())
+    wait_for(lambda: open_files(proxy) <= before + 200, "the front to have let go of them")
     for number, client in enumerate(clients):
         client.send(f"{number:3}" * 1000)
     for number, client in enumerate(clients):
         assert client.exactly(3000) == f"{number:3}".encode() * 1000
         client.close()
     assert len(proxy.audit(100, event="end", status=101, verdict="allow")) == 100
+    wait_for(lambda: open_files(proxy) <= before, "all sockets to be closed")
 
 
 def test_who_reads_nothing(serve):
