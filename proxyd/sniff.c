@@ -9,8 +9,11 @@
 #include "codec_h1.h"
 #include "connect.h"
 #include "front_h1.h"
+#include "front_h2.h"
 #include "linger.h"
 #include "refusal.h"
+
+#define H2_LINE SPAN("PRI * HTTP/2.0\r\n") /* of the preface, the part that looks like a request */
 
 struct sniff {
 	struct loop_watch watch;
@@ -23,7 +26,7 @@ struct sniff {
 	bool kept;     /* not its first request */
 };
 
-enum verdict { VERDICT_WAIT, VERDICT_HTTP, VERDICT_CONNECT, VERDICT_REFUSE, VERDICT_NO_HTTP, VERDICT_GONE };
+enum verdict { VERDICT_WAIT, VERDICT_HTTP, VERDICT_H2, VERDICT_CONNECT, VERDICT_REFUSE, VERDICT_NO_HTTP, VERDICT_GONE };
 
 struct finding {
 	enum verdict verdict;
@@ -107,8 +110,42 @@ static void settle_host(const struct way *way, const struct request *request)
 		way->place->target.host = shown.host;
 }
 
-/* Judges the first bytes. `eof`: nothing will follow them. */
-static struct finding look(struct worker *worker, const struct way *way, struct span bytes, bool eof, struct arena *arena)
+/* HTTP/2 by prior knowledge: only as a connection's beginning (RFC 9113 §3.3). A tunnel has a host of its own, whose TLS
+ * tells whether it speaks HTTP/2. */
+static struct finding of_preface(const struct way *way, struct span bytes, bool kept, bool eof)
+{
+	if (kept || way->place)
+		return (struct finding){.verdict = VERDICT_REFUSE,
+		                        .status = 501,
+		                        .reason = "h2c",
+		                        .detail = way->place ? "HTTP/2 inside a tunnel needs TLS"
+		                                             : "HTTP/2 can begin only with its connection",
+		                        .hint = "speak HTTP/1.1 here"};
+	if (span_starts(bytes, FRONT_H2_PREFACE))
+		return (struct finding){.verdict = VERDICT_H2};
+	if (span_starts(FRONT_H2_PREFACE, bytes))
+		return (struct finding){.verdict = eof ? VERDICT_GONE : VERDICT_WAIT};
+	return (struct finding){.verdict = VERDICT_REFUSE,
+	                        .status = 400,
+	                        .reason = "malformed",
+	                        .detail = "the connection begins like HTTP/2, and not with the whole of its preface",
+	                        .hint = "send the 24 bytes of RFC 9113 section 3.4, or speak HTTP/1.1"};
+}
+
+/* A first line of three words, with neither a target in any form nor a version: who speaks so reads no answer in HTTP. */
+static bool is_other_protocol(struct span bytes)
+{
+	struct span line = span_split(&bytes, '\n');
+	span_split(&line, ' ');
+	struct span target = span_split(&line, ' ');
+	return line.data && target.length > 0 && target.data[0] != '/' && target.data[0] != '*' &&
+	       !span_equal_nocase(span_head(target, 4), SPAN("http")) &&
+	       !span_equal_nocase(span_head(line, 4), SPAN("http"));
+}
+
+/* Judges the first bytes. `kept`: of a later request; `eof`: nothing will follow them. */
+static struct finding look(struct worker *worker, const struct way *way, struct span bytes, bool kept, bool eof,
+                           struct arena *arena)
 {
 	const struct config_limits *limits = &worker->server->limits;
 	unsigned char first = bytes.length ? (unsigned char)bytes.data[0] : 0;
@@ -116,17 +153,15 @@ static struct finding look(struct worker *worker, const struct way *way, struct 
 		return (struct finding){.verdict = eof ? VERDICT_GONE : VERDICT_WAIT};
 	if (!starts_token(first) && first != '\r')
 		return (struct finding){.verdict = VERDICT_NO_HTTP, .byte = first};
-	if (span_starts(bytes, SPAN("PRI * HTTP/2.0\r\n")))
-		return (struct finding){.verdict = VERDICT_REFUSE,
-		                        .status = 501,
-		                        .reason = "h2c",
-		                        .detail = "HTTP/2 is not built into this proxyd",
-		                        .hint = "speak HTTP/1.1 to the proxy"};
+	if (span_starts(bytes, H2_LINE))
+		return of_preface(way, bytes, kept, eof);
 	struct request request = {0};
 	size_t used = 0;
 	const char *why = NULL;
 	enum codec_result result = codec_request_head(
 		bytes, (struct codec_limits){(size_t)limits->head, (size_t)limits->fields}, arena, &request, &used, &why);
+	if (result == CODEC_BAD && is_other_protocol(bytes))
+		return (struct finding){.verdict = VERDICT_NO_HTTP, .byte = first};
 	struct finding finding = of_codec(result, why, arena, limits);
 	if (finding.verdict == VERDICT_WAIT && eof)
 		return (struct finding){.verdict = VERDICT_GONE};
@@ -153,6 +188,14 @@ static void hand_to_connect(struct sniff *sniff, const struct finding *finding)
 	end(sniff);
 }
 
+static void hand_to_h2(struct sniff *sniff)
+{
+	struct worker *worker = sniff->worker;
+	struct way way = sniff->way;
+	struct endpoint bare = {.fd = end(sniff)};
+	front_h2_start(worker, &bare, &way);
+}
+
 static void decide(struct sniff *sniff, const struct finding *finding)
 {
 	struct worker *worker = sniff->worker;
@@ -165,6 +208,9 @@ static void decide(struct sniff *sniff, const struct finding *finding)
 		front_h1_add(worker->front, end(sniff), &way, finding->memory, finding->more);
 		break;
 	}
+	case VERDICT_H2:
+		hand_to_h2(sniff);
+		break;
 	case VERDICT_CONNECT:
 		hand_to_connect(sniff, finding);
 		break;
@@ -210,7 +256,7 @@ static void on_readable(struct loop_watch *watch, uint32_t events)
 		sniff->looked = bytes.length;
 		return;
 	}
-	struct finding finding = look(worker, &sniff->way, bytes, eof, &arena);
+	struct finding finding = look(worker, &sniff->way, bytes, sniff->kept, eof, &arena);
 	sniff->looked = bytes.length;
 	decide(sniff, &finding);
 	arena_free(&arena);

@@ -8,6 +8,7 @@
 #include "connect.h"
 #include "exchange.h"
 #include "front_h1.h"
+#include "front_h2.h"
 #include "intercept.h"
 #include "linger.h"
 #include "listener.h"
@@ -75,6 +76,7 @@ static void begin_drain(struct worker *worker)
 	sniff_drain(worker);
 	connect_drain(worker);
 	front_h1_drain(worker->front);
+	front_h2_drain(worker->front_h2);
 	end_if_drained(worker);
 }
 
@@ -113,10 +115,11 @@ static bool make_rooms(struct worker *worker, struct fault *fault)
 	worker->pool = upstream_pool_new(worker->loop, worker->dialer, upstream_limits_of(&server->limits));
 	worker->audit = audit_writer_new(server->audit, worker->loop);
 	worker->relays = relay_room_new(worker->loop);
-	worker->front = front_h1_new(worker, fault);
 	worker->peek = memory_alloc((size_t)server->limits.head + 1);
 	worker->snapshot = server_snapshot(server);
-	return worker->front != NULL;
+	worker->front = front_h1_new(worker, fault);
+	worker->front_h2 = worker->front ? front_h2_new(worker, fault) : NULL;
+	return worker->front_h2 != NULL;
 }
 
 static void free_rooms(struct worker *worker)
@@ -129,6 +132,8 @@ static void free_rooms(struct worker *worker)
 	if (worker->front)
 		front_h1_free(worker->front);
 	upgrade_end_all(worker);
+	if (worker->front_h2)
+		front_h2_free(worker->front_h2);
 	exchange_free_spares(worker);
 	relay_room_free(worker->relays);
 	if (worker->pool)

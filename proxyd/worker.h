@@ -17,6 +17,7 @@
 
 struct admin;
 struct front_h1;
+struct front_h2;
 struct listener;
 struct relay_room;
 struct exchange;
@@ -64,6 +65,7 @@ struct worker {
 	struct upstream_pool *pool;
 	struct audit_writer *audit;
 	struct front_h1 *front;
+	struct front_h2 *front_h2;
 	struct relay_room *relays;
 	struct loop_watch *accepting; /* one for each listener */
 	struct exchange *spare;       /* ended exchanges, kept with their arenas for the next ones */

@@ -36,7 +36,7 @@ ROOMS = {
     "curl/curl.h": r"proxyd/(dial\w*|mint_token)\.c",
     "gnutls/.*": r"proxyd/(tls\w*|mint_\w+)\.(c|h)",
     "microhttpd.h": r"proxyd/(front_h1\w*|admin)\.(c|h)",
-    "nghttp2/.*": r"proxyd/(front_h2|upstream_h2)\w*\.c",
+    "nghttp2/.*": r"proxyd/(front_h2|upstream_h2)\w*\.(c|h)",
     "sodium.h": r"common/(secret|vault\w*|token|table|keysource|base64)\.(c|h)",
     "idn2.h": r"common/authority\.c",
 }

@@ -63,7 +63,7 @@ LINES = [
     # Versions
     refused("HTTP/1.2", "9110 §2.5", line("GET {to}/x HTTP/1.2"), later=(505,)),
     refused("HTTP/2.0", "9110 §2.5", line("GET {to}/x HTTP/2.0"), later=(505,)),
-    refused("a preface of HTTP/2", "9113 §3.4", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 501, (505,)),
+    refused("a preface of HTTP/2 that is none", "9113 §3.4", "PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n", later=(501, 505)),
     refused("HTTP/3", "9112 §2.3", line("GET {to}/x HTTP/3"), later=(505,)),
     refused("HTTP/0.9", "9112 §2.3", line("GET {to}/x HTTP/0.9"), later=(505,)),
     refused("HTTP/1.10", "9112 §2.3", line("GET {to}/x HTTP/1.10"), later=(505,)),

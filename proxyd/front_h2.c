@@ -1,0 +1,350 @@
+#include "front_h2_internal.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "linger.h"
+#include "memory.h"
+
+#define WINDOW 65535            /* of a stream; the default, which counts before the client has our SETTINGS */
+#define READ_BYTES (16 * 1024)
+#define OUT_BYTES (64 * 1024)   /* written at once */
+#define TURNS 4                 /* of each, then others have theirs */
+#define LEAVE_TIME 2000         /* ms for the last bytes to be taken */
+
+static struct h2_client *client_of_timer(struct loop_timer *timer)
+{
+	return (struct h2_client *)((char *)timer - offsetof(struct h2_client, timer));
+}
+
+static struct h2_client *client_of_task(struct loop_task *task)
+{
+	return (struct h2_client *)((char *)task - offsetof(struct h2_client, task));
+}
+
+static void set_timer(struct h2_client *client, uint64_t milliseconds)
+{
+	loop_timer_set(client->front->worker->loop, &client->timer, milliseconds);
+}
+
+void front_h2_soon(struct h2_client *client)
+{
+	loop_later(client->front->worker->loop, &client->task);
+}
+
+void front_h2_set_time(struct h2_client *client)
+{
+	if (client->head_of || client->leaving)
+		return;
+	if (client->live == 0)
+		set_timer(client, front_h2_limits(client)->idle);
+	else
+		loop_timer_stop(client->front->worker->loop, &client->timer);
+}
+
+/* --- the end --- */
+
+static void end_streams(struct h2_client *client)
+{
+	while (!LIST_EMPTY(&client->streams)) {
+		struct h2_stream *stream = LIST_FIRST(&client->streams);
+		front_h2_end_exchange(stream, stream->whole);
+		front_h2_free_stream(stream);
+	}
+}
+
+/* Everything but the endpoint, and the count of connections. */
+static void take_down(struct h2_client *client)
+{
+	struct loop *loop = client->front->worker->loop;
+	end_streams(client);
+	loop_watch_remove(loop, &client->watch);
+	loop_timer_stop(loop, &client->timer);
+	loop_later_cancel(loop, &client->task);
+	LIST_REMOVE(client, others);
+	nghttp2_session_del(client->session);
+	buffer_free(&client->rest);
+	worker_way_over(client->front->worker, &client->way);
+}
+
+/* With what is under way: a reset. */
+static void cut(struct h2_client *client)
+{
+	struct worker *worker = client->front->worker;
+	take_down(client);
+	endpoint_cut(&client->end);
+	endpoint_close(&client->end);
+	free(client);
+	worker_connection_closed(worker);
+}
+
+/* All is written: the client reads it, and the end, before the socket is closed. */
+static void leave(struct h2_client *client)
+{
+	struct worker *worker = client->front->worker;
+	int fd = fcntl(client->end.fd, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0) {
+		cut(client);
+		return;
+	}
+	take_down(client);
+	endpoint_shut(&client->end);
+	endpoint_close(&client->end);
+	free(client);
+	linger_close(worker, fd, (struct span){"", 0});
+}
+
+void front_h2_drain_client(struct h2_client *client)
+{
+	if (client->draining || client->refused)
+		return;
+	client->draining = true;
+	nghttp2_submit_goaway(client->session, NGHTTP2_FLAG_NONE,
+	                      nghttp2_session_get_last_proc_stream_id(client->session), NGHTTP2_NO_ERROR, NULL, 0);
+	front_h2_soon(client);
+}
+
+void front_h2_refuse(struct h2_client *client, uint32_t code, const char *reason, const char *text)
+{
+	if (client->refused)
+		return;
+	worker_note_refusal(client->front->worker, &client->way, reason, 0);
+	client->refused = true;
+	client->leaving = true;
+	nghttp2_submit_goaway(client->session, NGHTTP2_FLAG_NONE,
+	                      nghttp2_session_get_last_proc_stream_id(client->session), code, (const uint8_t *)text,
+	                      strlen(text));
+	set_timer(client, LEAVE_TIME);
+	front_h2_soon(client);
+}
+
+/* --- writing --- */
+
+/* False where some of it waits for the socket, or it broke. */
+static bool send_rest(struct h2_client *client)
+{
+	while (client->rest_sent < client->rest.length) {
+		struct span left = span_from(buffer_view(&client->rest), client->rest_sent);
+		ssize_t count = endpoint_write(&client->end, left.data, left.length);
+		client->gone |= count == ENDPOINT_BROKEN;
+		if (count < 0)
+			return false;
+		client->rest_sent += (size_t)count;
+	}
+	buffer_free(&client->rest);
+	client->rest_sent = 0;
+	return true;
+}
+
+/* The next frames, into front->out; behind the last GOAWAY nothing follows. */
+static bool make_frames(struct h2_client *client, struct buffer *out)
+{
+	const uint8_t *bytes;
+	ssize_t count = 0;
+	buffer_clear(out);
+	while (out->length < OUT_BYTES && !client->parted &&
+	       (count = nghttp2_session_mem_send(client->session, &bytes)) > 0)
+		buffer_append(out, bytes, (size_t)count);
+	client->gone |= count < 0;
+	return out->length > 0;
+}
+
+static void send_frames(struct h2_client *client, const struct buffer *out)
+{
+	ssize_t count = endpoint_write(&client->end, out->data, out->length);
+	client->gone |= count == ENDPOINT_BROKEN;
+	struct span left = span_from(buffer_view(out), count > 0 ? (size_t)count : 0);
+	if (!client->gone && left.length > 0)
+		buffer_span(&client->rest, left);
+}
+
+/* True where there is more to write, and the socket takes it. */
+static bool write_some(struct h2_client *client)
+{
+	struct buffer *out = &client->front->out;
+	for (unsigned turn = 0; turn < TURNS; turn++) {
+		if (!send_rest(client) || !make_frames(client, out))
+			return false;
+		send_frames(client, out);
+	}
+	return !client->gone;
+}
+
+/* --- reading --- */
+
+static void take(struct h2_client *client, const uint8_t *bytes, size_t size)
+{
+	ssize_t used = nghttp2_session_mem_recv(client->session, bytes, size);
+	if (client->wrong)
+		front_h2_refuse(client, client->wrong_code,
+		                client->wrong_code == NGHTTP2_ENHANCE_YOUR_CALM ? "flood" : "malformed", client->wrong);
+	if (used >= 0)
+		return;
+	/* It asks for acknowledgements and reads none. */
+	if (used == NGHTTP2_ERR_FLOODED && !client->refused)
+		worker_note_refusal(client->front->worker, &client->way, "flood", 0);
+	client->gone = true;
+}
+
+static void read_some(struct h2_client *client)
+{
+	uint8_t bytes[READ_BYTES];
+	for (unsigned turn = 0; turn < TURNS && client->unread && !client->gone && !client->refused; turn++) {
+		ssize_t count = endpoint_read(&client->end, bytes, sizeof bytes);
+		if (count == 0 || count == ENDPOINT_BROKEN) {
+			client->gone = true;
+		} else if (count == ENDPOINT_AGAIN) {
+			client->unread = false;
+		} else {
+			/* Less than was asked for is all there was, and more will be told; but for an end, that was told with it. */
+			client->unread = count == READ_BYTES || client->ended || client->end.tls;
+			take(client, bytes, (size_t)count);
+		}
+	}
+}
+
+/* --- one round --- */
+
+/* What the exchanges gave up: told to the client as an internal error, which is no end of the response. */
+static void abort_streams(struct h2_client *client)
+{
+	struct h2_stream *stream;
+	client->aborts = false;
+	LIST_FOREACH (stream, &client->streams, others) {
+		if (!stream->aborted || !stream->exchange)
+			continue;
+		front_h2_reset(stream, NGHTTP2_INTERNAL_ERROR);
+		front_h2_end_exchange(stream, false);
+	}
+	front_h2_set_time(client);
+}
+
+static bool is_over(const struct h2_client *client)
+{
+	if (client->rest.length > 0)
+		return false;
+	return client->parted ||
+	       (!nghttp2_session_want_read(client->session) && !nghttp2_session_want_write(client->session));
+}
+
+/* The client may be freed behind it. */
+static void serve(struct h2_client *client)
+{
+	bool more = false;
+	read_some(client);
+	/* Who has asked by then is answered. */
+	if (client->front->worker->draining)
+		front_h2_drain_client(client);
+	if (client->aborts)
+		abort_streams(client);
+	if (!client->gone)
+		more = write_some(client);
+	if (client->gone)
+		cut(client);
+	else if (is_over(client))
+		leave(client);
+	else if (more || (client->unread && !client->refused))
+		loop_next(client->front->worker->loop, &client->task);
+}
+
+static void run(struct loop_task *task)
+{
+	serve(client_of_task(task));
+}
+
+static void on_socket(struct loop_watch *watch, uint32_t events)
+{
+	struct h2_client *client = (struct h2_client *)watch;
+	client->ended |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+	client->unread |= (events & EPOLLIN) || client->ended || client->end.tls;
+	serve(client);
+}
+
+static void on_time(struct loop_timer *timer)
+{
+	struct h2_client *client = client_of_timer(timer);
+	if (client->leaving) {
+		cut(client);
+		return;
+	}
+	if (client->head_of)
+		front_h2_refuse(client, NGHTTP2_ENHANCE_YOUR_CALM, "head_late",
+		                "the request head was not complete in time; send it at once, or raise limits.head_time");
+	else
+		front_h2_drain_client(client);
+	client->leaving = true;
+	set_timer(client, LEAVE_TIME);
+	front_h2_soon(client);
+}
+
+/* --- the beginning --- */
+
+static bool greet(struct h2_client *client)
+{
+	const struct config_limits *limits = front_h2_limits(client);
+	const nghttp2_settings_entry settings[] = {
+		{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t)limits->streams},
+		{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)limits->head},
+	};
+	/* So wide that a stream whose upstream is slow keeps no other one waiting. */
+	int32_t window = (int32_t)limits->streams * WINDOW;
+	return nghttp2_submit_settings(client->session, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof *settings) == 0 &&
+	       nghttp2_session_set_local_window_size(client->session, NGHTTP2_FLAG_NONE, 0, window) == 0;
+}
+
+void front_h2_start(struct worker *worker, struct endpoint *end, const struct way *way)
+{
+	struct front_h2 *front = worker->front_h2;
+	struct h2_client *client = memory_alloc(sizeof *client);
+	*client = (struct h2_client){.watch = {.fd = -1, .ready = on_socket},
+	                             .timer = {.fire = on_time},
+	                             .task = {.run = run},
+	                             .front = front,
+	                             .end = *end,
+	                             .way = *way,
+	                             .unread = true};
+	*end = (struct endpoint){.fd = -1};
+	if (nghttp2_session_server_new2(&client->session, front->callbacks, client, front->option) != 0)
+		abort(); /* memory is out */
+	LIST_INSERT_HEAD(&front->clients, client, others);
+	loop_watch_add(worker->loop, &client->watch, client->end.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	front_h2_set_time(client);
+	client->gone = !greet(client);
+	front_h2_soon(client);
+}
+
+struct front_h2 *front_h2_new(struct worker *worker, struct fault *fault)
+{
+	struct front_h2 *front = memory_alloc(sizeof *front);
+	front->worker = worker;
+	if (!front_h2_make_callbacks(&front->callbacks) || nghttp2_option_new(&front->option) != 0) {
+		fault_set(fault, FAULT_IO, "libnghttp2 does not start");
+		front_h2_free(front);
+		return NULL;
+	}
+	/* Windows open by what the exchanges take. */
+	nghttp2_option_set_no_auto_window_update(front->option, 1);
+	/* An upstream's head has limits.head of its own, and we add a field. */
+	nghttp2_option_set_max_send_header_block_length(front->option, 2 * (size_t)worker->server->limits.head + OUT_BYTES);
+	return front;
+}
+
+void front_h2_drain(struct front_h2 *front)
+{
+	struct h2_client *client;
+	LIST_FOREACH (client, &front->clients, others) {
+		client->unread = true;
+		front_h2_soon(client);
+	}
+}
+
+void front_h2_free(struct front_h2 *front)
+{
+	while (!LIST_EMPTY(&front->clients))
+		cut(LIST_FIRST(&front->clients));
+	nghttp2_session_callbacks_del(front->callbacks);
+	nghttp2_option_del(front->option);
+	buffer_free(&front->out);
+	free(front);
+}

@@ -1,0 +1,305 @@
+/* What libnghttp2 tells of frames and streams. None of it frees the client: that is done behind the call. */
+#include "front_h2_internal.h"
+
+#include <stdlib.h>
+
+#include "memory.h"
+#include "refusal.h"
+
+#define EXPECT_TIME 3000 /* ms that a body waits for the upstream's 100, as long as in HTTP/1.1 */
+
+/* --- streams --- */
+
+static struct h2_stream *stream_of(struct h2_client *client, int32_t id)
+{
+	return nghttp2_session_get_stream_user_data(client->session, id);
+}
+
+/* Whoever waits for the upstream's 100 gets one: an upstream that knows no Expect waits for the body. */
+static void on_expect_time(struct loop_timer *timer)
+{
+	front_h2_proceed((struct h2_stream *)((char *)timer - offsetof(struct h2_stream, timer)));
+}
+
+static int open_stream(struct h2_client *client, int32_t id)
+{
+	struct h2_stream *stream = memory_alloc(sizeof *stream);
+	*stream = (struct h2_stream){.timer = {.fire = on_expect_time},
+	                             .client = client,
+	                             .exchange = exchange_new(client->front->worker),
+	                             .id = id};
+	LIST_INSERT_HEAD(&client->streams, stream, others);
+	client->live++;
+	client->newest = id;
+	return nghttp2_session_set_stream_user_data(client->session, id, stream);
+}
+
+void front_h2_reset(struct h2_stream *stream, uint32_t code)
+{
+	nghttp2_submit_rst_stream(stream->client->session, NGHTTP2_FLAG_NONE, stream->id, code);
+}
+
+void front_h2_end_exchange(struct h2_stream *stream, bool delivered)
+{
+	struct h2_client *client = stream->client;
+	if (!stream->exchange)
+		return;
+	loop_timer_stop(client->front->worker->loop, &stream->timer);
+	if (stream->started && stream->spoilt && !stream->ended)
+		exchange_spoilt(stream->exchange);
+	exchange_end(stream->exchange, delivered);
+	stream->exchange = NULL;
+	client->live--;
+}
+
+void front_h2_free_stream(struct h2_stream *stream)
+{
+	LIST_REMOVE(stream, others);
+	buffer_free(&stream->pending);
+	free(stream);
+}
+
+static void head_ends(struct h2_client *client, int32_t id)
+{
+	if (client->head_of != id)
+		return;
+	client->head_of = 0;
+	front_h2_set_time(client);
+}
+
+/* What the client had sent by then may still come. */
+static void give_up(struct h2_client *client, int32_t id)
+{
+	client->given_up[client->given_up_count++ % GIVEN_UP] = id;
+}
+
+static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *context)
+{
+	struct h2_client *client = context;
+	struct h2_stream *stream = stream_of(client, id);
+	(void)code;
+	if (!stream)
+		return 0;
+	if (!stream->started && stream->exchange && stream->spoilt)
+		worker_note_refusal(client->front->worker, &client->way, "malformed", 0);
+	if (stream->whole)
+		front_h2_count_delivery(client);
+	if (!stream->ended)
+		give_up(client, id);
+	front_h2_end_exchange(stream, stream->whole);
+	nghttp2_session_consume_connection(session, stream->pending.length - stream->pending_taken);
+	front_h2_free_stream(stream);
+	head_ends(client, id);
+	front_h2_set_time(client);
+	return 0;
+}
+
+/* --- heads --- */
+
+/* Streams are opened in order (RFC 9113 §5.1.1). libnghttp2 takes such a head for trailers that crossed a reset. */
+static bool is_out_of_order(struct h2_client *client, int32_t id)
+{
+	if (id >= client->newest || stream_of(client, id))
+		return false;
+	for (unsigned i = 0; i < GIVEN_UP; i++)
+		if (client->given_up[i] == id)
+			return false;
+	return true;
+}
+
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *frame, void *context)
+{
+	struct h2_client *client = context;
+	(void)session;
+	front_h2_count_frame(client);
+	if (frame->type == NGHTTP2_HEADERS && is_out_of_order(client, frame->stream_id))
+		front_h2_accuse(client, NGHTTP2_PROTOCOL_ERROR, "a stream was opened out of order");
+	return 0;
+}
+
+/* Trailers, too, are to come without a pause. */
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *context)
+{
+	struct h2_client *client = context;
+	(void)session;
+	client->head_of = frame->hd.stream_id;
+	loop_timer_set(client->front->worker->loop, &client->timer, front_h2_limits(client)->head_time);
+	return frame->headers.cat == NGHTTP2_HCAT_REQUEST ? open_stream(client, frame->hd.stream_id) : 0;
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_length,
+                     const uint8_t *value, size_t value_length, uint8_t flags, void *context)
+{
+	struct h2_client *client = context;
+	struct h2_stream *stream = stream_of(client, frame->hd.stream_id);
+	struct span name_span = {(const char *)name, name_length}, value_span = {(const char *)value, value_length};
+	(void)session;
+	(void)flags;
+	if (!stream || !stream->exchange)
+		return 0;
+	if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+		front_h2_trailer_add(stream, name_span, value_span);
+	else if (!front_h2_head_add(stream, name_span, value_span))
+		front_h2_accuse(client, NGHTTP2_ENHANCE_YOUR_CALM, "a header block that is many times longer than the limit");
+	return 0;
+}
+
+/* libnghttp2 would leave such a field out, and go on with the others. */
+static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                             size_t name_length, const uint8_t *value, size_t value_length, uint8_t flags, void *context)
+{
+	(void)session;
+	(void)frame;
+	(void)name;
+	(void)name_length;
+	(void)value;
+	(void)value_length;
+	(void)flags;
+	(void)context;
+	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
+static bool awaits_continue(const struct h2_stream *stream)
+{
+	const struct fields *fields = &exchange_request(stream->exchange)->fields;
+	return stream->has_body && fields_list_has(fields, SPAN("expect"), SPAN("100-continue"));
+}
+
+static void start(struct h2_stream *stream, bool alone)
+{
+	struct h2_client *client = stream->client;
+	const struct body_framing *body = &exchange_request(stream->exchange)->body;
+	const char *why;
+	enum codec_result result = front_h2_head_read(stream, alone, &why);
+	stream->started = true;
+	stream->ended = alone;
+	stream->has_body = body->kind == BODY_CHUNKED || body->length > 0;
+	if (result != CODEC_DONE) {
+		struct problem problem = {0};
+		refusal_of_head(result, why, front_h2_limits(client), exchange_arena(stream->exchange), &problem);
+		exchange_refuse(stream->exchange, &client->way, &problem, &front_h2_table, stream);
+		return;
+	}
+	exchange_start(stream->exchange, &client->way, &front_h2_table, stream);
+	if (awaits_continue(stream))
+		loop_timer_set(client->front->worker->loop, &stream->timer, EXPECT_TIME);
+}
+
+static void take_headers(struct h2_client *client, struct h2_stream *stream, const nghttp2_frame *frame)
+{
+	bool alone = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+	head_ends(client, stream->id);
+	if (!stream->exchange || client->wrong)
+		return;
+	front_h2_count_use(client);
+	if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+		start(stream, alone);
+	else if (front_h2_trailers_check(stream))
+		front_h2_body_end(stream);
+}
+
+/* --- bodies and frames --- */
+
+static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *context)
+{
+	struct h2_client *client = context;
+	struct h2_stream *stream = frame->hd.stream_id ? stream_of(client, frame->hd.stream_id) : NULL;
+	(void)session;
+	if (frame->hd.type == NGHTTP2_RST_STREAM)
+		front_h2_count_reset(client);
+	else if (stream && frame->hd.type == NGHTTP2_HEADERS)
+		take_headers(client, stream, frame);
+	else if (stream && frame->hd.type == NGHTTP2_DATA && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+		front_h2_body_end(stream);
+	return 0;
+}
+
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *bytes, size_t size, void *context)
+{
+	struct h2_client *client = context;
+	struct h2_stream *stream = stream_of(client, id);
+	(void)flags;
+	front_h2_count_use(client);
+	if (stream)
+		front_h2_body_take(stream, bytes, size);
+	else
+		nghttp2_session_consume_connection(session, size);
+	return 0;
+}
+
+/* The response is out to its end: what still comes of the request is of no use (RFC 9113 §8.1). */
+static void note_end_of_response(struct h2_client *client, int32_t id)
+{
+	struct h2_stream *stream = stream_of(client, id);
+	if (!stream)
+		return;
+	stream->whole = true;
+	if (!stream->ended)
+		front_h2_reset(stream, NGHTTP2_NO_ERROR);
+}
+
+/* Two codes are ours to send; the others tell of what the client did. */
+static void note_reset(struct h2_client *client, const nghttp2_frame *frame)
+{
+	struct h2_stream *stream = stream_of(client, frame->hd.stream_id);
+	uint32_t code = frame->rst_stream.error_code;
+	head_ends(client, frame->hd.stream_id);
+	if (code == NGHTTP2_NO_ERROR || code == NGHTTP2_INTERNAL_ERROR)
+		return;
+	if (stream)
+		stream->spoilt = true;
+	else
+		give_up(client, frame->hd.stream_id);
+	front_h2_count_reset(client);
+}
+
+/* libnghttp2 ends the connection; the frame says why. */
+static void note_goaway(struct h2_client *client, uint32_t code)
+{
+	if (client->refused)
+		client->parted = true;
+	else if (code != NGHTTP2_NO_ERROR)
+		worker_note_refusal(client->front->worker, &client->way,
+		                    code == NGHTTP2_ENHANCE_YOUR_CALM ? "flood" : "malformed", 0);
+}
+
+static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *context)
+{
+	struct h2_client *client = context;
+	uint8_t type = frame->hd.type;
+	(void)session;
+	if (type == NGHTTP2_RST_STREAM)
+		note_reset(client, frame);
+	else if (type == NGHTTP2_GOAWAY)
+		note_goaway(client, frame->goaway.error_code);
+	else if (type == NGHTTP2_DATA && frame->hd.length > 0)
+		front_h2_count_use(client);
+	if ((type == NGHTTP2_DATA || type == NGHTTP2_HEADERS) && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+		note_end_of_response(client, frame->hd.stream_id);
+	return 0;
+}
+
+/* A head that libnghttp2 cannot write: there will be no response. */
+static int on_frame_unsent(nghttp2_session *session, const nghttp2_frame *frame, int error, void *context)
+{
+	(void)error;
+	if (frame->hd.type == NGHTTP2_HEADERS && stream_of(context, frame->hd.stream_id))
+		nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_INTERNAL_ERROR);
+	return 0;
+}
+
+bool front_h2_make_callbacks(nghttp2_session_callbacks **callbacks)
+{
+	if (nghttp2_session_callbacks_new(callbacks) != 0)
+		return false;
+	nghttp2_session_callbacks_set_on_begin_frame_callback(*callbacks, on_begin_frame);
+	nghttp2_session_callbacks_set_on_begin_headers_callback(*callbacks, on_begin_headers);
+	nghttp2_session_callbacks_set_on_header_callback(*callbacks, on_header);
+	nghttp2_session_callbacks_set_on_invalid_header_callback(*callbacks, on_invalid_header);
+	nghttp2_session_callbacks_set_on_frame_recv_callback(*callbacks, on_frame);
+	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(*callbacks, on_data);
+	nghttp2_session_callbacks_set_on_frame_send_callback(*callbacks, on_frame_sent);
+	nghttp2_session_callbacks_set_on_frame_not_send_callback(*callbacks, on_frame_unsent);
+	nghttp2_session_callbacks_set_on_stream_close_callback(*callbacks, on_stream_close);
+	return true;
+}
