@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "front_h2.h"
 #include "log.h"
 #include "memory.h"
 #include "mint_leaf.h"
@@ -114,13 +115,23 @@ static bool name_agrees(struct intercept *intercept)
 	return host_parse(span_of(name), &shown, NULL) && host_equal(&shown, host);
 }
 
+static void hand_to_h2(struct intercept *intercept)
+{
+	struct worker *worker = intercept->worker;
+	struct way way = intercept->way;
+	struct endpoint client = take_client(intercept);
+	front_h2_start(worker, &client, &way);
+}
+
 static void established(struct intercept *intercept)
 {
 	loop_timer_stop(intercept->worker->loop, &intercept->timer);
-	if (name_agrees(intercept))
-		relay_to_front(intercept);
-	else
+	if (!name_agrees(intercept))
 		refuse(intercept, "sni_mismatch");
+	else if (tls_is_h2(client_of(intercept)->tls))
+		hand_to_h2(intercept);
+	else
+		relay_to_front(intercept);
 }
 
 /* --- the handshake --- */
@@ -187,8 +198,7 @@ void intercept_start(struct worker *worker, int fd, const struct way *way, enum 
 {
 	struct fault fault = FAULT_INIT;
 	struct intercept *intercept = new_intercept(worker, fd, way);
-	(void)http2;
-	client_of(intercept)->tls = new_session(intercept, false, &fault);
+	client_of(intercept)->tls = new_session(intercept, http2 == HTTP2_ON, &fault);
 	if (!client_of(intercept)->tls) {
 		log_warning("%s, in a tunnel to %s: %s", way->client, way->place->target.host.name, fault.text);
 		refuse(intercept, "no_certificate");

@@ -64,10 +64,12 @@ def status_of(answer):
     return int(answer.split(b" ", 2)[1])
 
 
-def test_curl(proxy, network, server, secret):
+@pytest.mark.parametrize("version", ["--http1.1", "--http2"])
+def test_curl(proxy, network, server, secret, version):
     """The sourced file alone: the client knows neither secret nor endpoint."""
-    done = network.run("curl", "-sS", "https://api.seen.test/say/one", "https://api.seen.test/say/two", env=sourced(proxy), text=True)
-    assert (done.stdout, done.stderr) == ("GET /say/one\nGET /say/two\n", "")
+    done = network.run("curl", "-sS", version, "-w", "%{http_version}\n", "https://api.seen.test/say/one", "https://api.seen.test/say/two", env=sourced(proxy), text=True)
+    shown = "2" if version == "--http2" else "1.1"
+    assert (done.stdout, done.stderr) == (f"GET /say/one\n{shown}\nGET /say/two\n{shown}\n", "")
     for seen in server.seen(2):
         assert (seen["authorization"], seen["host"]) == (f"Bearer {secret}", "api.seen.test") and not seen["proxy_authorization"]
     lines = proxy.audit(2, event="end", way="intercept", verdict="allow")
@@ -159,15 +161,16 @@ def test_many_requests(proxy, server, secret):
     assert all(seen["authorization"] == f"Bearer {secret}" for seen in server.seen(5))
 
 
-def test_a_large_body(proxy, network, server, tmp_path):
-    """4 MiB up and down, over TLS both times."""
+@pytest.mark.parametrize("version", ["--http1.1", "--http2"])
+def test_a_large_body(proxy, network, server, tmp_path, version):
+    """4 MiB down, over TLS both times; and up. (curl 7.88 loses an answer by HTTP/2 that comes before its upload's end.)"""
     data = os.urandom(4 << 20)
     (server.folder / "www/large").write_bytes(data)
-    done = network.run("curl", "-sSf", "https://api.seen.test/files/large", "-o", tmp_path / "got", env=sourced(proxy))
+    done = network.run("curl", "-sSf", version, "https://api.seen.test/files/large", "-o", tmp_path / "got", env=sourced(proxy))
     assert done.returncode == 0 and (tmp_path / "got").read_bytes() == data, done.stderr
     (tmp_path / "up").write_bytes(data)
-    done = network.run("curl", "-sS", "--data-binary", f"@{tmp_path / 'up'}", "https://api.seen.test/made", env=sourced(proxy))
-    assert done.stdout == b"made by POST\n"
+    done = network.run("curl", "-sS", "--http1.1", "--data-binary", f"@{tmp_path / 'up'}", "https://api.seen.test/made", env=sourced(proxy))
+    assert (done.stdout, done.stderr) == (b"made by POST\n", b"")
     assert server.seen(2)[1]["length"] == str(len(data))
 
 
