@@ -1,7 +1,11 @@
 """101 upgrades (SPEC §3): who may ask for one, which 101 reaches the client, and that behind it bytes flow both ways, whole."""
 
+import contextlib
+import ctypes
 import os
 import signal
+import socket
+import stat
 import subprocess
 import threading
 
@@ -12,6 +16,7 @@ from peers.config import basic, get, one_api, problem
 from peers.keystile import wait_for
 from peers.tunnel import echo, open_tunnel
 
+PIDFD_GETFD = 438
 ASKS = ("Connection: Upgrade", "Upgrade: echo")
 
 
@@ -234,6 +239,41 @@ def test_half_close(serve, who):
         assert client.rest() == (b"last words" if who == "client" else b"")
     assert lines_of(proxy)[1]["verdict"] == "allow"
     assert wait_for(lambda: getattr(server.connections[0], "left", None), "what the server got") == b"more words"
+
+
+def proxyds_end(proxy, client):
+    """proxyd's own socket of that client, as a copy."""
+    syscall = ctypes.CDLL(None, use_errno=True).syscall
+    process = os.pidfd_open(proxy.process.pid)
+    try:
+        for number in map(int, os.listdir(f"/proc/{proxy.process.pid}/fd")):
+            fd = syscall(PIDFD_GETFD, process, number, 0)
+            if fd < 0:
+                continue
+            if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+                os.close(fd)
+                continue
+            sock = socket.socket(fileno=fd)
+            with contextlib.suppress(OSError):
+                if sock.getpeername() == client.sock.getsockname():
+                    return sock
+            sock.close()
+    finally:
+        os.close(process)
+    raise AssertionError("proxyd has no such socket")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may look at proxyd's sockets")
+def test_nothing_waits_for_an_acknowledgement(serve):
+    """The last part of a message leaves as the others did: libmicrohttpd sets that otherwise."""
+    proxy, _ = serve()
+    with proxy.client() as client:
+        assert client.ask(get("/api/x", proxy.token())).status == 200
+        switched(client, proxy.asks())
+        assert talks(client)
+        with proxyds_end(proxy, client) as sock:
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert not sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK)
 
 
 def test_fields_of_the_101(serve):
