@@ -1,6 +1,7 @@
 """Messages there and back behind a 101: one thread is client and origin at once, and neither looks into what passes."""
 import os
 import selectors
+import socket
 import time
 
 import streams
@@ -21,7 +22,7 @@ class Echo:
         self.client.sendall(streams.request_head(proxy, PATH, extra=ASKS))
         self.origin, _ = listener.accept()
         self.origin.settimeout(10)
-        self.origin.setsockopt(streams.socket.IPPROTO_TCP, streams.socket.TCP_NODELAY, 1)
+        self.origin.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         head, _ = streams.read_head(self.origin, f'{proxy.name} to the origin')
         if f'Bearer {place.secret}'.encode() not in head or b'websocket' not in head:
             raise Failure(f'{proxy.name}: an upgrade reached the origin without the secret, or without its field: {head!r}')
