@@ -36,9 +36,11 @@ static void hand_to_http(struct connect *connect)
 static void hand_to_intercept(struct connect *connect)
 {
 	struct worker *worker = connect->worker;
-	enum http2_mode http2 = connect->judgement.http2;
+	struct judgement judgement = connect->judgement;
+	struct snapshot *snapshot = snapshot_ref(connect->snapshot);
 	struct way way = settle_way(connect);
-	intercept_start(worker, connect_take_client(connect), &way, http2);
+	intercept_start(worker, connect_take_client(connect), &way, &judgement, snapshot);
+	snapshot_unref(snapshot);
 }
 
 /* A TLS alert (RFC 8446 §6, RFC 6066 §3): unrecognized_name, fatal. */

@@ -9,13 +9,15 @@
 #include "mint_leaf.h"
 #include "relay.h"
 #include "sniff.h"
+#include "trusts.h"
 #include "tunnel.h"
 
 #define PAIR_BYTES (32 * 1024) /* each way, so that what one exchange takes stays bounded; the kernel doubles it */
 
 enum intercept_state {
-	INTERCEPT_HANDSHAKE,
-	INTERCEPT_FLOWING, /* relayed to a front */
+	INTERCEPT_REACHING,  /* http2: tunnel: the upstream is dialled, and shakes hands */
+	INTERCEPT_HANDSHAKE, /* with the client */
+	INTERCEPT_FLOWING,   /* relayed: to a front, or past all of them to an upstream that speaks HTTP/2 as well */
 };
 
 struct intercept {
@@ -25,7 +27,13 @@ struct intercept {
 	struct worker *worker;
 	struct way way; /* until a front has it */
 	enum intercept_state state;
+	enum http2_mode http2;
+	struct snapshot *snapshot; /* a reference */
+	struct dial *dial;
 	uint32_t heard[RELAY_SIDES];
+	bool passes;               /* FLOWING: HTTP/2 that nobody here reads */
+	uint64_t started;          /* audit_clock() */
+	char id[20];
 };
 
 static struct endpoint *client_of(struct intercept *intercept)
@@ -44,7 +52,10 @@ static struct endpoint take_client(struct intercept *intercept)
 	for (int side = 0; side < RELAY_SIDES; side++)
 		loop_watch_remove(loop, &intercept->relay.watches[side]);
 	loop_timer_stop(loop, &intercept->timer);
+	if (intercept->dial)
+		dial_cancel(intercept->dial);
 	endpoint_close(&intercept->relay.ends[RELAY_UPSTREAM]);
+	snapshot_unref(intercept->snapshot);
 	LIST_REMOVE(intercept, others);
 	free(intercept);
 	return client;
@@ -67,18 +78,127 @@ static void refuse(struct intercept *intercept, const char *reason)
 	end(intercept);
 }
 
+/* --- HTTP/2 that passes (http2: tunnel) --- */
+
+static void note_passage(struct intercept *intercept, const char *event, struct tunnel_end told)
+{
+	struct worker *worker = intercept->worker;
+	struct audit_record record = {
+		.event = event,
+		.profile = intercept->way.profile,
+		.client = intercept->way.client,
+		.way = way_name(WAY_INTERCEPT),
+		.host = host_span(&intercept->way.place->target.host),
+		.port = intercept->way.place->target.port,
+		.verdict = told.verdict,
+		.reason = told.reason,
+		.bytes_up = intercept->relay.flows[RELAY_CLIENT].bytes,
+		.bytes_down = intercept->relay.flows[RELAY_UPSTREAM].bytes,
+		.total_us = audit_clock() - intercept->started,
+	};
+	memcpy(record.id, intercept->id, sizeof record.id);
+	audit_write(worker->audit, &record);
+}
+
+static void end_passage(struct intercept *intercept, struct tunnel_end told)
+{
+	note_passage(intercept, "end", told);
+	worker_way_over(intercept->worker, &intercept->way);
+	end(intercept);
+}
+
+static void on_passed(struct relay *relay, enum relay_end how)
+{
+	end_passage((struct intercept *)relay, tunnel_end_of(how));
+}
+
+static void pass(struct intercept *intercept)
+{
+	struct worker *worker = intercept->worker;
+	intercept->state = INTERCEPT_FLOWING;
+	intercept->passes = true;
+	note_passage(intercept, "start", (struct tunnel_end){AUDIT_ALLOW, NULL});
+	relay_start(&intercept->relay, worker->relays, intercept->heard, worker->server->limits.tunnel_idle, on_passed);
+}
+
+static void let_go_of_upstream(struct intercept *intercept)
+{
+	loop_watch_remove(intercept->worker->loop, &intercept->relay.watches[RELAY_UPSTREAM]);
+	endpoint_close(&intercept->relay.ends[RELAY_UPSTREAM]);
+	intercept->heard[RELAY_UPSTREAM] = 0;
+}
+
+static void greet_client(struct intercept *intercept, bool h2);
+
+/* What the origin chose is what the client is offered. */
+static void greet_upstream(struct intercept *intercept)
+{
+	struct fault fault = FAULT_INIT;
+	struct tls *tls = intercept->relay.ends[RELAY_UPSTREAM].tls;
+	enum tls_result result = tls_handshake(tls, &fault);
+	if (result == TLS_WANT_READ || result == TLS_WANT_WRITE)
+		return;
+	if (result != TLS_OK) {
+		log_info("%s: %s", intercept->way.place->target.host.name, fault.text);
+		refuse(intercept, "upstream_certificate");
+		return;
+	}
+	bool h2 = tls_is_h2(tls);
+	if (!h2)
+		let_go_of_upstream(intercept);
+	greet_client(intercept, h2);
+}
+
+static void on_upstream(struct loop_watch *watch, uint32_t events)
+{
+	struct intercept *intercept =
+		(struct intercept *)((char *)watch - offsetof(struct intercept, relay.watches[RELAY_UPSTREAM]));
+	intercept->heard[RELAY_UPSTREAM] |= events;
+	if (intercept->state == INTERCEPT_REACHING)
+		greet_upstream(intercept);
+}
+
+static void on_dialled(void *context, const struct dial_result *result)
+{
+	struct intercept *intercept = context;
+	struct worker *worker = intercept->worker;
+	struct endpoint *upstream = &intercept->relay.ends[RELAY_UPSTREAM];
+	struct fault fault = FAULT_INIT;
+	struct problem problem = {0};
+	const char *why = NULL;
+	intercept->dial = NULL;
+	if (result->failure != DIAL_OK) {
+		dial_problem(result->failure, result->text, &problem);
+		refuse(intercept, problem.reason);
+		return;
+	}
+	upstream->fd = result->fd;
+	struct tls_trust *trust = trusts_get(intercept->snapshot->shared->trusts, NULL, &why);
+	upstream->tls = trust ? tls_client_new(trust, result->fd, intercept->way.place->target.host.name, true, &fault) : NULL;
+	if (!upstream->tls) {
+		log_warning("%s: %s", intercept->way.place->target.host.name, why ? why : fault.text);
+		refuse(intercept, "trust_unavailable");
+		return;
+	}
+	loop_watch_add(worker->loop, &intercept->relay.watches[RELAY_UPSTREAM], result->fd, RELAY_EVENTS);
+}
+
+static void reach(struct intercept *intercept, const struct judgement *judgement)
+{
+	const struct way_place *place = intercept->way.place;
+	struct worker *worker = intercept->worker;
+	intercept->dial = dial_start(worker->dialer, &place->target.host, place->target.port,
+	                             dial_policy_of(judgement, intercept->snapshot->shared->routes), place->profile, on_dialled,
+	                             intercept);
+	loop_timer_set(worker->loop, &intercept->timer, worker->server->limits.connect + worker->server->limits.handshake);
+}
+
 /* --- behind the handshake --- */
 
 static void on_relayed(struct relay *relay, enum relay_end how)
 {
 	(void)how;
 	end((struct intercept *)relay);
-}
-
-static void ignore(struct loop_watch *watch, uint32_t events)
-{
-	(void)watch;
-	(void)events;
 }
 
 /* Decrypted bytes go through a socket pair, at whose other end a front finds what it would find on a plain connection. */
@@ -88,6 +208,7 @@ static void relay_to_front(struct intercept *intercept)
 	struct relay *relay = &intercept->relay;
 	const int size = PAIR_BYTES;
 	int pair[2];
+	let_go_of_upstream(intercept);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0) {
 		refuse(intercept, "out_of_descriptors");
 		return;
@@ -100,6 +221,8 @@ static void relay_to_front(struct intercept *intercept)
 	/* The fronts have limits of their own for each pause. */
 	relay_start(relay, worker->relays, intercept->heard, worker->server->limits.tunnel_idle, on_relayed);
 	struct way way = intercept->way;
+	snapshot_unref(intercept->snapshot);
+	intercept->snapshot = NULL;
 	worker_connection_added(worker);
 	sniff_start(worker, pair[1], &way);
 }
@@ -128,10 +251,12 @@ static void established(struct intercept *intercept)
 	loop_timer_stop(intercept->worker->loop, &intercept->timer);
 	if (!name_agrees(intercept))
 		refuse(intercept, "sni_mismatch");
-	else if (tls_is_h2(client_of(intercept)->tls))
-		hand_to_h2(intercept);
-	else
+	else if (!tls_is_h2(client_of(intercept)->tls))
 		relay_to_front(intercept);
+	else if (intercept->http2 == HTTP2_TUNNEL)
+		pass(intercept);
+	else
+		hand_to_h2(intercept);
 }
 
 /* --- the handshake --- */
@@ -159,7 +284,10 @@ static void on_client(struct loop_watch *watch, uint32_t events)
 	struct intercept *intercept =
 		(struct intercept *)((char *)watch - offsetof(struct intercept, relay.watches[RELAY_CLIENT]));
 	intercept->heard[RELAY_CLIENT] |= events;
-	shake_hands(intercept);
+	if (intercept->state == INTERCEPT_HANDSHAKE)
+		shake_hands(intercept);
+	else if (events & (EPOLLHUP | EPOLLERR))
+		refuse(intercept, "client_gone");
 }
 
 static void on_late(struct loop_timer *timer)
@@ -167,23 +295,9 @@ static void on_late(struct loop_timer *timer)
 	refuse((struct intercept *)((char *)timer - offsetof(struct intercept, timer)), "tls_handshake_late");
 }
 
-static struct intercept *new_intercept(struct worker *worker, int fd, const struct way *way)
-{
-	struct intercept *intercept = memory_alloc(sizeof *intercept);
-	*intercept = (struct intercept){.timer = {.fire = on_late}, .worker = worker, .way = *way};
-	intercept->way.kind = WAY_INTERCEPT;
-	intercept->way.tls = true;
-	intercept->relay.watches[RELAY_CLIENT] = (struct loop_watch){.fd = -1, .ready = on_client};
-	intercept->relay.watches[RELAY_UPSTREAM] = (struct loop_watch){.fd = -1, .ready = ignore};
-	intercept->relay.ends[RELAY_CLIENT] = (struct endpoint){.fd = fd};
-	intercept->relay.ends[RELAY_UPSTREAM] = (struct endpoint){.fd = -1};
-	LIST_INSERT_HEAD(&worker->intercepts, intercept, others);
-	return intercept;
-}
-
 static struct tls *new_session(struct intercept *intercept, bool h2, struct fault *fault)
 {
-	struct mint *mint = intercept->worker->snapshot->shared->mint;
+	struct mint *mint = intercept->snapshot->shared->mint;
 	if (!mint) {
 		fault_set(fault, FAULT_MISSING, "the configuration intercepts nothing any more");
 		return NULL;
@@ -194,26 +308,52 @@ static struct tls *new_session(struct intercept *intercept, bool h2, struct faul
 	return tls;
 }
 
-void intercept_start(struct worker *worker, int fd, const struct way *way, enum http2_mode http2)
+static void greet_client(struct intercept *intercept, bool h2)
 {
 	struct fault fault = FAULT_INIT;
-	struct intercept *intercept = new_intercept(worker, fd, way);
-	client_of(intercept)->tls = new_session(intercept, http2 == HTTP2_ON, &fault);
+	struct worker *worker = intercept->worker;
+	intercept->state = INTERCEPT_HANDSHAKE;
+	client_of(intercept)->tls = new_session(intercept, h2, &fault);
 	if (!client_of(intercept)->tls) {
-		log_warning("%s, in a tunnel to %s: %s", way->client, way->place->target.host.name, fault.text);
+		log_warning("%s, in a tunnel to %s: %s", intercept->way.client, intercept->way.place->target.host.name, fault.text);
 		refuse(intercept, "no_certificate");
 		return;
 	}
 	loop_timer_set(worker->loop, &intercept->timer, worker->server->limits.handshake);
-	/* The hello is there, and the event that comes with it starts the handshake. */
+	if (intercept->heard[RELAY_CLIENT]) /* the hello was told of while the upstream was reached */
+		shake_hands(intercept);
+}
+
+void intercept_start(struct worker *worker, int fd, const struct way *way, const struct judgement *judgement,
+                     struct snapshot *snapshot)
+{
+	struct intercept *intercept = memory_alloc(sizeof *intercept);
+	*intercept = (struct intercept){.timer = {.fire = on_late},
+	                                .worker = worker,
+	                                .way = *way,
+	                                .http2 = judgement->http2,
+	                                .snapshot = snapshot_ref(snapshot),
+	                                .started = audit_clock()};
+	intercept->way.kind = WAY_INTERCEPT;
+	intercept->way.tls = true;
+	intercept->relay.watches[RELAY_CLIENT] = (struct loop_watch){.fd = -1, .ready = on_client};
+	intercept->relay.watches[RELAY_UPSTREAM] = (struct loop_watch){.fd = -1, .ready = on_upstream};
+	intercept->relay.ends[RELAY_CLIENT] = (struct endpoint){.fd = fd};
+	intercept->relay.ends[RELAY_UPSTREAM] = (struct endpoint){.fd = -1};
+	audit_id(worker->audit, intercept->id);
+	LIST_INSERT_HEAD(&worker->intercepts, intercept, others);
 	loop_watch_add(worker->loop, &intercept->relay.watches[RELAY_CLIENT], fd, RELAY_EVENTS);
+	if (intercept->http2 == HTTP2_TUNNEL)
+		reach(intercept, judgement);
+	else
+		greet_client(intercept, intercept->http2 == HTTP2_ON);
 }
 
 void intercept_drain(struct worker *worker)
 {
 	for (struct intercept *intercept = LIST_FIRST(&worker->intercepts), *next; intercept; intercept = next) {
 		next = LIST_NEXT(intercept, others);
-		if (intercept->state == INTERCEPT_FLOWING)
+		if (intercept->state == INTERCEPT_FLOWING && !intercept->passes)
 			relay_run(&intercept->relay);
 	}
 }
@@ -222,11 +362,14 @@ void intercept_end_all(struct worker *worker)
 {
 	while (!LIST_EMPTY(&worker->intercepts)) {
 		struct intercept *intercept = LIST_FIRST(&worker->intercepts);
-		if (intercept->state == INTERCEPT_HANDSHAKE) {
+		if (intercept->state != INTERCEPT_FLOWING) {
 			refuse(intercept, "shutdown");
 			continue;
 		}
 		relay_cut(&intercept->relay);
-		end(intercept);
+		if (intercept->passes)
+			end_passage(intercept, (struct tunnel_end){AUDIT_FAIL, "shutdown"});
+		else
+			end(intercept);
 	}
 }

@@ -15,7 +15,8 @@ from peers.tunnel import Tls, open_tunnel, refused_inside
 from peers.wire import Closed
 
 SECURE = "198.51.100.84"  # api.seen.test and docs.seen.test
-HOSTS = '[{{ host: docs.seen.test, intercept: true, rules: ["allow GET /say/**"] }}, {{ host: "{0}", intercept: true }}, plain.test]'
+HOSTS = ('[{{ host: docs.seen.test, intercept: true, rules: ["allow GET /say/**"] }}, {{ host: "{0}", intercept: true }}, plain.test, '
+         '{{ host: pass.seen.test, intercept: true, http2: tunnel }}, {{ host: off.seen.test, intercept: true, http2: off }}]')
 LONG = "a" * 60 + "." + "b" * 60 + ".seen.test"
 
 
@@ -24,6 +25,7 @@ def server(network, authority, tmp_path_factory):
     """nginx at the addresses' port 443."""
     certificate = authority.issue("seen", ["DNS:*.seen.test", f"DNS:{LONG}", f"IP:{SECURE}"])
     network.names.addresses.update({"api.seen.test": SECURE, "docs.seen.test": SECURE, LONG: SECURE})
+    network.names.addresses.update({"pass.seen.test": SECURE, "off.seen.test": SECURE})
     one = Nginx(tmp_path_factory.mktemp("seen"), "location = /big { return 200 'x'; }", certificate, network, SECURE, 443)
     yield one
     one.close()
@@ -172,6 +174,31 @@ def test_a_large_body(proxy, network, server, tmp_path, version):
     done = network.run("curl", "-sS", "--http1.1", "--data-binary", f"@{tmp_path / 'up'}", "https://api.seen.test/made", env=sourced(proxy))
     assert (done.stdout, done.stderr) == (b"made by POST\n", b"")
     assert server.seen(2)[1]["length"] == str(len(data))
+
+
+@pytest.mark.parametrize("host,version,shown,up", [
+    ("pass.seen.test", "--http2", "2", "HTTP/2.0"), ("pass.seen.test", "--http1.1", "1.1", "HTTP/1.1"),
+    ("off.seen.test", "--http2", "1.1", "HTTP/1.1"),
+])
+def test_http2_by_entry(proxy, network, server, host, version, shown, up):
+    """tunnel: HTTP/2 goes to the origin as it is; off: it is not offered."""
+    done = network.run("curl", "-sS", version, "-w", "%{http_version}", f"https://{host}/say/x", env=sourced(proxy), text=True)
+    assert (done.stdout, done.stderr) == (f"GET /say/x\n{shown}", "")
+    assert server.seen(1)[0]["protocol"] == up
+    line = proxy.audit(1, event="end", way="intercept", host=host)[0]  # curl may leave with a reset
+    assert ("path" in line) == (up == "HTTP/1.1") and line["bytes_down"] > 10
+    assert len(proxy.audit(event="start", way="intercept")) == (up == "HTTP/2.0")
+
+
+def test_http2_tunnel_that_cannot_be(proxy, network):
+    """The origin is dialled before the client's handshake; where it is not there, the client gets none."""
+    network.names.addresses["pass.seen.test"] = "198.51.100.87"
+    try:
+        done = network.run("curl", "-sS", "https://pass.seen.test/say/x", env=sourced(proxy), text=True)
+        assert done.returncode == 35, done
+        assert proxy.audit(1, event="end", way="intercept", reason="connect", host="pass.seen.test")
+    finally:
+        network.names.addresses["pass.seen.test"] = SECURE
 
 
 def test_a_client_without_our_ca(proxy, network, authority):
