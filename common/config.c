@@ -286,6 +286,14 @@ bool config_intercepts(const struct config_profile *profile)
 	return false;
 }
 
+bool config_intercepts_any(const struct config *config)
+{
+	for (size_t i = 0; i < config->profile_count; i++)
+		if (config_intercepts(&config->profiles[i]))
+			return true;
+	return false;
+}
+
 /* Sources and rules have memory of their own; all else is in the arena. */
 static void free_parts(struct config *config)
 {

@@ -237,6 +237,7 @@ bool config_owns(const struct config_credential *credential, const struct host *
 
 /* Is TLS ended at the proxy on the way to anything that this profile may reach (`intercept: true`)? */
 bool config_intercepts(const struct config_profile *profile);
+bool config_intercepts_any(const struct config *config); /* of any profile */
 
 void config_free(struct config *config); /* NULL is fine */
 

@@ -58,7 +58,6 @@ static bool read_host(struct reading *reading, const struct node *node, struct c
 		read_pattern(reading, node, host, NULL);
 	} else {
 		config_read_mapping(reading, node, &host_mapping, host);
-		config_note_unbuilt(reading, node, PART_HOST);
 		config_require(reading, node, "host", "host: NAME");
 		check_host(reading, node, host);
 	}

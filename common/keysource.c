@@ -13,8 +13,8 @@
 
 #define FILE_LIMIT 4096
 
-/* What to say of a file that others than its owner (and, for reading, its group) can get at; NULL: nothing. */
-static char *warning_of(const char *path)
+/* Others than its owner, and, for reading, its group. */
+char *keysource_warning(const char *path)
 {
 	struct stat status;
 	if (stat(path, &status) != 0 || !(status.st_mode & (S_IRWXO | S_IWGRP)))
@@ -49,7 +49,7 @@ static bool read_file(const struct source *source, size_t limit, struct buffer *
 			return fault_set(fault, why.code, "%s; let user %u read it", why.text, (unsigned)geteuid());
 		return fault_set(fault, why.code, "%s", why.text);
 	}
-	*warning = source->kind == SOURCE_SYSTEMD ? NULL : warning_of(path);
+	*warning = source->kind == SOURCE_SYSTEMD ? NULL : keysource_warning(path);
 	return true;
 }
 

@@ -32,6 +32,9 @@ void vault_key_free(struct vault_key *key);
 bool keysource_bytes(const struct source *source, unsigned char bytes[KEYSOURCE_BYTES], char **warning,
                      struct fault *fault);
 
+/* What to tell the operator of a key's file that others may read or change; NULL: nothing. The caller frees it. */
+char *keysource_warning(const char *path);
+
 /* Makes a key file of 32 random bytes, 0600, whole or not at all, never over anything: FAULT_BUSY where `path` exists. */
 bool keysource_make(const char *path, struct fault *fault);
 

@@ -15,6 +15,7 @@
 #include "namespace.h"
 #include "needed.h"
 #include "trust.h"
+#include "trust_paths.h"
 
 /* A state folder that is not there yet would come uncovered. */
 static void make_folders(const struct guarded *guarded)

@@ -4,29 +4,11 @@
 
 #include "file.h"
 #include "memory.h"
-#include "state.h"
+#include "trust_paths.h"
 
 #define CERTIFICATE "-----BEGIN CERTIFICATE-----"
 #define BUNDLE_LIMIT ((size_t)16 << 20)
 #define CA_LIMIT ((size_t)64 << 10)
-
-static char *said_or_in_state(const struct config *config, const char *said, const char *name)
-{
-	AUTO_FREE char *state = state_folder(config->state);
-	if (said)
-		return memory_string(said);
-	return state ? file_resolve(state, name) : NULL;
-}
-
-char *trust_ca_path(const struct config *config)
-{
-	return said_or_in_state(config, config->tls.ca_out, "ca.pem");
-}
-
-char *trust_bundle_path(const struct config *config)
-{
-	return said_or_in_state(config, config->tls.bundle_out, "bundle.pem");
-}
 
 /* Takes `path` over. */
 static char *as_clients_see(const struct config *config, char *path)
@@ -43,7 +25,7 @@ void trust_for_clients(const struct config *config, struct environment_trust *tr
 {
 	trust->ca = as_clients_see(config, trust_ca_path(config));
 	trust->bundle = as_clients_see(config, trust_bundle_path(config));
-	trust->store = trust->bundle ? memory_format("%s.jks", trust->bundle) : NULL;
+	trust->store = trust->bundle ? memory_format("%s" TRUST_STORE_ENDING, trust->bundle) : NULL;
 }
 
 void trust_free(struct environment_trust *trust)

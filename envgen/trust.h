@@ -6,12 +6,8 @@
 #include "config.h"
 #include "environment.h"
 
-/* Where proxyd writes the certificate of its CA, and its bundle: tls.ca_out and tls.bundle_out, else in the state folder.
- * The caller frees them; NULL where there is no state folder. */
-char *trust_ca_path(const struct config *config);
-char *trust_bundle_path(const struct config *config);
-
-/* The same, and the bundle as a Java trust store, as clients see them: in tls.advertise_ca, where that is said. */
+/* The CA's certificate, the bundle, and that as a Java trust store, as clients see them: in tls.advertise_ca, where that is
+ * said. */
 void trust_for_clients(const struct config *config, struct environment_trust *trust);
 void trust_free(struct environment_trust *trust);
 

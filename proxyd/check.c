@@ -7,6 +7,7 @@
 #include "keysource.h"
 #include "log.h"
 #include "memory.h"
+#include "mint_files.h"
 #include "secrets.h"
 #include "tls.h"
 
@@ -92,18 +93,19 @@ static void check_session_key(const struct config *config, struct findings *find
 		tell_line(findings, warning);
 }
 
-/* The machine's own roots: without them no upstream over https could be verified that has no `ca:`. */
+/* The machine's own roots: without them no upstream over https could be verified that has no `ca:`, and clients whose TLS is
+ * intercepted would have none for all else. */
 static void check_roots(const struct config *config, struct findings *findings)
 {
 	struct fault fault = FAULT_INIT;
 	struct tls_trust *roots = tls_trust_load(NULL, &fault);
-	bool needed = false;
+	bool needed = config_intercepts_any(config);
 	for (size_t i = 0; i < config->credential_count; i++)
 		needed |= config->credentials[i].upstream.tls && !config->credentials[i].ca;
 	if (roots)
 		tls_trust_free(roots);
 	else if (needed)
-		tell_error(findings, "https upstreams", &fault);
+		tell_error(findings, "root certificates", &fault);
 	else
 		tell_line(findings, fault.text);
 }
@@ -121,6 +123,23 @@ static void check_trust(const struct config *config, struct findings *findings)
 			warn_at(findings, credential->mark, "the ca: of credential %s does not load, so its upstream is not "
 			                                    "verified and not reached: %s", credential->name, fault.text);
 	}
+}
+
+static void check_interception(const struct config *config, struct findings *findings)
+{
+	struct fault fault = FAULT_INIT;
+	bool needed = config_intercepts_any(config);
+	AUTO_FREE char *warning = config->tls.ca_key ? keysource_warning(config->tls.ca_key) : NULL;
+	struct mint *mint = needed || config->tls.ca_cert ? mint_new(config, &fault) : NULL;
+	if (!mint && needed)
+		tell_error(findings, "interception", &fault);
+	else if (!mint && config->tls.ca_cert)
+		warn_at(findings, config->tls.mark, "%s", fault.text);
+	if (needed && !mint_may_write(config, &fault))
+		tell_error(findings, "interception", &fault);
+	if (warning)
+		tell_line(findings, warning);
+	mint_free(mint);
 }
 
 static void check_secrets(const struct config *config, struct findings *findings)
@@ -152,6 +171,7 @@ int check_run(const char *given)
 		return EXIT_FAILURE;
 	check_session_key(config, &findings);
 	check_trust(config, &findings);
+	check_interception(config, &findings);
 	check_secrets(config, &findings);
 	if (!findings.errors) {
 		printf("%s: good: %zu credential%s, %zu profile%s", config->file, config->credential_count,

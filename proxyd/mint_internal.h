@@ -53,4 +53,7 @@ gnutls_x509_privkey_t ca_key(void);
  * above it. */
 bool ca_demands(gnutls_x509_crt_t certificate, bool top, struct buffer *out);
 
+/* mint_store.c: appends the certificates of `pem` as a Java trust store. */
+bool mint_store(struct span pem, time_t now, struct buffer *out, struct fault *fault);
+
 #endif

@@ -1,86 +1,73 @@
-#include "mint_store.h"
-
+/* Certificates as a Java trust store, of the kind JKS: the one that Java reads without being told a password. */
 #include <gnutls/crypto.h>
-#include <gnutls/gnutls.h>
 #include <stdint.h>
 #include <stdio.h>
 
-#define BEGIN SPAN("-----BEGIN CERTIFICATE-----")
-#define END SPAN("-----END CERTIFICATE-----")
-#define MAGIC 0xfeedfeedu
-#define VERSION 2
-#define TRUSTED 2 /* the tag of an entry without a key */
+#include "mint_internal.h"
 
-static void append_number(struct buffer *out, uint64_t number, unsigned bytes)
+#define MAGIC 0xfeedfeedu
+#define VERSION 2u
+#define TRUSTED_CERTIFICATE 2u
+#define DIGEST 20 /* SHA-1 */
+
+static void put_number(struct buffer *out, uint64_t number, unsigned bytes)
 {
 	while (bytes-- > 0)
-		buffer_char(out, (char)(number >> 8 * bytes));
+		buffer_char(out, (char)(number >> (8 * bytes)));
 }
 
-static void append_text(struct buffer *out, const char *text)
+static void put_text(struct buffer *out, const char *text)
 {
-	append_number(out, strlen(text), 2);
+	put_number(out, strlen(text), 2);
 	buffer_string(out, text);
 }
 
-/* The next certificate of `*rest`, from its first line to its last; data NULL: there is none. */
-static struct span next_certificate(struct span *rest)
+static bool put_certificate(struct buffer *out, gnutls_x509_crt_t certificate, unsigned number, time_t now)
 {
-	const char *begin = rest->length ? memmem(rest->data, rest->length, BEGIN.data, BEGIN.length) : NULL;
-	struct span from = begin ? span_from(*rest, (size_t)(begin - rest->data)) : (struct span){0};
-	const char *end = begin ? memmem(from.data, from.length, END.data, END.length) : NULL;
-	if (!end)
-		return (struct span){0};
-	size_t length = (size_t)(end - from.data) + END.length;
-	*rest = span_from(from, length);
-	return span_head(from, length);
-}
-
-static bool append_entry(struct buffer *out, struct span pem, unsigned number, struct fault *fault)
-{
-	const gnutls_datum_t text = {(unsigned char *)(uintptr_t)pem.data, (unsigned)pem.length};
-	gnutls_datum_t der = {0};
 	char alias[24];
-	int code = gnutls_pem_base64_decode2("CERTIFICATE", &text, &der);
-	if (code < 0)
-		return fault_set(fault, FAULT_BROKEN, "certificate %u does not decode: %s", number, gnutls_strerror(code));
-	snprintf(alias, sizeof alias, "keystile-%u", number);
-	append_number(out, TRUSTED, 4);
-	append_text(out, alias);
-	append_number(out, 0, 8); /* when it was made: the same store each time */
-	append_text(out, "X.509");
-	append_number(out, der.size, 4);
-	buffer_append(out, der.data, der.size);
-	gnutls_free(der.data);
+	gnutls_datum_t bytes = {0};
+	if (gnutls_x509_crt_export2(certificate, GNUTLS_X509_FMT_DER, &bytes) != 0)
+		return false;
+	snprintf(alias, sizeof alias, "certificate-%u", number);
+	put_number(out, TRUSTED_CERTIFICATE, 4);
+	put_text(out, alias);
+	put_number(out, (uint64_t)now * 1000, 8);
+	put_text(out, "X.509");
+	put_number(out, bytes.size, 4);
+	buffer_append(out, bytes.data, bytes.size);
+	gnutls_free(bytes.data);
 	return true;
 }
 
-/* SHA-1, which the format wants, over the password in UTF-16, a fixed text and the store. */
-static bool append_digest(struct buffer *out, size_t start, struct fault *fault)
+/* No secret: what tools take who ask for a password, keytool for one. */
+static bool put_digest(struct buffer *out)
 {
-	static const char salted[] = "\0c\0h\0a\0n\0g\0e\0i\0tMighty Aphrodite";
-	unsigned char digest[20];
-	gnutls_hash_hd_t hash;
-	if (gnutls_hash_init(&hash, GNUTLS_DIG_SHA1) != 0)
-		return fault_set(fault, FAULT_IO, "GnuTLS has no SHA-1 here");
-	gnutls_hash(hash, salted, sizeof salted - 1);
-	gnutls_hash(hash, out->data + start, out->length - start);
-	gnutls_hash_deinit(hash, digest);
+	static const char password[] = "changeit", salt[] = "Mighty Aphrodite"; /* the salt is Java's own */
+	unsigned char digest[DIGEST];
+	AUTO_BUFFER struct buffer all = {0};
+	for (const char *c = password; *c; c++)
+		put_number(&all, (unsigned char)*c, 2);
+	buffer_string(&all, salt);
+	buffer_span(&all, buffer_view(out));
+	if (gnutls_hash_fast(GNUTLS_DIG_SHA1, all.data, all.length, digest) != 0)
+		return false;
 	buffer_append(out, digest, sizeof digest);
 	return true;
 }
 
-bool mint_store(struct span bundle, struct buffer *out, struct fault *fault)
+bool mint_store(struct span pem, time_t now, struct buffer *out, struct fault *fault)
 {
-	AUTO_BUFFER struct buffer entries = {0};
-	size_t start = out->length;
+	gnutls_x509_crt_t *list = NULL;
 	unsigned count = 0;
-	for (struct span rest = bundle, pem; (pem = next_certificate(&rest)).data;)
-		if (!append_entry(&entries, pem, ++count, fault))
-			return false;
-	append_number(out, MAGIC, 4);
-	append_number(out, VERSION, 4);
-	append_number(out, count, 4);
-	buffer_span(out, buffer_view(&entries));
-	return append_digest(out, start, fault);
+	const gnutls_datum_t text = {(unsigned char *)(uintptr_t)pem.data, (unsigned)pem.length};
+	bool done = gnutls_x509_crt_list_import2(&list, &count, &text, GNUTLS_X509_FMT_PEM, 0) >= 0;
+	put_number(out, MAGIC, 4);
+	put_number(out, VERSION, 4);
+	put_number(out, count, 4);
+	for (unsigned i = 0; i < count; i++) {
+		done = done && put_certificate(out, list[i], i, now);
+		gnutls_x509_crt_deinit(list[i]);
+	}
+	gnutls_free(list);
+	return (done && put_digest(out)) || fault_set(fault, FAULT_IO, "GnuTLS makes no Java trust store of the bundle");
 }

@@ -5,11 +5,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "keysource.h"
 #include "listener.h"
 #include "log.h"
 #include "memory.h"
+#include "mint_files.h"
 #include "secret.h"
 #include "service.h"
+#include "trust_paths.h"
 
 static void note_own(struct server *server, const struct config_listener *listener)
 {
@@ -136,12 +139,28 @@ static bool start_workers(struct server *server, unsigned wanted, struct fault *
 	return true;
 }
 
+/* Before anybody is served: who gets the environment from envgen finds the files. */
+static bool hand_out_ca(const struct snapshot *snapshot, struct fault *fault)
+{
+	const struct config *config = snapshot->config;
+	AUTO_FREE char *warning = config->tls.ca_key ? keysource_warning(config->tls.ca_key) : NULL;
+	if (!snapshot->shared->mint)
+		return true;
+	if (!mint_write(snapshot->shared->mint, config, fault))
+		return false;
+	AUTO_FREE char *path = trust_ca_path(config);
+	log_info("interception: clients trust %s", path);
+	if (warning)
+		log_warning("%s", warning);
+	return true;
+}
+
 bool server_open(struct server *server, struct config *config, struct fault *fault)
 {
 	*server = (struct server){.limits = config->limits};
 	pthread_mutex_init(&server->snapshot_lock, NULL);
 	server->snapshot = snapshot_new(config, fault);
-	if (!server->snapshot)
+	if (!server->snapshot || !hand_out_ca(server->snapshot, fault))
 		return false;
 	server->profile_connections = memory_array(config->profile_count, sizeof *server->profile_connections);
 	raise_file_limit(&config->limits);

@@ -18,10 +18,19 @@ static bool load_tokens(struct shared_config *shared, struct fault *fault)
 	return done;
 }
 
+static bool load_mint(struct shared_config *shared, struct fault *fault)
+{
+	if (!config_intercepts_any(shared->config))
+		return true;
+	shared->mint = mint_new(shared->config, fault);
+	return shared->mint != NULL;
+}
+
 static void shared_unref(struct shared_config *shared)
 {
 	if (atomic_fetch_sub(&shared->references, 1) != 1)
 		return;
+	mint_free(shared->mint);
 	trusts_free(shared->trusts);
 	if (shared->routes)
 		route_table_free(shared->routes);
@@ -46,7 +55,7 @@ struct snapshot *snapshot_new(struct config *config, struct fault *fault)
 	struct shared_config *shared = memory_alloc(sizeof *shared);
 	atomic_init(&shared->references, 1);
 	shared->config = config;
-	if (!load_tokens(shared, fault) || !(shared->trusts = trusts_load(config, fault))) {
+	if (!load_tokens(shared, fault) || !(shared->trusts = trusts_load(config, fault)) || !load_mint(shared, fault)) {
 		shared_unref(shared);
 		return NULL;
 	}

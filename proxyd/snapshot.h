@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "config.h"
+#include "mint_leaf.h"
 #include "secrets.h"
 #include "token.h"
 #include "trusts.h"
@@ -21,6 +22,7 @@ struct shared_config {
 	struct token_table *tokens; /* NULL: session: none */
 	struct route_table *routes;
 	struct trusts *trusts;
+	struct mint *mint; /* NULL: nothing is intercepted */
 };
 
 struct snapshot {
@@ -31,8 +33,8 @@ struct snapshot {
 	struct inject_table *injections; /* what each credential sends, rendered once, in guarded memory */
 };
 
-/* Takes `config` over (also on failure). Loads session key (made where absent), trust and secrets. NULL with a fault
- * where the session key or the default trust cannot be had. */
+/* Takes `config` over (also on failure). Loads session key (made where absent), trust, interception's CA
+ * and secrets. NULL with a fault where the session key, the default trust or the CA cannot be had. */
 struct snapshot *snapshot_new(struct config *config, struct fault *fault);
 
 /* The same configuration with `secrets` (taken over). */

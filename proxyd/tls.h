@@ -9,6 +9,7 @@
 
 #include <sys/types.h>
 
+#include "buffer.h"
 #include "fault.h"
 #include "span.h"
 
@@ -19,6 +20,8 @@ struct tls_trust;
 struct tls_trust *tls_trust_load(const char *ca_file, struct fault *fault);
 struct tls_trust *tls_trust_ref(struct tls_trust *trust);
 void tls_trust_free(struct tls_trust *trust);
+/* Appends the certificates as PEM. False where GnuTLS does not list them, as those of a PKCS #11 token. */
+bool tls_trust_pem(const struct tls_trust *trust, struct buffer *out);
 
 struct tls;
 

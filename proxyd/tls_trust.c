@@ -75,6 +75,28 @@ struct tls_trust *tls_trust_ref(struct tls_trust *trust)
 	return trust;
 }
 
+static void append_pem(gnutls_x509_crt_t certificate, struct buffer *out)
+{
+	gnutls_datum_t text = {0};
+	if (gnutls_x509_crt_export2(certificate, GNUTLS_X509_FMT_PEM, &text) == 0)
+		buffer_append(out, text.data, text.size);
+	gnutls_free(text.data);
+}
+
+bool tls_trust_pem(const struct tls_trust *trust, struct buffer *out)
+{
+	gnutls_x509_trust_list_t list;
+	gnutls_x509_trust_list_iter_t place = NULL;
+	gnutls_x509_crt_t certificate;
+	size_t before = out->length;
+	gnutls_certificate_get_trust_list(trust->credentials, &list);
+	while (gnutls_x509_trust_list_iter_get_ca(list, &place, &certificate) == 0) {
+		append_pem(certificate, out);
+		gnutls_x509_crt_deinit(certificate);
+	}
+	return out->length > before; /* at its end, GnuTLS has freed the place */
+}
+
 static void ticket_drop(struct ticket *ticket)
 {
 	if (ticket->data.data) {
