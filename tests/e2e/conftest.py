@@ -12,6 +12,7 @@ from peers import evidence, names, sanitizers, wire  # noqa: E402
 from peers.authority import Authority  # noqa: E402
 from peers.config import one_api  # noqa: E402
 from peers.evidence import EVIDENCE  # noqa: E402
+from peers.git_server import GitServer  # noqa: E402
 from peers.keystile import Keystile  # noqa: E402
 from peers.network import Network  # noqa: E402
 from peers.nginx import Nginx  # noqa: E402
@@ -90,6 +91,20 @@ def origin():
     for one in made:
         for error in one.errors:
             raise error
+
+
+@pytest.fixture
+def git_server(tmp_path):
+    """git_server(AUTHORIZATION, **WHERE) starts one (peers.git_server)."""
+    made = []
+
+    def make(authorization, **where):
+        made.append(GitServer(tmp_path, authorization, **where))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import base64
 import os
 import pathlib
-import signal
 import subprocess
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from peers import apis, evidence
 from peers.config import basic
 from peers.evidence import EVIDENCE
+from peers.git_server import AUTHOR
 from peers.keystile import clean_environment
 from peers.nginx import Nginx
 from peers.wire import note
@@ -253,64 +253,16 @@ def test_python_library(keystile, nginx, tmp_path, library):
     assert library.split("x")[0] in seen[0]["user_agent"]
 
 
-# git over http-backend, behind nginx and fcgiwrap
-
-GIT_HTTP = """
-		location / {{
-			if ($http_authorization != "{authorization}") {{ return 401; }}
-			include /etc/nginx/fastcgi_params;
-			fastcgi_param SCRIPT_FILENAME /usr/lib/git-core/git-http-backend;
-			fastcgi_param GIT_HTTP_EXPORT_ALL "";
-			fastcgi_param GIT_PROJECT_ROOT {root};
-			fastcgi_param PATH_INFO $uri;
-			fastcgi_param REMOTE_USER agent;
-			fastcgi_pass unix:{socket};
-		}}
-"""
-
-
-@pytest.fixture
-def git_server(tmp_path):
-    """git_server(AUTHORIZATION) is a real one with a repository octo/hello.git of one commit and a large file."""
-    running = []
-
-    def make(authorization):
-        root = tmp_path / "git"
-        work, bare = tmp_path / "work", root / "octo/hello.git"
-        env = clean_environment(HOME=str(tmp_path), GIT_AUTHOR_NAME="a", GIT_AUTHOR_EMAIL="a@test", GIT_COMMITTER_NAME="a",
-                                GIT_COMMITTER_EMAIL="a@test", GIT_CONFIG_NOSYSTEM="1")
-        run(["git", "init", "-q", "-b", "main", work], env, tmp_path)
-        (work / "README").write_text("hello\n")
-        (work / "large").write_bytes(os.urandom(3 << 20))
-        run(["git", "-C", work, "add", "."], env, tmp_path)
-        run(["git", "-C", work, "commit", "-qm", "first"], env, tmp_path)
-        run(["git", "clone", "-q", "--bare", work, bare], env, tmp_path)
-        socket = tmp_path / "fcgi.sock"
-        running.append(subprocess.Popen(
-            ["fcgiwrap", "-c", "2", "-s", f"unix:{socket}"], stdin=subprocess.DEVNULL, env=env,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        ))
-        server = Nginx(tmp_path / "git-nginx", GIT_HTTP.format(root=root, socket=socket, authorization=authorization))
-        running.append(server)
-        return server, bare
-
-    yield make
-    for one in running:
-        if isinstance(one, Nginx):
-            one.close()
-        else:
-            os.killpg(one.pid, signal.SIGTERM)  # its children too: they would outlive it
-            one.wait()
+# git
 
 
 def test_git_clone_and_push(keystile, git_server, tmp_path):
     """The sourced file leads git's own URL of the host to the proxy: nobody configures git."""
     secret = evidence.secret("ghs")
-    server, bare = git_server(basic("x-access-token", secret))
-    config = one_preset("git-github", f"http://127.0.0.1:{server.port}")
+    server = git_server(basic("x-access-token", secret))
+    config = one_preset("git-github", f"http://127.0.0.1:{server.nginx.port}")
     proxy = keystile(config, {"git-github": secret})
-    env = client_environment(proxy, tmp_path, GIT_AUTHOR_NAME="b", GIT_AUTHOR_EMAIL="b@test", GIT_COMMITTER_NAME="b",
-                             GIT_COMMITTER_EMAIL="b@test", GIT_CONFIG_NOSYSTEM="1", GIT_TERMINAL_PROMPT="0")
+    env = client_environment(proxy, tmp_path, **AUTHOR)
     copy = tmp_path / "copy"
     run(["git", "clone", "-q", "https://github.com/octo/hello.git", copy], env, tmp_path)
     assert (copy / "README").read_text() == "hello\n"
@@ -318,8 +270,7 @@ def test_git_clone_and_push(keystile, git_server, tmp_path):
     run(["git", "-C", copy, "add", "."], env, tmp_path)
     run(["git", "-C", copy, "commit", "-qm", "second"], env, tmp_path)
     run(["git", "-C", copy, "push", "-q", "origin", "main"], env, tmp_path)
-    log = run(["git", "-C", bare, "log", "--format=%s"], env, tmp_path).stdout.split()
-    assert log == ["second", "first"]
+    assert server.log() == ["second", "first"]
     run(["git", "-C", copy, "fetch", "-q"], env, tmp_path)
 
 

@@ -4,12 +4,14 @@ and the client trusted what it was shown."""
 import os
 import pathlib
 import shutil
+import subprocess
 
 import pytest
 
 from peers import evidence
-from peers.config import one_api
+from peers.config import basic, one_api
 from peers.evidence import EVIDENCE
+from peers.git_server import AUTHOR
 from peers.keystile import PROGRAMS, clean_environment
 from peers.nginx import Nginx
 from peers.wire import note
@@ -96,3 +98,113 @@ def test_system_bundle(proxy, server, network, tmp_path, command, name):
     launcher = [PROGRAMS / "envgen/envgen", "--config", proxy.config, "run", "--profile", "agent", "--ca-over", BUNDLE, "--"]
     probe(network, tmp_path, command, name, env, launcher)
     arrived(proxy, server)
+
+
+# Clients of several requests, or of another kind
+
+
+def run(network, env, *command, check=True):
+    done = network.run(*command, env=env, text=True)
+    note(" ".join(map(str, command))[:200], "said", done.stdout + done.stderr)
+    EVIDENCE.add("client output", done.stdout + done.stderr)
+    assert not check or done.returncode == 0, (command, done.returncode, done.stdout, done.stderr)
+    return done.stdout
+
+
+def test_git_clone_and_push(keystile, network, authority, git_server, tmp_path):
+    secret = evidence.secret("git")
+    network.names.addresses["git.clients.test"] = "198.51.100.88"
+    where = {"certificate": authority.issue("git", ["DNS:git.clients.test"]), "network": network, "address": "198.51.100.88", "port": 443}
+    server = git_server(basic("x-access-token", secret), **where)
+    config = one_api("https://git.clients.test", "{ basic: x-access-token }", intercept="true", ca=authority.ca)
+    one = keystile(config, {"api": secret}, network=network)
+    env = {**environment(one, tmp_path / "home"), **AUTHOR}
+    copy = tmp_path / "copy"
+    run(network, env, "git", "clone", "-q", "https://git.clients.test/octo/hello.git", copy)
+    (copy / "new").write_bytes(os.urandom(3 << 20))
+    for command in (("add", "."), ("commit", "-qm", "second"), ("push", "-q", "origin", "main"), ("fetch", "-q")):
+        run(network, env, "git", "-C", copy, *command)
+    assert server.log() == ["second", "first"]
+    assert one.audit(1, way="intercept", method="POST", injected=True)
+
+
+HTTPX = """
+import httpx
+with httpx.Client(http2=True) as client:
+    for name in "ab":
+        response = client.post("https://api.clients.test/" + name, content=b"x" * 20000)
+        print(response.http_version, response.status_code)
+"""
+
+
+def test_httpx_by_http2(proxy, network, server, tmp_path):
+    (tmp_path / "client.py").write_text(HTTPX)
+    said = run(network, environment(proxy, tmp_path / "home"), TOOLS / "python/bin/python", tmp_path / "client.py")
+    assert said == "HTTP/2 200\nHTTP/2 200\n"
+    arrived(proxy, server)
+
+
+def test_gh(keystile, network, authority, tmp_path):
+    """The sourced file, and the token that gh wants to have before it asks."""
+    secret = evidence.secret("gh")
+    network.names.addresses["api.github.com"] = "198.51.100.89"
+    more = 'location / { default_type application/json; return 200 "{\\"login\\": \\"octo\\"}"; }'
+    certificate = authority.issue("gh", ["DNS:api.github.com"])
+    server = Nginx(tmp_path / "gh", more, certificate, network, "198.51.100.89", 443)
+    try:
+        config = "credentials:\n  github: { preset: github, secret: vault:api, intercept: true, ca: %s }\nprofiles:\n  agent: { credentials: [github] }\n"
+        one = keystile(config % authority.ca, {"api": secret}, network=network)
+        env = environment(one, tmp_path / "home")
+        assert run(network, env, "gh", "api", "user", "--jq", ".login") == "octo\n"
+        seen = server.seen(1)[0]
+        assert seen["authorization"].endswith(" " + secret) and seen["uri"] == "/user", seen
+        assert one.audit(1, way="intercept", credential="github", injected=True)
+    finally:
+        server.close()
+
+
+WEBSOCKET = """
+import asyncio, websockets
+async def main():
+    async with websockets.connect("wss://ws.clients.test:8443/x") as one:
+        for text in ("hello", "x" * 1000000):
+            await one.send(text)
+            assert await one.recv() == text
+        print("echoed")
+asyncio.run(main())
+"""
+WEBSOCKET_SERVER = """
+import asyncio, ssl, sys, websockets
+async def echo(connection):
+    print(connection.request.headers.get("Authorization"), flush=True)
+    async for message in connection:
+        await connection.send(message)
+async def main():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[1], sys.argv[2])
+    async with websockets.serve(echo, "198.51.100.93", 8443, ssl=context):
+        print("ready", flush=True)
+        await asyncio.get_running_loop().create_future()
+asyncio.run(main())
+"""
+
+
+def test_websockets(keystile, network, authority, tmp_path):
+    """wss, opened and relayed, with the secret in its first request."""
+    secret = evidence.secret("ws")
+    network.names.addresses["ws.clients.test"] = "198.51.100.93"
+    (tmp_path / "server.py").write_text(WEBSOCKET_SERVER)
+    (tmp_path / "client.py").write_text(WEBSOCKET)
+    python = TOOLS / "python/bin/python"
+    certificate = authority.issue("ws", ["DNS:ws.clients.test"])
+    server = subprocess.Popen([*network.launcher, python, tmp_path / "server.py", *certificate], stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout.readline() == "ready\n"
+        one = keystile(one_api("https://ws.clients.test:8443", intercept="true", ca=authority.ca), {"api": secret}, network=network)
+        assert run(network, environment(one, tmp_path / "home"), python, tmp_path / "client.py") == "echoed\n"
+        assert server.stdout.readline() == f"Bearer {secret}\n"
+        assert one.audit(1, event="end", way="intercept", status=101)[0]["bytes_down"] > 100
+    finally:
+        server.terminate()
+        server.wait()
+        server.stdout.close()
