@@ -22,7 +22,8 @@ static int enter(void **state)
 static int leave(void **state)
 {
 	(void)state;
-	return chdir("/") == 0 && system(memory_format("rm -rf %s", folder)) == 0 ? 0 : -1;
+	AUTO_FREE char *command = memory_format("rm -rf %s", folder);
+	return chdir("/") == 0 && system(command) == 0 ? 0 : -1;
 }
 
 /* Runs `command` without a word; what it says is in the file `said`. */

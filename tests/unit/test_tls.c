@@ -50,13 +50,22 @@ static int enter(void **state)
 	return 0;
 }
 
+/* GnuTLS 3.7.9 loses some 200 bytes of a session's data where the server does not take the ticket; each host has one ticket,
+ * so that is once for each time that a server forgets its key. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libgnutls\n";
+}
+
 static int leave(void **state)
 {
 	(void)state;
 	mint_free(mint);
 	tls_trust_free(trust);
 	tls_trust_free(stranger);
-	return chdir("/") == 0 && system(memory_format("rm -rf %s", folder)) == 0 ? 0 : -1;
+	AUTO_FREE char *command = memory_format("rm -rf %s", folder);
+	return chdir("/") == 0 && system(command) == 0 ? 0 : -1;
 }
 
 static struct leaf *leaf_of(const char *name)
