@@ -25,7 +25,7 @@ struct intercept {
 	struct loop_timer timer;
 	LIST_ENTRY(intercept) others;
 	struct worker *worker;
-	struct way way; /* until a front has it */
+	struct way way; /* once a front has it, what is left is the count for the profile */
 	enum intercept_state state;
 	enum http2_mode http2;
 	struct snapshot *snapshot; /* a reference */
@@ -64,17 +64,17 @@ static struct endpoint take_client(struct intercept *intercept)
 static void end(struct intercept *intercept)
 {
 	struct worker *worker = intercept->worker;
+	struct way way = intercept->way;
 	bool lingers = intercept->state == INTERCEPT_FLOWING && tunnel_has_unread(&intercept->relay);
 	struct endpoint client = take_client(intercept);
 	tls_close(client.tls);
+	worker_way_over(worker, &way);
 	tunnel_close_client(worker, client.fd, lingers, (struct span){0});
 }
 
 static void refuse(struct intercept *intercept, const char *reason)
 {
-	struct worker *worker = intercept->worker;
-	worker_note_refusal(worker, &intercept->way, reason, 0);
-	worker_way_over(worker, &intercept->way);
+	worker_note_refusal(intercept->worker, &intercept->way, reason, 0);
 	end(intercept);
 }
 
@@ -103,7 +103,6 @@ static void note_passage(struct intercept *intercept, const char *event, struct 
 static void end_passage(struct intercept *intercept, struct tunnel_end told)
 {
 	note_passage(intercept, "end", told);
-	worker_way_over(intercept->worker, &intercept->way);
 	end(intercept);
 }
 
@@ -201,6 +200,16 @@ static void on_relayed(struct relay *relay, enum relay_end how)
 	end((struct intercept *)relay);
 }
 
+/* To a front, which may end long before the client has taken what it said: until then the client counts for its profile. */
+static struct way lend_way(struct intercept *intercept)
+{
+	struct way way = intercept->way;
+	way.lent = way.counted > 0;
+	intercept->way.place = NULL;
+	intercept->way.profile = NULL;
+	return way;
+}
+
 /* Decrypted bytes go through a socket pair, at whose other end a front finds what it would find on a plain connection. */
 static void relay_to_front(struct intercept *intercept)
 {
@@ -220,10 +229,10 @@ static void relay_to_front(struct intercept *intercept)
 	loop_watch_add(worker->loop, &relay->watches[RELAY_UPSTREAM], pair[0], RELAY_EVENTS);
 	/* The fronts have limits of their own for each pause. */
 	relay_start(relay, worker->relays, intercept->heard, worker->server->limits.tunnel_idle, on_relayed);
-	struct way way = intercept->way;
 	snapshot_unref(intercept->snapshot);
 	intercept->snapshot = NULL;
 	worker_connection_added(worker);
+	struct way way = lend_way(intercept);
 	sniff_start(worker, pair[1], &way);
 }
 

@@ -24,6 +24,7 @@ struct way {
 	struct way_place *place;  /* where CONNECT fixed it; else NULL. The connection's, moves with the struct */
 	char client[64];          /* the peer's address and port, or "unix" */
 	unsigned counted;         /* number + 1 of the profile that the connection counts for; 0: none so far */
+	bool lent;                /* that count is another one's, who holds it for longer: it is not given back with this way */
 };
 
 /* May a CONNECT come on this connection (SPEC §3)? */

@@ -224,9 +224,10 @@ bool worker_hand(struct worker *worker, struct listener *listener, int fd, const
 
 static void uncount_profile(struct server *server, struct way *way)
 {
-	if (way->counted)
+	if (way->counted && !way->lent)
 		atomic_fetch_sub(&server->profile_connections[way->counted - 1], 1);
 	way->counted = 0;
+	way->lent = false;
 }
 
 bool worker_admit(struct worker *worker, struct way *way, const struct config_profile *profile, struct arena *arena,

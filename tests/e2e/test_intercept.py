@@ -1,5 +1,6 @@
 """Where `intercept: true` stands, TLS inside CONNECT is ended by us, and every request in it is judged and injected (SPEC §5)."""
 
+import contextlib
 import os
 import re
 import signal
@@ -11,7 +12,7 @@ from peers.config import one_api
 from peers.evidence import EVIDENCE
 from peers.keystile import clean_environment, wait_for
 from peers.nginx import Nginx
-from peers.tunnel import Tls, open_tunnel, refused_inside
+from peers.tunnel import Tls, connect, open_tunnel, refused_inside
 from peers.wire import Closed
 
 SECURE = "198.51.100.84"  # api.seen.test and docs.seen.test
@@ -273,3 +274,31 @@ def test_who_has_it_not(keystile, network, authority, secret, server):
     done = network.run("curl", "-sS", "-o", "/dev/null", "-w", "%{http_connect}", "--proxy", url, "https://api.seen.test/", text=True)
     assert done.stdout == "403"
     assert not re.search("127.0.0.1:[0-9]+/api", done.stderr)
+
+
+def test_a_client_that_does_not_read_counts(keystile, network, origin, authority, secret):
+    """It counts for its profile as long as its connection is there, though the front is done with it long before."""
+
+    def script(connection):
+        connection.request()
+        with contextlib.suppress(OSError):
+            connection.answer("200 OK", b"x" * (32 << 20))
+
+    origin(script, host="198.51.100.86", port=443, network=network, context=authority.server_context("held", ["DNS:held.seen.test"]))
+    network.names.addresses["held.seen.test"] = "198.51.100.86"
+    text = one_api("https://held.seen.test", intercept="true", ca=authority.ca)
+    one = keystile(text, {"api": secret}, {"limits": "{{ profile_connections: 2, response_idle: 1s }}"}, network=network)
+    held = [inside(one, "held.seen.test") for _ in range(2)]
+    for tls in held:
+        tls.step(tls.session.write, b"GET /x HTTP/1.1\r\nHost: held.seen.test\r\n\r\n")
+    one.audit(2, event="end", way="intercept")
+
+    def status():
+        with one.client() as client:
+            client.send(connect("held.seen.test:443", one.proxy_token()))
+            return client.head().status
+
+    assert status() == 503
+    for tls in held:
+        tls.stream.sock.close()
+    wait_for(lambda: status() == 200, "the places to be free again")
