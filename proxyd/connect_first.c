@@ -21,8 +21,8 @@ static struct way settle_way(struct connect *connect)
 		open ? connect->original : (struct authority){connect->judgement.host, connect->judgement.port};
 	snprintf(way.place->profile, sizeof way.place->profile, "%s", open ? way.profile : connect->judgement.profile->name);
 	way.profile = way.place->profile;
-	if (!connect->redirected)
-		connect_note_end(connect, AUDIT_ALLOW, NULL, 200);
+	if (!open)
+		connect_note_end(connect, AUDIT_ALLOW, NULL, connect->redirected ? 0 : 200);
 	return way;
 }
 

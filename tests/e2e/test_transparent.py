@@ -111,6 +111,8 @@ def test_intercepted(proxy, gateway, servers):
     assert (done.stdout, done.stderr) == ("GET /say/x\n", "")
     assert servers[0].seen(1)[0]["authorization"] == f"Bearer {proxy.secret}"
     assert proxy.audit(1, way="intercept", credential="api", profile="coder", injected=True)
+    begun, ended = (proxy.audit(1, event=event, way="transparent", host="api.far.test") for event in ("start", "end"))
+    assert [line["id"] for line in begun] == [line["id"] for line in ended]
 
 
 @pytest.mark.parametrize("url", ["https://shut.far.test/", "https://nobody.far.test/", f"https://{OTHER}/"])
