@@ -19,11 +19,12 @@ static void finish(struct h2_stream *stream)
 void front_h2_body_take(struct h2_stream *stream, const void *bytes, size_t size)
 {
 	size_t taken = 0;
-	loop_timer_stop(stream->client->front->worker->loop, &stream->timer);
 	if (!stream->exchange)
 		taken = size;
 	else if (stream->pending.length == 0)
 		taken = exchange_write(stream->exchange, bytes, size);
+	if (!stream->whole)
+		loop_timer_stop(stream->client->front->worker->loop, &stream->timer);
 	if (taken < size)
 		buffer_append(&stream->pending, (const char *)bytes + taken, size - taken);
 	consume(stream, taken);
@@ -43,6 +44,13 @@ void front_h2_body_go_on(struct h2_stream *stream)
 		finish(stream);
 	}
 	front_h2_soon(stream->client);
+}
+
+void front_h2_body_drop(struct h2_stream *stream)
+{
+	consume(stream, stream->pending.length - stream->pending_taken);
+	buffer_free(&stream->pending);
+	stream->pending_taken = 0;
 }
 
 void front_h2_body_end(struct h2_stream *stream)

@@ -73,9 +73,9 @@ struct h2_head {
 
 struct h2_stream {
 	LIST_ENTRY(h2_stream) others;
-	struct loop_timer timer; /* the client waits for a 100 (Continue) */
+	struct loop_timer timer; /* the client waits for a 100 (Continue); `whole`: it still sends its request */
 	struct h2_client *client;
-	struct exchange *exchange; /* NULL: it was aborted */
+	struct exchange *exchange; /* NULL: it is over, and the stream not yet */
 	int32_t id;
 	struct h2_head head;
 	struct fields trailers;  /* of the request */
@@ -130,6 +130,8 @@ enum codec_result front_h2_head_read(struct h2_stream *stream, bool alone, const
 void front_h2_body_take(struct h2_stream *stream, const void *bytes, size_t size);
 /* The exchange takes bytes again. */
 void front_h2_body_go_on(struct h2_stream *stream);
+/* What waits goes nowhere. */
+void front_h2_body_drop(struct h2_stream *stream);
 /* END_STREAM came. */
 void front_h2_body_end(struct h2_stream *stream);
 void front_h2_trailer_add(struct h2_stream *stream, struct span name, struct span value);

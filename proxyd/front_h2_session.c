@@ -7,6 +7,7 @@
 #include "refusal.h"
 
 #define EXPECT_TIME 3000 /* ms that a body waits for the upstream's 100, as long as in HTTP/1.1 */
+#define REST_TIME 2000   /* ms that the rest of a body may take behind the response */
 
 /* --- streams --- */
 
@@ -15,16 +16,23 @@ static struct h2_stream *stream_of(struct h2_client *client, int32_t id)
 	return nghttp2_session_get_stream_user_data(client->session, id);
 }
 
-/* Whoever waits for the upstream's 100 gets one: an upstream that knows no Expect waits for the body. */
-static void on_expect_time(struct loop_timer *timer)
+/* Whoever waits for the upstream's 100 gets one: an upstream that knows no Expect waits for the body. Whoever has all of the
+ * response is to send no more (RFC 9113 §8.1). */
+static void on_stream_time(struct loop_timer *timer)
 {
-	front_h2_proceed((struct h2_stream *)((char *)timer - offsetof(struct h2_stream, timer)));
+	struct h2_stream *stream = (struct h2_stream *)((char *)timer - offsetof(struct h2_stream, timer));
+	if (!stream->whole) {
+		front_h2_proceed(stream);
+		return;
+	}
+	front_h2_reset(stream, NGHTTP2_NO_ERROR);
+	front_h2_soon(stream->client);
 }
 
 static int open_stream(struct h2_client *client, int32_t id)
 {
 	struct h2_stream *stream = memory_alloc(sizeof *stream);
-	*stream = (struct h2_stream){.timer = {.fire = on_expect_time},
+	*stream = (struct h2_stream){.timer = {.fire = on_stream_time},
 	                             .client = client,
 	                             .exchange = exchange_new(client->front->worker),
 	                             .id = id};
@@ -50,12 +58,13 @@ void front_h2_end_exchange(struct h2_stream *stream, bool delivered)
 	exchange_end(stream->exchange, delivered);
 	stream->exchange = NULL;
 	client->live--;
+	front_h2_body_drop(stream);
 }
 
 void front_h2_free_stream(struct h2_stream *stream)
 {
+	loop_timer_stop(stream->client->front->worker->loop, &stream->timer);
 	LIST_REMOVE(stream, others);
-	buffer_free(&stream->pending);
 	free(stream);
 }
 
@@ -75,6 +84,7 @@ static void give_up(struct h2_client *client, int32_t id)
 
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *context)
 {
+	(void)session;
 	struct h2_client *client = context;
 	struct h2_stream *stream = stream_of(client, id);
 	(void)code;
@@ -87,7 +97,6 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 	if (!stream->ended)
 		give_up(client, id);
 	front_h2_end_exchange(stream, stream->whole);
-	nghttp2_session_consume_connection(session, stream->pending.length - stream->pending_taken);
 	front_h2_free_stream(stream);
 	head_ends(client, id);
 	front_h2_set_time(client);
@@ -189,6 +198,7 @@ static void take_headers(struct h2_client *client, struct h2_stream *stream, con
 {
 	bool alone = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
 	head_ends(client, stream->id);
+	stream->ended |= alone && !stream->exchange;
 	if (!stream->exchange || client->wrong)
 		return;
 	front_h2_count_use(client);
@@ -227,15 +237,19 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 	return 0;
 }
 
-/* The response is out to its end: what still comes of the request is of no use (RFC 9113 §8.1). */
+/* The response is out to its end: what still comes of the request is dropped. A reset at once would be the first that curl
+ * 7.88 and others see, and they would throw the response away. */
 static void note_end_of_response(struct h2_client *client, int32_t id)
 {
 	struct h2_stream *stream = stream_of(client, id);
 	if (!stream)
 		return;
 	stream->whole = true;
-	if (!stream->ended)
-		front_h2_reset(stream, NGHTTP2_NO_ERROR);
+	if (stream->ended)
+		return;
+	front_h2_end_exchange(stream, true);
+	loop_timer_set(client->front->worker->loop, &stream->timer, REST_TIME);
+	front_h2_set_time(client);
 }
 
 /* Two codes are ours to send; the others tell of what the client did. */
