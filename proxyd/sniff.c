@@ -136,11 +136,9 @@ static struct finding of_preface(const struct way *way, struct span bytes, bool 
 static bool is_other_protocol(struct span bytes)
 {
 	struct span line = span_split(&bytes, '\n');
-	for (size_t i = 0; i < line.length; i++)
-		if (span_equal_nocase(span_head(span_from(line, i), 5), SPAN("http/")))
-			return false;
+	bool named = line.length > 0 && memchr(line.data, '/', line.length);
 	struct span method = span_split(&line, ' '), target = span_split(&line, ' ');
-	return line.data && text_is_token(method) && target.length > 0 && target.data[0] != '/' && target.data[0] != '*';
+	return !named && line.data && text_is_token(method) && target.length > 0 && target.data[0] != '*';
 }
 
 /* Judges the first bytes. `kept`: of a later request; `eof`: nothing will follow them. */
