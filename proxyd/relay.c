@@ -10,6 +10,7 @@
 #define PIPE_BYTES (64 * 1024)        /* for each way: with the sockets' own, that is what one tunnel holds */
 #define ROUND_BYTES (1024 * 1024)     /* of one flow, then others have their turn */
 #define COPY_BYTES (16 * 1024)        /* what comes in one piece of fewer bytes is copied */
+#define THROWN_MOST (16 * 1024 * 1024) /* more than two sockets hold: then it is no echo, and nobody waits for it */
 #define SPARES_KEPT 64
 
 struct relay_pipe {
@@ -242,12 +243,30 @@ static void pass_on_end(struct relay *relay, int side)
 		endpoint_shut(&relay->ends[!side]);
 }
 
+/* For a side that takes no more. Were it left unread, whoever says it could wait for that, and never take what the other flow
+ * has for it. True where there is more. */
+static bool throw_away(struct relay *relay, int side)
+{
+	struct relay_flow *flow = &relay->flows[side];
+	size_t until = flow->thrown + ROUND_BYTES;
+	while (flow->readable && flow->thrown < until && flow->thrown < THROWN_MOST) {
+		ssize_t count = endpoint_read(&relay->ends[side], relay->room->bytes, COPY_BYTES);
+		flow->readable = count > 0;
+		flow->thrown += count > 0 ? (size_t)count : 0;
+	}
+	if (flow->thrown >= THROWN_MOST)
+		reset_on_close(relay, side);
+	return flow->readable;
+}
+
 /* Moves what can be moved. True where more can be, after others. */
 static bool pump(struct relay *relay, int side)
 {
 	struct relay_flow *flow = &relay->flows[side];
 	uint64_t until = flow->bytes + ROUND_BYTES;
 	enum step step;
+	if (flow->stopped)
+		return throw_away(relay, side);
 	if (flow->shut)
 		return false;
 	do {
@@ -263,7 +282,7 @@ static bool pump(struct relay *relay, int side)
 		give_pipe(relay->room, flow);
 	if (flow->ended && !is_pending(flow) && !flow->shut)
 		pass_on_end(relay, side);
-	return step == STEP_MOVED;
+	return step == STEP_MOVED || flow->stopped;
 }
 
 /* --- both --- */
@@ -290,12 +309,12 @@ static enum relay_end broken(int side)
 	return side == RELAY_CLIENT ? RELAY_CLIENT_BROKEN : RELAY_UPSTREAM_BROKEN;
 }
 
-/* Was it reset, did it take no more, or has it, being gone for both directions, said its end? */
+/* Was it reset, did it take no more, for long enough, or has it, being gone for both directions, said its end? */
 static bool is_broken(const struct relay *relay, int side)
 {
 	const struct relay_flow *from = &relay->flows[side], *to = &relay->flows[!side];
 	if (!from->shut)
-		return false;
+		return to->thrown >= THROWN_MOST;
 	return from->cut || (to->stopped && to->shut) || (from->gone && !to->shut);
 }
 

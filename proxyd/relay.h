@@ -43,7 +43,8 @@ struct relay {
 		bool gone;                          /* the side that it comes from takes nothing more either */
 		bool ended, shut;                   /* its end was read; and passed on */
 		bool cut;                           /* that end is a reset */
-		bool stopped;                       /* the other side takes no more: what comes is left unread */
+		bool stopped;                       /* the other side takes no more: what comes is thrown away */
+		size_t thrown;                      /* bytes of that */
 	} flows[RELAY_SIDES];
 	struct loop_timer timer;
 	struct loop_task task;

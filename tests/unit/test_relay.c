@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -297,6 +298,74 @@ static void test_reset_behind_an_end(void **state)
 	finish(&world);
 }
 
+static void *echo(void *context)
+{
+	const int *fd = context;
+	char bytes[4096];
+	ssize_t count;
+	while ((count = recv(*fd, bytes, sizeof bytes, 0)) > 0)
+		for (ssize_t sent = 0; sent < count;) {
+			ssize_t one = send(*fd, bytes + sent, (size_t)(count - sent), MSG_NOSIGNAL);
+			if (one < 0)
+				return NULL;
+			sent += one;
+		}
+	return NULL;
+}
+
+/* Says as much as there is room for, hears nothing, and leaves. */
+static void *fill_and_reset(void *context)
+{
+	int *fd = context;
+	static const char bytes[4096];
+	struct pollfd room = {.fd = *fd, .events = POLLOUT};
+	while (poll(&room, 1, 200) > 0)
+		send(*fd, bytes, sizeof bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+	reset(*fd);
+	close(*fd);
+	*fd = -1;
+	return NULL;
+}
+
+/* Each waits for the other to read; once one is gone, that must not hold the other one. */
+static void test_reset_while_both_are_full(void **state)
+{
+	(void)state;
+	for (int side = 0; side < RELAY_SIDES; side++) {
+		struct world world;
+		pthread_t threads[2];
+		begin(&world, TCP_SMALL, 5000);
+		pthread_create(&threads[0], NULL, echo, &world.peers[!side]);
+		pthread_create(&threads[1], NULL, fill_and_reset, &world.peers[side]);
+		loop_run(world.loop);
+		assert_int_equal(world.end, side == RELAY_CLIENT ? RELAY_CLIENT_BROKEN : RELAY_UPSTREAM_BROKEN);
+		shutdown(world.relay.ends[!side].fd, SHUT_RDWR);
+		for (int i = 0; i < 2; i++)
+			pthread_join(threads[i], NULL);
+		finish(&world);
+	}
+}
+
+/* What comes without end for a side that is gone is not read without end. */
+static void test_endless_for_nobody(void **state)
+{
+	struct world world;
+	pthread_t writer, leaver;
+	(void)state;
+	begin(&world, TCP_SMALL, FOREVER);
+	struct talk talk = {.fd = world.peers[RELAY_UPSTREAM], .size = SIZE_MAX, .pieces = 65536};
+	pthread_create(&leaver, NULL, fill_and_reset, &world.peers[RELAY_CLIENT]);
+	pthread_create(&writer, NULL, write_all, &talk);
+	loop_run(world.loop);
+	assert_int_equal(world.end, RELAY_CLIENT_BROKEN);
+	pthread_join(leaver, NULL);
+	close(world.relay.ends[RELAY_UPSTREAM].fd);
+	world.relay.ends[RELAY_UPSTREAM].fd = -1;
+	pthread_join(writer, NULL);
+	assert_in_range(talk.written, 1024 * 1024, 64 * 1024 * 1024);
+	finish(&world);
+}
+
 /* A unix socket that is closed is gone for both directions, and what it said before arrives. */
 static void test_unix_close(void **state)
 {
@@ -350,6 +419,7 @@ int main(void)
 		cmocka_unit_test(test_both_ways),  cmocka_unit_test(test_without_pipes),
 		cmocka_unit_test(test_back_pressure),
 		cmocka_unit_test(test_reset_is_passed_on), cmocka_unit_test(test_reset_behind_an_end),
+		cmocka_unit_test(test_reset_while_both_are_full), cmocka_unit_test(test_endless_for_nobody),
 		cmocka_unit_test(test_unix_close), cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_stop),
 	};
