@@ -32,12 +32,20 @@ void front_h1_resume(struct client *client)
 	front_h1_run_soon(client, 0);
 }
 
-void front_h1_cut(struct client *client)
+/* Not all that should have gone has. */
+static void reset_socket(struct client *client)
 {
 	/* SO_LINGER would come too late: libmicrohttpd shuts down before it closes. This resets TCP at once. */
 	static const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+	connect(client->fd, &nobody, sizeof nobody);
+	if (client->way.pair)
+		client->way.pair->cut = true;
+}
+
+void front_h1_cut(struct client *client)
+{
 	if (client->reset_on_cut && !client->raw_done)
-		connect(client->fd, &nobody, sizeof nobody);
+		reset_socket(client);
 }
 
 void front_h1_close(struct client *client)
@@ -52,7 +60,7 @@ void front_h1_close(struct client *client)
 
 void front_h1_reset(struct client *client)
 {
-	connect(client->fd, &(struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
+	reset_socket(client);
 	front_h1_close(client);
 }
 

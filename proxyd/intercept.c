@@ -25,7 +25,7 @@ struct intercept {
 	struct loop_timer timer;
 	LIST_ENTRY(intercept) others;
 	struct worker *worker;
-	struct way way; /* once a front has it, what is left is the count for the profile */
+	struct way way; /* once a front has it, what is left is the count for the profile, and the pair */
 	enum intercept_state state;
 	enum http2_mode http2;
 	struct snapshot *snapshot; /* a reference */
@@ -225,7 +225,9 @@ static void relay_to_front(struct intercept *intercept)
 	for (int i = 0; i < 2; i++)
 		setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
 	intercept->state = INTERCEPT_FLOWING;
-	relay->ends[RELAY_UPSTREAM] = (struct endpoint){.fd = pair[0]};
+	intercept->way.pair = memory_alloc(sizeof *intercept->way.pair);
+	intercept->way.pair->users = 2;
+	relay->ends[RELAY_UPSTREAM] = (struct endpoint){.fd = pair[0], .cut = &intercept->way.pair->cut};
 	loop_watch_add(worker->loop, &relay->watches[RELAY_UPSTREAM], pair[0], RELAY_EVENTS);
 	/* The fronts have limits of their own for each pause. */
 	relay_start(relay, worker->relays, intercept->heard, worker->server->limits.tunnel_idle, on_relayed);

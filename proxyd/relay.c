@@ -185,12 +185,18 @@ static enum step drain(struct relay_flow *flow, int to)
 	return judge_write(flow, count);
 }
 
+/* Of a pair's end splice(2) would not know whether it is a cut. */
+static bool may_splice(const struct endpoint *end)
+{
+	return !end->tls && !end->cut;
+}
+
 /* Where there is no pipe to be had, all is copied. */
 static bool is_spliced(struct relay *relay, struct relay_flow *flow)
 {
 	if (flow->held > 0)
 		return true;
-	if (!flow->bulk || flow->urgent || relay->ends[RELAY_CLIENT].tls || relay->ends[RELAY_UPSTREAM].tls)
+	if (!flow->bulk || flow->urgent || !may_splice(&relay->ends[RELAY_CLIENT]) || !may_splice(&relay->ends[RELAY_UPSTREAM]))
 		return false;
 	if (!flow->pipe)
 		flow->pipe = take_pipe(relay->room);

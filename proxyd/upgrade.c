@@ -70,7 +70,7 @@ void upgrade_start(struct worker *worker, int client, const struct way *way, str
 	exchange_switch(exchange, switched);
 	LIST_INSERT_HEAD(&worker->upgrades, upgrade, others);
 	note_start(upgrade);
-	relay->ends[RELAY_CLIENT] = (struct endpoint){.fd = client};
+	relay->ends[RELAY_CLIENT] = (struct endpoint){.fd = client, .cut = way->pair ? &way->pair->cut : NULL};
 	relay->ends[RELAY_UPSTREAM] = switched->upstream;
 	relay_prepend(relay, RELAY_CLIENT, early);
 	relay_prepend(relay, RELAY_UPSTREAM, buffer_view(&switched->behind));

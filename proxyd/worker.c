@@ -255,6 +255,9 @@ void worker_way_over(struct worker *worker, struct way *way)
 	uncount_profile(worker->server, way);
 	free(way->place);
 	way->place = NULL;
+	if (way->pair && --way->pair->users == 0)
+		free(way->pair);
+	way->pair = NULL;
 }
 
 void worker_note_refusal(struct worker *worker, const struct way *way, const char *reason, unsigned status)

@@ -4,6 +4,9 @@ import contextlib
 import os
 import re
 import signal
+import socket
+import struct
+import threading
 
 import pytest
 
@@ -13,7 +16,7 @@ from peers.evidence import EVIDENCE
 from peers.keystile import clean_environment, wait_for
 from peers.nginx import Nginx
 from peers.tunnel import Tls, connect, open_tunnel, refused_inside
-from peers.wire import Closed
+from peers.wire import TIMEOUT, Closed
 
 SECURE = "198.51.100.84"  # api.seen.test and docs.seen.test
 HOSTS = ('[{{ host: docs.seen.test, intercept: true, rules: ["allow GET /say/**"] }}, {{ host: "{0}", intercept: true }}, plain.test, '
@@ -302,3 +305,74 @@ def test_a_client_that_does_not_read_counts(keystile, network, origin, authority
     for tls in held:
         tls.stream.sock.close()
     wait_for(lambda: status() == 200, "the places to be free again")
+
+
+UPGRADE = "GET /x HTTP/1.1\r\nHost: cut.seen.test\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+SWITCHED = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+
+
+def reset(stream):
+    """Within TLS: what was said last is no end."""
+    stream.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    stream.sock.close()
+
+
+@pytest.fixture
+def cut(keystile, network, origin, authority, secret):
+    """cut(SCRIPT) gives a TLS session with proxyd, in front of an origin that runs it."""
+
+    def start(script):
+        network.names.addresses["cut.seen.test"] = "198.51.100.88"
+        origin(script, host="198.51.100.88", port=443, network=network, context=authority.server_context("cut", ["DNS:cut.seen.test"]))
+        one = keystile(one_api("https://cut.seen.test", intercept="true", ca=authority.ca), {"api": secret}, network=network)
+        return inside(one, "cut.seen.test")
+
+    return start
+
+
+@pytest.mark.parametrize("ask,answer", [
+    ("GET /x HTTP/1.0\r\nHost: cut.seen.test\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"),
+    (UPGRADE, SWITCHED + "hello"),
+])
+def test_what_the_upstream_cuts_has_no_end(cut, ask, answer):
+    """Where the end of the connection is the end of what is said, a cut is no close_notify (RFC 8446 6.1)."""
+
+    go = threading.Event()
+
+    def script(connection):
+        connection.request()
+        connection.send(answer)
+        assert go.wait(TIMEOUT)
+        reset(connection)
+
+    tls = cut(script)
+    tls.step(tls.session.write, ask.encode())
+    came = b""
+    while not came.endswith(b"hello"):
+        came += tls.step(tls.session.read)
+    go.set()
+    with pytest.raises(Closed):
+        tls.step(tls.session.read)
+
+
+def test_what_the_client_cuts_has_no_end(cut):
+    """The same towards the upstream, behind a 101."""
+    seen = []
+
+    def script(connection):
+        connection.request()
+        connection.send(SWITCHED)
+        connection.until(b"hello")
+        connection.sock.suppress_ragged_eofs = False
+        try:
+            seen.append(connection.sock.recv(1))
+        except OSError as error:
+            seen.append(error)
+
+    tls = cut(script)
+    tls.step(tls.session.write, UPGRADE.encode())
+    assert b" 101 " in tls.step(tls.session.read)
+    tls.step(tls.session.write, b"hello")
+    reset(tls.stream)
+    wait_for(lambda: seen, "the upstream to be told")
+    assert isinstance(seen[0], OSError), seen
