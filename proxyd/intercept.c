@@ -41,6 +41,28 @@ static struct endpoint *client_of(struct intercept *intercept)
 	return &intercept->relay.ends[RELAY_CLIENT];
 }
 
+/* --- the audit --- */
+
+static void note(struct intercept *intercept, const char *event, struct tunnel_end told)
+{
+	struct worker *worker = intercept->worker;
+	struct audit_record record = {
+		.event = event,
+		.profile = intercept->way.profile,
+		.client = intercept->way.client,
+		.way = way_name(WAY_INTERCEPT),
+		.host = host_span(&intercept->way.place->target.host),
+		.port = intercept->way.place->target.port,
+		.verdict = told.verdict,
+		.reason = told.reason,
+		.bytes_up = intercept->relay.flows[RELAY_CLIENT].bytes,
+		.bytes_down = intercept->relay.flows[RELAY_UPSTREAM].bytes,
+		.total_us = audit_clock() - intercept->started,
+	};
+	memcpy(record.id, intercept->id, sizeof record.id);
+	audit_write(worker->audit, &record);
+}
+
 /* --- the end --- */
 
 /* Frees all but the client's endpoint, which is not watched any more. */
@@ -72,37 +94,22 @@ static void end(struct intercept *intercept)
 	tunnel_close_client(worker, client.fd, lingers, (struct span){0});
 }
 
-static void refuse(struct intercept *intercept, const char *reason)
+static void refuse(struct intercept *intercept, enum audit_verdict verdict, const char *reason)
 {
-	worker_note_refusal(intercept->worker, &intercept->way, reason, 0);
+	note(intercept, "end", (struct tunnel_end){verdict, reason});
 	end(intercept);
+}
+
+static void fail(struct intercept *intercept, const char *reason)
+{
+	refuse(intercept, AUDIT_FAIL, reason);
 }
 
 /* --- HTTP/2 that passes (http2: tunnel) --- */
 
-static void note_passage(struct intercept *intercept, const char *event, struct tunnel_end told)
-{
-	struct worker *worker = intercept->worker;
-	struct audit_record record = {
-		.event = event,
-		.profile = intercept->way.profile,
-		.client = intercept->way.client,
-		.way = way_name(WAY_INTERCEPT),
-		.host = host_span(&intercept->way.place->target.host),
-		.port = intercept->way.place->target.port,
-		.verdict = told.verdict,
-		.reason = told.reason,
-		.bytes_up = intercept->relay.flows[RELAY_CLIENT].bytes,
-		.bytes_down = intercept->relay.flows[RELAY_UPSTREAM].bytes,
-		.total_us = audit_clock() - intercept->started,
-	};
-	memcpy(record.id, intercept->id, sizeof record.id);
-	audit_write(worker->audit, &record);
-}
-
 static void end_passage(struct intercept *intercept, struct tunnel_end told)
 {
-	note_passage(intercept, "end", told);
+	note(intercept, "end", told);
 	end(intercept);
 }
 
@@ -116,7 +123,7 @@ static void pass(struct intercept *intercept)
 	struct worker *worker = intercept->worker;
 	intercept->state = INTERCEPT_FLOWING;
 	intercept->passes = true;
-	note_passage(intercept, "start", (struct tunnel_end){AUDIT_ALLOW, NULL});
+	note(intercept, "start", (struct tunnel_end){AUDIT_ALLOW, NULL});
 	relay_start(&intercept->relay, worker->relays, intercept->heard, worker->server->limits.tunnel_idle, on_passed);
 }
 
@@ -139,7 +146,7 @@ static void greet_upstream(struct intercept *intercept)
 		return;
 	if (result != TLS_OK) {
 		log_info("%s: %s", intercept->way.place->target.host.name, fault.text);
-		refuse(intercept, "upstream_certificate");
+		fail(intercept, "upstream_certificate");
 		return;
 	}
 	bool h2 = tls_is_h2(tls);
@@ -168,7 +175,7 @@ static void on_dialled(void *context, const struct dial_result *result)
 	intercept->dial = NULL;
 	if (result->failure != DIAL_OK) {
 		dial_problem(result->failure, result->text, &problem);
-		refuse(intercept, problem.reason);
+		refuse(intercept, audit_verdict_of(problem.status), problem.reason);
 		return;
 	}
 	upstream->fd = result->fd;
@@ -176,7 +183,7 @@ static void on_dialled(void *context, const struct dial_result *result)
 	upstream->tls = trust ? tls_client_new(trust, result->fd, intercept->way.place->target.host.name, true, &fault) : NULL;
 	if (!upstream->tls) {
 		log_warning("%s: %s", intercept->way.place->target.host.name, why ? why : fault.text);
-		refuse(intercept, "trust_unavailable");
+		fail(intercept, "trust_unavailable");
 		return;
 	}
 	loop_watch_add(worker->loop, &intercept->relay.watches[RELAY_UPSTREAM], result->fd, RELAY_EVENTS);
@@ -219,7 +226,7 @@ static void relay_to_front(struct intercept *intercept)
 	int pair[2];
 	let_go_of_upstream(intercept);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0) {
-		refuse(intercept, "out_of_descriptors");
+		fail(intercept, "out_of_descriptors");
 		return;
 	}
 	for (int i = 0; i < 2; i++)
@@ -261,7 +268,7 @@ static void established(struct intercept *intercept)
 {
 	loop_timer_stop(intercept->worker->loop, &intercept->timer);
 	if (!name_agrees(intercept))
-		refuse(intercept, "sni_mismatch");
+		refuse(intercept, AUDIT_DENY, "sni_mismatch");
 	else if (!tls_is_h2(client_of(intercept)->tls))
 		relay_to_front(intercept);
 	else if (intercept->http2 == HTTP2_TUNNEL)
@@ -285,7 +292,7 @@ static void shake_hands(struct intercept *intercept)
 	case TLS_CLOSED:
 	case TLS_FAILED:
 		log_info("%s, in a tunnel to %s: %s", intercept->way.client, intercept->way.place->target.host.name, fault.text);
-		refuse(intercept, "tls_handshake");
+		fail(intercept, "tls_handshake");
 		break;
 	}
 }
@@ -298,12 +305,13 @@ static void on_client(struct loop_watch *watch, uint32_t events)
 	if (intercept->state == INTERCEPT_HANDSHAKE)
 		shake_hands(intercept);
 	else if (events & (EPOLLHUP | EPOLLERR))
-		refuse(intercept, "client_gone");
+		fail(intercept, "client_gone");
 }
 
 static void on_late(struct loop_timer *timer)
 {
-	refuse((struct intercept *)((char *)timer - offsetof(struct intercept, timer)), "tls_handshake_late");
+	struct intercept *intercept = (struct intercept *)((char *)timer - offsetof(struct intercept, timer));
+	fail(intercept, intercept->state == INTERCEPT_REACHING ? "handshake_timeout" : "tls_handshake_late");
 }
 
 static struct tls *new_session(struct intercept *intercept, bool h2, struct fault *fault)
@@ -327,7 +335,7 @@ static void greet_client(struct intercept *intercept, bool h2)
 	client_of(intercept)->tls = new_session(intercept, h2, &fault);
 	if (!client_of(intercept)->tls) {
 		log_warning("%s, in a tunnel to %s: %s", intercept->way.client, intercept->way.place->target.host.name, fault.text);
-		refuse(intercept, "no_certificate");
+		fail(intercept, "no_certificate");
 		return;
 	}
 	loop_timer_set(worker->loop, &intercept->timer, worker->server->limits.handshake);
@@ -374,7 +382,7 @@ void intercept_end_all(struct worker *worker)
 	while (!LIST_EMPTY(&worker->intercepts)) {
 		struct intercept *intercept = LIST_FIRST(&worker->intercepts);
 		if (intercept->state != INTERCEPT_FLOWING) {
-			refuse(intercept, "shutdown");
+			fail(intercept, "shutdown");
 			continue;
 		}
 		relay_cut(&intercept->relay);

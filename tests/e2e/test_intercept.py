@@ -15,7 +15,7 @@ from peers.config import one_api
 from peers.evidence import EVIDENCE
 from peers.keystile import clean_environment, wait_for
 from peers.nginx import Nginx
-from peers.tunnel import Tls, connect, open_tunnel, refused_inside
+from peers.tunnel import Tls, connect, open_tunnel, refused_inside, swallow
 from peers.wire import TIMEOUT, Closed
 
 SECURE = "198.51.100.84"  # api.seen.test and docs.seen.test
@@ -200,15 +200,27 @@ def test_http2_tunnel_that_cannot_be(proxy, network):
     try:
         done = network.run("curl", "-sS", "https://pass.seen.test/say/x", env=sourced(proxy), text=True)
         assert done.returncode == 35, done
-        assert proxy.audit(1, event="end", way="intercept", reason="connect", host="pass.seen.test")
+        assert proxy.audit(1, event="end", way="intercept", verdict="fail", reason="connect", host="pass.seen.test")
     finally:
         network.names.addresses["pass.seen.test"] = SECURE
+
+
+def test_http2_tunnel_to_a_silent_origin(keystile, network, origin):
+    """It is the origin who is late, not the client."""
+    origin(swallow, host="198.51.100.89", port=443, network=network)
+    network.names.addresses["mute.seen.test"] = "198.51.100.89"
+    text = one_api("https://api.seen.test", hosts="[{ host: mute.seen.test, intercept: true, http2: tunnel }]")
+    one = keystile(text, {"api": "secret-of-nobody"}, {"limits": "{{ connect: 1s, handshake: 1s }}"}, network=network)
+    with open_tunnel(one, "mute.seen.test:443", one.proxy_token()) as client:
+        client.send(Tls(client, "mute.seen.test", ca_of(one)).first)
+        assert refused_inside(client)
+    assert one.audit(1, event="end", way="intercept", verdict="fail", reason="handshake_timeout", host="mute.seen.test")
 
 
 def test_a_client_without_our_ca(proxy, network, authority):
     done = network.run("curl", "-sS", "https://api.seen.test/say/x", env={**sourced(proxy), "CURL_CA_BUNDLE": str(authority.ca), "SSL_CERT_FILE": str(authority.ca)}, text=True)
     assert done.returncode == 60, done
-    assert proxy.audit(1, way="intercept", reason="tls_handshake", host="api.seen.test", profile="agent")
+    assert proxy.audit(1, way="intercept", verdict="fail", reason="tls_handshake", host="api.seen.test", profile="agent")
 
 
 def test_plain_http_in_the_tunnel(proxy, server, secret):
