@@ -1,8 +1,8 @@
 /* Bytes both ways between two endpoints, untouched, until both have ended (DESIGN: relay).
  *
- * Where both are bare, and no pair of our own, many at once go through a pipe by splice(2); few are copied, which takes fewer calls, and so is all
- * that goes through TLS. Who is slower sets the pace; the end of one side is passed on as such (half-close) once all before
- * it is. A relay is embedded in its owner's struct. */
+ * Where both are bare, and no pair of our own, many at once go through a pipe by splice(2); few are copied, which takes fewer
+ * calls, and so is all that goes through TLS. Who is slower sets the pace; the end of one side is passed on as such
+ * (half-close) once all before it is. A relay is embedded in its owner's struct. */
 #ifndef KEYSTILE_RELAY_H
 #define KEYSTILE_RELAY_H
 
