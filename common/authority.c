@@ -324,3 +324,20 @@ bool host_is_unspecified(const struct host *host)
 	static const unsigned char zero[sizeof host->address];
 	return host->kind != HOST_NAME && memcmp(host->address, zero, sizeof zero) == 0;
 }
+
+socklen_t host_sockaddr(const struct host *host, uint16_t port, struct sockaddr_storage *address)
+{
+	*address = (struct sockaddr_storage){0};
+	if (host->kind == HOST_IPV6) {
+		struct sockaddr_in6 *v6 = (void *)address;
+		v6->sin6_family = AF_INET6;
+		v6->sin6_port = htons(port);
+		memcpy(&v6->sin6_addr, host->address, sizeof v6->sin6_addr);
+		return sizeof *v6;
+	}
+	struct sockaddr_in *v4 = (void *)address;
+	v4->sin_family = AF_INET;
+	v4->sin_port = htons(port);
+	memcpy(&v4->sin_addr, host->address, sizeof v4->sin_addr);
+	return sizeof *v4;
+}

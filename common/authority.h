@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "fault.h"
 #include "span.h"
@@ -43,6 +44,9 @@ bool host_is_loopback(const struct host *host);
 /* 0.0.0.0 and [::], which stand for every address of this machine where one listens, and which nobody connects to
  * (RFC 1122 §3.2.1.3, RFC 4291 §2.5.2). */
 bool host_is_unspecified(const struct host *host);
+
+/* The socket address of a host that is an IP address. Fills all of `address`, and returns how much of it counts. */
+socklen_t host_sockaddr(const struct host *host, uint16_t port, struct sockaddr_storage *address);
 
 static inline bool host_equal(const struct host *a, const struct host *b)
 {

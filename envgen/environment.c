@@ -194,10 +194,8 @@ static void append_one(struct making *making, struct buffer *out)
  * bundle of them and the proxy's CA; others add to them. */
 static const struct {
 	const char *name;
-	size_t file; /* its place in struct environment_trust */
+	enum { REPLACES, ADDS } how;
 } trust_variables[] = {
-#define REPLACES offsetof(struct environment_trust, bundle)
-#define ADDS offsetof(struct environment_trust, ca)
 	{"SSL_CERT_FILE", REPLACES},
 	{"NIX_SSL_CERT_FILE", REPLACES},
 	{"CURL_CA_BUNDLE", REPLACES},
@@ -229,7 +227,7 @@ static bool add_trust(struct making *making)
 		return true;
 	}
 	for (size_t i = 0; i < sizeof trust_variables / sizeof *trust_variables; i++) {
-		const char *file = *(char *const *)(const void *)((const char *)trust + trust_variables[i].file);
+		const char *file = trust_variables[i].how == REPLACES ? trust->bundle : trust->ca;
 		if (!add(making, trust_variables[i].name, span_of(file), "the proxy's CA"))
 			return false;
 	}

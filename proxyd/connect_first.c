@@ -43,12 +43,17 @@ static void hand_to_intercept(struct connect *connect)
 	snapshot_unref(snapshot);
 }
 
-/* A TLS alert (RFC 8446 §6, RFC 6066 §3): unrecognized_name, fatal. */
-void connect_alert(struct connect *connect, const char *reason)
+void connect_alert(struct connect *connect, char description)
 {
-	static const char alert[] = {0x15, 3, 3, 0, 2, 2, 112};
-	connect_note_end(connect, AUDIT_DENY, reason, connect->redirected ? 0 : 200);
+	const char alert[] = {0x15, 3, 3, 0, 2, 2, description};
 	connect_close(connect, (struct span){alert, sizeof alert});
+}
+
+/* A ClientHello that goes no further (RFC 6066 §3). */
+static void refuse_hello(struct connect *connect, const char *reason)
+{
+	connect_note_end(connect, AUDIT_DENY, reason, connect->redirected ? 0 : 200);
+	connect_alert(connect, TLS_UNRECOGNIZED_NAME);
 }
 
 /* The name must be the CONNECT's, and to an address goes none (RFC 6066 §3). False where more bytes must tell. */
@@ -66,15 +71,15 @@ static bool judge_hello(struct connect *connect, struct span bytes)
 	if (result == HELLO_MORE && hello.wanted <= connect_limits(connect)->head + 1)
 		return false;
 	if (result == HELLO_MORE)
-		connect_alert(connect, "client_hello_too_large");
+		refuse_hello(connect, "client_hello_too_large");
 	else if (result == HELLO_BAD)
-		connect_alert(connect, "client_hello_malformed");
+		refuse_hello(connect, "client_hello_malformed");
 	else if (connect->state == CONNECT_NAMING)
 		connect_named(connect, hello.named ? &hello.name : NULL);
 	else if (hello.named != (host->kind == HOST_NAME))
-		connect_alert(connect, hello.named ? "sni_for_address" : "sni_missing");
+		refuse_hello(connect, hello.named ? "sni_for_address" : "sni_missing");
 	else if (hello.named && !host_equal(&hello.name, host))
-		connect_alert(connect, "sni_mismatch");
+		refuse_hello(connect, "sni_mismatch");
 	else if (connect->judgement.intercept)
 		hand_to_intercept(connect);
 	else

@@ -75,8 +75,10 @@ static inline bool connect_is_named(const struct judgement *judgement)
 
 /* Looks at what the client has said so far, without consuming it. May be the end. */
 void connect_look(struct connect *connect);
-/* A fatal alert as the client's last word, to a ClientHello that goes no further. */
-void connect_alert(struct connect *connect, const char *reason);
+/* The end, with a fatal alert of this description (RFC 8446 §6) as the client's last word. */
+#define TLS_ACCESS_DENIED 49
+#define TLS_UNRECOGNIZED_NAME 112
+void connect_alert(struct connect *connect, char description);
 
 /* ---- connect_redirect.c ---- */
 

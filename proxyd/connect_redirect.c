@@ -54,9 +54,10 @@ void connect_named(struct connect *connect, const struct host *name)
 void connect_refuse_redirected(struct connect *connect)
 {
 	const struct problem *problem = &connect->problem;
-	/* RFC 8446 §6.2: access_denied, fatal. */
-	static const char alert[] = {0x15, 3, 3, 0, 2, 2, 49};
 	log_debug("%s, redirected: %s", connect->way.client, problem->detail ? problem->detail : problem->reason);
 	connect_note_end(connect, audit_verdict_of(problem->status), problem->reason, 0);
-	connect_close(connect, (struct span){alert, connect->tls ? sizeof alert : 0});
+	if (connect->tls)
+		connect_alert(connect, TLS_ACCESS_DENIED);
+	else
+		connect_close(connect, (struct span){0});
 }

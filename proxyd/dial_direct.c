@@ -1,26 +1,9 @@
 /* A host that is an address: there is nothing to look up and no other address to try, so one connect(2) is all. */
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <unistd.h>
 
 #include "dial_internal.h"
-
-static socklen_t address_of(const struct dial *dial, struct sockaddr_storage *address)
-{
-	*address = (struct sockaddr_storage){0};
-	if (dial->host.kind == HOST_IPV4) {
-		struct sockaddr_in *v4 = (void *)address;
-		v4->sin_family = AF_INET;
-		v4->sin_port = htons(dial->port);
-		memcpy(&v4->sin_addr, dial->host.address, sizeof v4->sin_addr);
-		return sizeof *v4;
-	}
-	struct sockaddr_in6 *v6 = (void *)address;
-	v6->sin6_family = AF_INET6;
-	v6->sin6_port = htons(dial->port);
-	memcpy(&v6->sin6_addr, dial->host.address, sizeof v6->sin6_addr);
-	return sizeof *v6;
-}
+#include "endpoint.h"
 
 /* The receiver is never called from within dial_start(): a failure that is known at once waits for the end of the round,
  * in `kept_errno`. */
@@ -55,8 +38,7 @@ static void on_ready(struct loop_watch *watch, uint32_t events)
 void dial_direct_begin(struct dial *dial)
 {
 	struct sockaddr_storage address;
-	socklen_t size = address_of(dial, &address);
-	int on = 1;
+	socklen_t size = host_sockaddr(&dial->host, dial->port, &address);
 	dial->state = DIAL_DIRECT;
 	dial->direct = (struct loop_watch){.fd = -1, .ready = on_ready};
 	dial->direct_failed.run = on_failed;
@@ -65,7 +47,7 @@ void dial_direct_begin(struct dial *dial)
 		fail_later(dial, errno);
 		return;
 	}
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	endpoint_send_at_once(fd);
 	if (connect(fd, (struct sockaddr *)&address, size) == 0 || errno == EINPROGRESS) {
 		loop_watch_add(dial->dialer->loop, &dial->direct, fd, EPOLLOUT);
 		return;

@@ -1,6 +1,8 @@
 #include "endpoint.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -44,9 +46,10 @@ ssize_t endpoint_write(struct endpoint *end, const void *bytes, size_t size)
 	return result >= 0 ? result : of_errno();
 }
 
-bool endpoint_has_pending(const struct endpoint *end)
+void endpoint_send_at_once(int fd)
 {
-	return end->tls && tls_pending(end->tls);
+	const int on = 1;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
 void endpoint_shut(struct endpoint *end)

@@ -21,8 +21,9 @@ ssize_t endpoint_read(struct endpoint *end, void *bytes, size_t size);
 /* How many bytes were taken, or one of the two values above. After ENDPOINT_AGAIN the same bytes must come again: with TLS
  * some of them may be on their way. */
 ssize_t endpoint_write(struct endpoint *end, const void *bytes, size_t size);
-/* Bytes wait inside of the TLS session, of which no edge tells. */
-bool endpoint_has_pending(const struct endpoint *end);
+/* What is written leaves without waiting for an acknowledgement of what left before (TCP_NODELAY). A listening socket hands
+ * it on to what it accepts; one that is not TCP's is left as it is. */
+void endpoint_send_at_once(int fd);
 /* Says to the peer that nothing follows: close_notify, if it goes without waiting, and FIN. Reading goes on. */
 void endpoint_shut(struct endpoint *end);
 /* Not all has gone that should have: closing will be a reset, without close_notify. */

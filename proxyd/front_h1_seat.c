@@ -4,11 +4,11 @@
 
 #include <fcntl.h>
 #include <malloc.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "endpoint.h"
 #include "memory.h"
 #include "sniff.h"
 #include "upgrade.h"
@@ -78,13 +78,6 @@ bool front_h1_leave(struct client *client, uint64_t idle)
 	return true;
 }
 
-/* libmicrohttpd leaves it as its own writes want it: the end of a message would wait for an acknowledgement. */
-static void send_at_once(int fd)
-{
-	const int on = 1;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-}
-
 /* It counts as suspended, until it is told that the new protocol has ended. For libmicrohttpd that is now. */
 void front_h1_on_switch(void *context, struct MHD_Connection *connection, void *request_context, const char *bytes,
                         size_t size, MHD_socket fd, struct MHD_UpgradeResponseHandle *handle)
@@ -97,7 +90,7 @@ void front_h1_on_switch(void *context, struct MHD_Connection *connection, void *
 	(void)fd;
 	client->state = CLIENT_CLOSE;
 	if (taken >= 0) {
-		send_at_once(taken);
+		endpoint_send_at_once(taken); /* libmicrohttpd leaves it as its own writes want it */
 		client->exchange = NULL;
 		upgrade_start(client->front->worker, taken, &client->way, exchange, (struct span){bytes, size});
 	}

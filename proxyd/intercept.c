@@ -94,28 +94,23 @@ static void end(struct intercept *intercept)
 	tunnel_close_client(worker, client.fd, lingers, (struct span){0});
 }
 
-static void refuse(struct intercept *intercept, enum audit_verdict verdict, const char *reason)
-{
-	note(intercept, "end", (struct tunnel_end){verdict, reason});
-	end(intercept);
-}
-
-static void fail(struct intercept *intercept, const char *reason)
-{
-	refuse(intercept, AUDIT_FAIL, reason);
-}
-
-/* --- HTTP/2 that passes (http2: tunnel) --- */
-
-static void end_passage(struct intercept *intercept, struct tunnel_end told)
+/* For what no front has the end of. */
+static void finish(struct intercept *intercept, struct tunnel_end told)
 {
 	note(intercept, "end", told);
 	end(intercept);
 }
 
+static void fail(struct intercept *intercept, const char *reason)
+{
+	finish(intercept, (struct tunnel_end){AUDIT_FAIL, reason});
+}
+
+/* --- HTTP/2 that passes (http2: tunnel) --- */
+
 static void on_passed(struct relay *relay, enum relay_end how)
 {
-	end_passage((struct intercept *)relay, tunnel_end_of(how));
+	finish((struct intercept *)relay, tunnel_end_of(how));
 }
 
 static void pass(struct intercept *intercept)
@@ -175,7 +170,7 @@ static void on_dialled(void *context, const struct dial_result *result)
 	intercept->dial = NULL;
 	if (result->failure != DIAL_OK) {
 		dial_problem(result->failure, result->text, &problem);
-		refuse(intercept, audit_verdict_of(problem.status), problem.reason);
+		finish(intercept, (struct tunnel_end){audit_verdict_of(problem.status), problem.reason});
 		return;
 	}
 	upstream->fd = result->fd;
@@ -268,7 +263,7 @@ static void established(struct intercept *intercept)
 {
 	loop_timer_stop(intercept->worker->loop, &intercept->timer);
 	if (!name_agrees(intercept))
-		refuse(intercept, AUDIT_DENY, "sni_mismatch");
+		finish(intercept, (struct tunnel_end){AUDIT_DENY, "sni_mismatch"});
 	else if (!tls_is_h2(client_of(intercept)->tls))
 		relay_to_front(intercept);
 	else if (intercept->http2 == HTTP2_TUNNEL)
@@ -381,14 +376,12 @@ void intercept_end_all(struct worker *worker)
 {
 	while (!LIST_EMPTY(&worker->intercepts)) {
 		struct intercept *intercept = LIST_FIRST(&worker->intercepts);
-		if (intercept->state != INTERCEPT_FLOWING) {
-			fail(intercept, "shutdown");
-			continue;
-		}
-		relay_cut(&intercept->relay);
-		if (intercept->passes)
-			end_passage(intercept, (struct tunnel_end){AUDIT_FAIL, "shutdown"});
-		else
+		bool flows = intercept->state == INTERCEPT_FLOWING;
+		if (flows)
+			relay_cut(&intercept->relay);
+		if (flows && !intercept->passes)
 			end(intercept);
+		else
+			fail(intercept, "shutdown");
 	}
 }

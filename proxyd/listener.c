@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "connect.h"
+#include "endpoint.h"
 #include "linger.h"
 #include "log.h"
 #include "memory.h"
@@ -32,22 +32,13 @@ union address {
 
 static socklen_t address_of(const struct config_listener *config, union address *address)
 {
-	memset(address, 0, sizeof *address);
 	if (config->kind == LISTENER_UNIX) {
+		memset(address, 0, sizeof *address);
 		address->local.sun_family = AF_UNIX;
 		strncpy(address->local.sun_path, config->path, sizeof address->local.sun_path - 1);
 		return sizeof address->local;
 	}
-	if (config->address.host.kind == HOST_IPV6) {
-		address->v6.sin6_family = AF_INET6;
-		address->v6.sin6_port = htons(config->address.port);
-		memcpy(&address->v6.sin6_addr, config->address.host.address, 16);
-		return sizeof address->v6;
-	}
-	address->v4.sin_family = AF_INET;
-	address->v4.sin_port = htons(config->address.port);
-	memcpy(&address->v4.sin_addr, config->address.host.address, 4);
-	return sizeof address->v4;
+	return host_sockaddr(&config->address.host, config->address.port, &address->storage);
 }
 
 static void describe(const struct config_listener *config, char *out, size_t size)
@@ -123,13 +114,6 @@ static bool bind_failed(const struct config_listener *config, struct fault *faul
 	return fault_errno(fault, "cannot listen on %s", text);
 }
 
-/* What is accepted inherits it. */
-static void send_at_once(int fd)
-{
-	int one = 1;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-}
-
 /* For TPROXY, which hands over connections to addresses that are not this machine's; REDIRECT needs nothing. */
 static void be_transparent(int fd, const union address *address)
 {
@@ -163,7 +147,7 @@ static bool open_new(const struct config_listener *config, const union address *
 		close(fd);
 		return false;
 	}
-	send_at_once(fd);
+	endpoint_send_at_once(fd);
 	if (config->kind == LISTENER_TRANSPARENT)
 		be_transparent(fd, address);
 	listener->fd = fd;
@@ -181,7 +165,7 @@ bool listener_open(const struct config_listener *config, const int *passed, size
 		if (same_address(passed[i], &address)) {
 			listener->fd = passed[i];
 			listener->passed_in = true;
-			send_at_once(listener->fd);
+			endpoint_send_at_once(listener->fd);
 			return true;
 		}
 	return open_new(config, &address, length, listener, fault);

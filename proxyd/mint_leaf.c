@@ -8,6 +8,7 @@
 #include "memory.h"
 #include "mint_internal.h"
 #include "table.h"
+#include "tls_internal.h"
 
 #define SOONEST_RENEWAL ((time_t)60 * 60) /* near the CA's end, a new leaf would last no longer */
 
@@ -256,10 +257,6 @@ void mint_free(struct mint *mint)
 
 void mint_pem(const struct mint *mint, struct buffer *out)
 {
-	for (unsigned i = 0; i < mint->ca.count; i++) {
-		gnutls_datum_t text = {0};
-		if (gnutls_x509_crt_export2(mint->ca.chain[i], GNUTLS_X509_FMT_PEM, &text) == 0)
-			buffer_append(out, text.data, text.size);
-		gnutls_free(text.data);
-	}
+	for (unsigned i = 0; i < mint->ca.count; i++)
+		tls_append_pem(mint->ca.chain[i], out);
 }

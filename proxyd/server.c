@@ -21,18 +21,7 @@ static void note_own(struct server *server, const struct config_listener *listen
 	const struct authority *address = &listener->address;
 	struct authority *own = (struct authority *)(uintptr_t)server->own.addresses;
 	own[server->own.count++] = *address;
-	struct sockaddr_storage *dial = &server->own_dial[server->own_dial_count++];
-	if (address->host.kind == HOST_IPV6) {
-		struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)dial;
-		v6->sin6_family = AF_INET6;
-		v6->sin6_port = htons(address->port);
-		memcpy(&v6->sin6_addr, address->host.address, 16);
-	} else {
-		struct sockaddr_in *v4 = (struct sockaddr_in *)dial;
-		v4->sin_family = AF_INET;
-		v4->sin_port = htons(address->port);
-		memcpy(&v4->sin_addr, address->host.address, 4);
-	}
+	host_sockaddr(&address->host, address->port, &server->own_dial[server->own_dial_count++]);
 }
 
 /* The addresses that are ours: an absolute-form request to one is origin-form (not admin's), and none is ever dialled. */

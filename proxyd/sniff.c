@@ -101,10 +101,10 @@ static struct finding of_codec(enum codec_result result, const char *why, struct
  * destination. A port is not the client's to choose: the judge compares it. */
 static void settle_host(const struct way *way, const struct request *request)
 {
-	const struct field *field = fields_find(&request->fields, SPAN("host"));
-	struct authority shown;
 	if (!way->place || !way->place->open)
 		return;
+	const struct field *field = fields_find(&request->fields, SPAN("host"));
+	struct authority shown;
 	way->place->open = false;
 	if (field && authority_parse(field->value, &shown, NULL))
 		way->place->target.host = shown.host;

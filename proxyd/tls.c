@@ -195,11 +195,6 @@ enum tls_result tls_write(struct tls *tls, const void *bytes, size_t size, size_
 	return TLS_OK;
 }
 
-bool tls_pending(const struct tls *tls)
-{
-	return tls->start < tls->end || gnutls_record_check_pending(tls->session) > 0;
-}
-
 void tls_shut(struct tls *tls)
 {
 	if (tls->established && !tls->shut)

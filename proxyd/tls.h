@@ -47,7 +47,6 @@ const char *tls_server_name(const struct tls *tls);
 /* `*count` bytes were read or written on TLS_OK. */
 enum tls_result tls_read(struct tls *tls, void *bytes, size_t size, size_t *count);
 enum tls_result tls_write(struct tls *tls, const void *bytes, size_t size, size_t *count);
-bool tls_pending(const struct tls *tls); /* decrypted bytes wait inside */
 void tls_shut(struct tls *tls);          /* close_notify if it goes without waiting; reading goes on */
 void tls_cut(struct tls *tls);           /* closing says no close_notify: not all has gone that should have */
 void tls_close(struct tls *tls);         /* close_notify if it goes without waiting; frees; keeps the ticket */

@@ -3,6 +3,7 @@
 #define KEYSTILE_TLS_INTERNAL_H
 
 #include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -38,7 +39,8 @@ struct tls {
 	unsigned char input[TLS_RECORD_BYTES];
 };
 
-/* tls_trust.c: a client's tickets. */
+/* tls_trust.c: appends the certificate as PEM; and a client's tickets. */
+void tls_append_pem(gnutls_x509_crt_t certificate, struct buffer *out);
 void tls_ticket_use(struct tls *tls);
 void tls_ticket_keep(struct tls *tls);
 

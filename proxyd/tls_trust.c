@@ -75,7 +75,7 @@ struct tls_trust *tls_trust_ref(struct tls_trust *trust)
 	return trust;
 }
 
-static void append_pem(gnutls_x509_crt_t certificate, struct buffer *out)
+void tls_append_pem(gnutls_x509_crt_t certificate, struct buffer *out)
 {
 	gnutls_datum_t text = {0};
 	if (gnutls_x509_crt_export2(certificate, GNUTLS_X509_FMT_PEM, &text) == 0)
@@ -91,7 +91,7 @@ bool tls_trust_pem(const struct tls_trust *trust, struct buffer *out)
 	size_t before = out->length;
 	gnutls_certificate_get_trust_list(trust->credentials, &list);
 	while (gnutls_x509_trust_list_iter_get_ca(list, &place, &certificate) == 0) {
-		append_pem(certificate, out);
+		tls_append_pem(certificate, out);
 		gnutls_x509_crt_deinit(certificate);
 	}
 	return out->length > before; /* at its end, GnuTLS has freed the place */
