@@ -80,11 +80,13 @@ static bool start_admin(struct server *server, const struct config *config, cons
 	return server->admin != NULL;
 }
 
-/* Each client needs a descriptor, and so does its upstream. */
-static void raise_file_limit(const struct config_limits *limits)
+/* Each client needs a descriptor, and so does its upstream; where its TLS is ended here a pair stands between the two. */
+static void raise_file_limit(const struct config *config)
 {
+	const struct config_limits *limits = &config->limits;
 	struct rlimit limit;
-	rlim_t wanted = (rlim_t)limits->connections * 2 + 1024; /* pipes, listeners, look-ups; where there is no pipe, tunnels copy */
+	rlim_t each = config_intercepts_any(config) ? 4 : 2;
+	rlim_t wanted = (rlim_t)limits->connections * each + 1024; /* pipes, listeners, look-ups; without a pipe tunnels copy */
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
 		return;
 	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
@@ -152,7 +154,7 @@ bool server_open(struct server *server, struct config *config, struct fault *fau
 	if (!server->snapshot || !hand_out_ca(server->snapshot, fault))
 		return false;
 	server->profile_connections = memory_array(config->profile_count, sizeof *server->profile_connections);
-	raise_file_limit(&config->limits);
+	raise_file_limit(config);
 	note_all_own(server, config);
 	int passed[SERVICE_SOCKETS];
 	size_t passed_count;

@@ -257,6 +257,8 @@ void worker_way_over(struct worker *worker, struct way *way)
 	way->place = NULL;
 	if (way->pair && --way->pair->users == 0)
 		free(way->pair);
+	else if (way->pair) /* both of its connections are one client's: what closes first takes the count for nothing */
+		atomic_fetch_add(&worker->server->connections, 1);
 	way->pair = NULL;
 }
 
@@ -276,7 +278,6 @@ void worker_note_refusal(struct worker *worker, const struct way *way, const cha
 void worker_connection_added(struct worker *worker)
 {
 	atomic_fetch_add(&worker->connections, 1);
-	atomic_fetch_add(&worker->server->connections, 1);
 }
 
 void worker_connection_closed(struct worker *worker)

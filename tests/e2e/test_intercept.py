@@ -291,8 +291,9 @@ def test_who_has_it_not(keystile, network, authority, secret, server):
     assert not re.search("127.0.0.1:[0-9]+/api", done.stderr)
 
 
-def test_a_client_that_does_not_read_counts(keystile, network, origin, authority, secret):
-    """It counts for its profile as long as its connection is there, though the front is done with it long before."""
+@pytest.mark.parametrize("limit", ["connections", "profile_connections"])
+def test_a_client_that_does_not_read_counts(keystile, network, origin, authority, secret, limit):
+    """It counts, once, as long as its connection is there, though the front is done with it long before."""
 
     def script(connection):
         connection.request()
@@ -302,7 +303,7 @@ def test_a_client_that_does_not_read_counts(keystile, network, origin, authority
     origin(script, host="198.51.100.86", port=443, network=network, context=authority.server_context("held", ["DNS:held.seen.test"]))
     network.names.addresses["held.seen.test"] = "198.51.100.86"
     text = one_api("https://held.seen.test", intercept="true", ca=authority.ca)
-    one = keystile(text, {"api": secret}, {"limits": "{{ profile_connections: 2, response_idle: 1s }}"}, network=network)
+    one = keystile(text, {"api": secret}, {"limits": f"{{{{ {limit}: 2, response_idle: 1s }}}}"}, network=network)
     held = [inside(one, "held.seen.test") for _ in range(2)]
     for tls in held:
         tls.step(tls.session.write, b"GET /x HTTP/1.1\r\nHost: held.seen.test\r\n\r\n")
