@@ -258,6 +258,21 @@ def test_sigterm(proxy, server):
     assert proxy.stop() == 0
 
 
+def test_who_asked_before_sigterm_is_answered(proxy):
+    """As without TLS: it is not told goodbye as one who says nothing."""
+    kept = [inside(proxy) for _ in range(20)]
+    ask = "GET /say/x HTTP/1.1\r\nHost: api.seen.test\r\n\r\n"
+    for tls in kept:
+        assert status_of(tls.ask(ask)) == 200
+    with proxy.standing_still():
+        for tls in kept:
+            tls.step(tls.session.write, ask.encode())
+        proxy.process.send_signal(signal.SIGTERM)
+    for tls in kept:
+        assert status_of(tls.answer()) == 200
+    assert proxy.stop() == 0
+
+
 def test_the_client_leaves(proxy, network, origin, authority, keystile, secret):
     """Its upstream request ends with it."""
     came = []

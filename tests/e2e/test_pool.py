@@ -4,15 +4,12 @@ A request on a reused connection that got not one byte back is sent once more, o
 idempotent or none of it was written; else 502."""
 
 import os
-import pathlib
-import signal
 import threading
 
 import pytest
 
 from peers import evidence
 from peers.config import get, one_api, problem
-from peers.keystile import wait_for
 
 CHUNKED = "Transfer-Encoding: chunked"
 CHUNKS = "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
@@ -206,12 +203,6 @@ def test_dies_before(serve, end):
             origins.dying.heads.clear()
 
 
-def stands_still(pid):
-    """Are all threads of the process stopped?"""
-    return all((task / "stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
-               for task in pathlib.Path(f"/proc/{pid}/task").iterdir())
-
-
 @pytest.mark.parametrize("order", ["end first", "request first"])
 @pytest.mark.parametrize("end", ENDS)
 def test_dies_in_the_same_moment(serve, end, order):
@@ -223,17 +214,13 @@ def test_dies_in_the_same_moment(serve, end, order):
         if name == "put-large":
             continue  # more than the kernel takes while proxyd stands still
         with warmed(proxy, token, origins) as client:
-            os.kill(proxy.process.pid, signal.SIGSTOP)
-            wait_for(lambda: stands_still(proxy.process.pid), "proxyd to stand still")
-            try:
+            with proxy.standing_still():
                 if order == "request first":
                     client.send(request_of(name, token))
                 origins.dying.go.set()
                 assert origins.dying.gone.acquire(timeout=5)
                 if order == "end first":
                     client.send(request_of(name, token))
-            finally:
-                os.kill(proxy.process.pid, signal.SIGCONT)
             assert client.response().text == "second", name
             origins.dying.go.clear()
             assert origins.dying.heads == [f"/{name}"]

@@ -93,7 +93,7 @@ def curl(gateway, url, *arguments, to=ADDRESS):
     return done
 
 
-@pytest.mark.parametrize("to", [ADDRESS, OTHER, V6])
+@pytest.mark.parametrize("to", [ADDRESS, OTHER, NUMBER, V6])
 def test_tls_passes(proxy, gateway, servers, authority, to):
     """By the name that it shows, wherever it wanted to go."""
     if to == V6 and not gateway.has_v6():
@@ -155,6 +155,14 @@ def test_the_first_host_stays(proxy, gateway, servers):
     done = gateway.run("ncat", "--no-shutdown", ADDRESS, "80", input=script.encode())
     assert done.stdout.startswith(b"HTTP/1.1 200") and b"HTTP/1.1 421" in done.stdout, done
     assert [seen["uri"] for seen in servers[2].seen(3)] == ["/say/a", "/say/b", "/say/a"]
+
+
+def test_the_first_host_stays_after_a_rest(proxy, gateway, servers):
+    """A connection that rests is looked at again, as from its beginning."""
+    ask = "printf 'GET /say/{} HTTP/1.1\r\nHost: {}.far.test\r\n\r\n'"
+    done = gateway.run("sh", "-c", f"({ask.format('a', 'open')}; sleep 2; {ask.format('b', 'api')}) | ncat -i 2 {ADDRESS} 80")
+    assert done.stdout.startswith(b"HTTP/1.1 200") and b"HTTP/1.1 421" in done.stdout, done
+    assert [seen["uri"] for seen in servers[2].seen(1)] == ["/say/a"]
 
 
 def test_a_server_that_speaks_first(proxy, gateway):

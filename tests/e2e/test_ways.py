@@ -290,12 +290,6 @@ def test_drains_at_sigterm(keystile, origin):
     assert time.monotonic() - started < 5
 
 
-def stopped(process):
-    """It does nothing until SIGCONT: what clients do meanwhile it finds at once, and in its listening socket's queue."""
-    process.send_signal(signal.SIGSTOP)
-    os.waitid(os.P_PID, process.pid, os.WSTOPPED)
-
-
 @pytest.mark.parametrize("workers", (1, 3))
 def test_who_asked_before_sigterm_is_answered(keystile, origin, workers):
     """Whoever has connected and said something is served, though nobody has looked yet and those who say nothing leave."""
@@ -305,12 +299,11 @@ def test_who_asked_before_sigterm_is_answered(keystile, origin, workers):
     kept = [proxy.client(f"kept client {number}") for number in range(workers)]
     for client in kept:
         assert client.ask(get("/api/x", token)).status == 200
-    stopped(proxy.process)
-    late = [proxy.client(f"late client {number}") for number in range(100)]
-    for client in kept + late:
-        client.send(get("/api/x", token))
-    proxy.process.send_signal(signal.SIGTERM)
-    proxy.process.send_signal(signal.SIGCONT)
+    with proxy.standing_still():
+        late = [proxy.client(f"late client {number}") for number in range(100)]
+        for client in kept + late:
+            client.send(get("/api/x", token))
+        proxy.process.send_signal(signal.SIGTERM)
     for client in kept + late:
         assert client.response().status == 200
         client.close()

@@ -1,5 +1,6 @@
 """Keystile itself: a folder with a configuration and a vault, proxyd in front of it, envgen and creds on it."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -149,6 +150,17 @@ class Keystile:
         for file in self.folder.glob("*.jsonl"):
             EVIDENCE.add("audit", file.read_bytes())
         return status
+
+    @contextlib.contextmanager
+    def standing_still(self):
+        """proxyd does nothing: what clients do meanwhile it finds at once, and in its listening socket's queue. A SIGTERM that
+        was sent meanwhile, too."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def log(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""

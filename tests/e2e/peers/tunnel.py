@@ -130,6 +130,9 @@ class Tls:
     def ask(self, data):
         """Sends a request; returns what comes until its body of Content-Length is whole."""
         self.step(self.session.write, data.encode())
+        return self.answer()
+
+    def answer(self):
         answer = b""
         while b"\r\n\r\n" not in answer:
             answer += self.step(self.session.read)
