@@ -16,6 +16,7 @@ from peers.evidence import EVIDENCE
 from peers.keystile import clean_environment, wait_for
 from peers.nginx import Nginx
 from peers.tunnel import Tls, connect, open_tunnel, refused_inside, swallow
+from peers.two_hellos import TwoHellos
 from peers.wire import TIMEOUT, Closed
 
 SECURE = "198.51.100.84"  # api.seen.test and docs.seen.test
@@ -143,6 +144,21 @@ def test_another_server_name(proxy, authority, name, sni):
         client.send(Tls(client, sni or None, authority.ca).first)
         assert refused_inside(client)
     assert proxy.audit(1, way="connect", event="end", verdict="deny", host=name)
+
+
+@pytest.mark.parametrize("second", ["api.seen.test", "docs.seen.test"])
+def test_another_server_name_the_second_time(proxy, server, second):
+    """Only the first ClientHello was judged before the handshake: the name of the second one counts too."""
+    with open_tunnel(proxy, "api.seen.test:443", proxy.proxy_token()) as client:
+        tls = TwoHellos(client.sock, "api.seen.test", second)
+        assert tls.shake_hands() == 0 and tls.asked_again
+        answer = tls.ask(b"GET /say/x HTTP/1.1\r\nHost: api.seen.test\r\n\r\n")
+        tls.close()
+    if second == "api.seen.test":
+        assert status_of(answer) == 200
+    else:
+        assert answer == b"" and server.seen(0) == []
+        assert proxy.audit(1, way="intercept", reason="sni_mismatch", verdict="deny")
 
 
 def test_a_token_is_taken_out(proxy, server, secret):
