@@ -35,6 +35,11 @@ ssize_t endpoint_read(struct endpoint *end, void *bytes, size_t size)
 	return result >= 0 ? result : of_errno();
 }
 
+bool endpoint_is_drained(const struct endpoint *end, size_t count, size_t size)
+{
+	return end->tls ? tls_is_drained(end->tls) : count < size;
+}
+
 ssize_t endpoint_write(struct endpoint *end, const void *bytes, size_t size)
 {
 	size_t count;

@@ -197,8 +197,7 @@ static void read_some(struct h2_client *client)
 		} else if (count == ENDPOINT_AGAIN) {
 			client->unread = false;
 		} else {
-			/* Less than was asked for is all there was, and more will be told; but for an end, that was told with it. */
-			client->unread = count == READ_BYTES || client->ended || client->end.tls;
+			client->unread = client->ended || !endpoint_is_drained(&client->end, (size_t)count, READ_BYTES);
 			take(client, bytes, (size_t)count);
 		}
 	}

@@ -135,9 +135,7 @@ static enum step copy(struct relay *relay, struct relay_flow *flow, struct endpo
 	if (step != STEP_MOVED || count == 0)
 		return step;
 	flow->bulk = count == COPY_BYTES;
-	/* Less than was asked for is all there was, and more will be told; but for an end, that was told with it, and for what a
-	 * TLS session has inside. */
-	flow->readable = flow->bulk || flow->ending || flow->urgent || from->tls;
+	flow->readable = flow->ending || flow->urgent || !endpoint_is_drained(from, (size_t)count, COPY_BYTES);
 	ssize_t sent = endpoint_write(to, bytes, (size_t)count);
 	step = judge_write(flow, sent);
 	size_t taken = sent > 0 ? (size_t)sent : 0;
@@ -324,6 +322,15 @@ static bool is_broken(const struct relay *relay, int side)
 	return from->cut || (to->stopped && to->shut) || (from->gone && !to->shut);
 }
 
+/* A pair of our own (AF_UNIX) tells of room each time that its other end has read, even if nobody has found it full: it is
+ * asked only while somebody waits for that. */
+static void ask_for_room(struct relay *relay, int side)
+{
+	uint32_t wanted = relay->flows[!side].writable ? RELAY_EVENTS & ~(uint32_t)EPOLLOUT : RELAY_EVENTS;
+	if (relay->ends[side].cut && relay->watches[side].events != wanted)
+		loop_watch_change(relay->room->loop, &relay->watches[side], wanted);
+}
+
 static void pump_both(struct relay *relay)
 {
 	uint64_t before = relay->flows[0].bytes + relay->flows[1].bytes;
@@ -342,6 +349,8 @@ static void pump_both(struct relay *relay)
 		end(relay, RELAY_BOTH_CLOSED);
 		return;
 	}
+	for (int side = 0; side < RELAY_SIDES; side++)
+		ask_for_room(relay, side);
 	if (relay->flows[0].bytes + relay->flows[1].bytes > before)
 		loop_timer_set(relay->room->loop, &relay->timer, relay->idle);
 	if (more)

@@ -24,6 +24,7 @@ static ssize_t pull(gnutls_transport_ptr_t context, void *bytes, size_t size)
 		}
 		tls->start = 0;
 		tls->end = (size_t)count;
+		tls->emptied = tls->end < sizeof tls->input;
 	}
 	if (size > tls->end - tls->start)
 		size = tls->end - tls->start;
@@ -161,6 +162,7 @@ enum tls_result tls_read(struct tls *tls, void *bytes, size_t size, size_t *coun
 {
 	ssize_t result = 0;
 	*count = 0;
+	tls->emptied = false; /* what is read from within tells nothing of a socket of which an event has told since */
 	for (int i = 0; i < MOST_RECORDS; i++) {
 		errno = 0;
 		result = gnutls_record_recv(tls->session, bytes, size);
@@ -177,6 +179,11 @@ enum tls_result tls_read(struct tls *tls, void *bytes, size_t size, size_t *coun
 	if (result == GNUTLS_E_AGAIN)
 		return waits(tls);
 	return result == 0 ? TLS_CLOSED : TLS_FAILED;
+}
+
+bool tls_is_drained(const struct tls *tls)
+{
+	return tls->start == tls->end && tls->emptied && gnutls_record_check_pending(tls->session) == 0;
 }
 
 /* GnuTLS holds the record that it could not send; called again it goes on with that one, whatever it is given. */

@@ -47,6 +47,8 @@ const char *tls_server_name(const struct tls *tls);
 /* `*count` bytes were read or written on TLS_OK. */
 enum tls_result tls_read(struct tls *tls, void *bytes, size_t size, size_t *count);
 enum tls_result tls_write(struct tls *tls, const void *bytes, size_t size, size_t *count);
+/* Behind a read: is nothing left here, in the session or on the socket, that no event will tell of? */
+bool tls_is_drained(const struct tls *tls);
 void tls_shut(struct tls *tls);          /* close_notify if it goes without waiting; reading goes on */
 void tls_cut(struct tls *tls);           /* closing says no close_notify: not all has gone that should have */
 void tls_close(struct tls *tls);         /* close_notify if it goes without waiting; frees; keeps the ticket */

@@ -35,6 +35,7 @@ struct tls {
 	gnutls_typed_vdata_st wanted[2]; /* what the certificate must be for; GnuTLS keeps a pointer */
 	bool established, shut, ticket_kept; /* shut: close_notify was said, or is not to be */
 	/* GnuTLS would read a record by two calls, its five bytes of header first. */
+	bool emptied; /* by the read that was last the socket was: it gave less than there was room for */
 	size_t start, end;
 	unsigned char input[TLS_RECORD_BYTES];
 };

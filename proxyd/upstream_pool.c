@@ -16,8 +16,7 @@
 ssize_t connection_read(struct connection *connection, void *bytes, size_t size)
 {
 	ssize_t count = endpoint_read(&connection->end, bytes, size);
-	/* Less than asked for: a bare socket is empty, and the next byte comes with an edge; an end may be there already. */
-	if (count > 0 && (size_t)count < size && !connection->end.tls)
+	if (count > 0 && endpoint_is_drained(&connection->end, (size_t)count, size))
 		connection->can_read = connection->peer_closed;
 	if (count == 0)
 		connection->peer_closed = true;
