@@ -3,53 +3,33 @@
  * is of use earns some of both, so that a busy client that cancels, or acknowledges much, is none of these. */
 #include "front_h2_internal.h"
 
-#define ACT 1000 /* thousandths */
-
-#define FRAMES_MOST (2000 * ACT)
-#define FRAMES_PER_USE (4 * ACT) /* a head or a piece of a body makes a client acknowledge and ping */
-#define FRAMES_EACH_MS 200       /* 200 a second */
-
-#define RESETS_MOST (100 * ACT) /* beside twice limits.streams: all streams may be given up at once */
+#define RESETS_MOST (100 * BUDGET_ACT) /* beside twice limits.streams: all streams may be given up at once */
 #define RESETS_EACH_MS 20
 
-static void pass_time(struct h2_budget *budget, uint64_t now, uint64_t each_ms)
+static uint64_t now(const struct h2_client *client)
 {
-	uint64_t back = (now - budget->at) * each_ms;
-	budget->spent -= back < budget->spent ? back : budget->spent;
-	budget->at = now;
-}
-
-static bool spend(struct h2_budget *budget, uint64_t now, uint64_t each_ms, uint64_t most)
-{
-	pass_time(budget, now, each_ms);
-	budget->spent += ACT;
-	return budget->spent <= most;
-}
-
-static void earn(struct h2_budget *budget, uint64_t amount)
-{
-	budget->spent -= amount < budget->spent ? amount : budget->spent;
+	return loop_now(client->front->worker->loop);
 }
 
 void front_h2_count_frame(struct h2_client *client)
 {
-	if (!spend(&client->frames, loop_now(client->front->worker->loop), FRAMES_EACH_MS, FRAMES_MOST))
+	if (!budget_spend(&client->frames, now(client), BUDGET_FRAMES_EACH_MS, BUDGET_FRAMES_MOST))
 		front_h2_accuse(client, NGHTTP2_ENHANCE_YOUR_CALM, "too many frames that carry nothing");
 }
 
 void front_h2_count_reset(struct h2_client *client)
 {
-	uint64_t most = RESETS_MOST + 2 * ACT * front_h2_limits(client)->streams;
-	if (!spend(&client->resets, loop_now(client->front->worker->loop), RESETS_EACH_MS, most))
+	uint64_t most = RESETS_MOST + 2 * BUDGET_ACT * front_h2_limits(client)->streams;
+	if (!budget_spend(&client->resets, now(client), RESETS_EACH_MS, most))
 		front_h2_accuse(client, NGHTTP2_ENHANCE_YOUR_CALM, "too many streams that are reset");
 }
 
 void front_h2_count_use(struct h2_client *client)
 {
-	earn(&client->frames, FRAMES_PER_USE);
+	budget_earn(&client->frames, BUDGET_FRAMES_PER_USE);
 }
 
 void front_h2_count_delivery(struct h2_client *client)
 {
-	earn(&client->resets, ACT);
+	budget_earn(&client->resets, BUDGET_ACT);
 }

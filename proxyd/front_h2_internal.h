@@ -6,6 +6,7 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "budget.h"
 #include "codec_h1.h"
 #include "exchange.h"
 #include "front_h2.h"
@@ -18,12 +19,6 @@ struct front_h2 {
 	nghttp2_option *option;
 	LIST_HEAD(, h2_client) clients;
 	struct buffer out; /* frames on their way to a socket; empty between two calls */
-};
-
-/* What a client may do for nothing: it fills with each act, and empties with time and with what is of use. */
-struct h2_budget {
-	uint64_t spent; /* in thousandths of an act */
-	uint64_t at;    /* loop_now() */
 };
 
 struct h2_client {
@@ -40,7 +35,7 @@ struct h2_client {
 	size_t rest_sent;
 	unsigned live;      /* streams with an exchange */
 	int32_t head_of;    /* the stream whose header block began and is not complete; 0: none */
-	struct h2_budget frames, resets;
+	struct budget frames, resets;
 	const char *wrong;  /* what it did that ends the connection; static */
 	uint32_t wrong_code;
 	int32_t newest;     /* the last stream that it opened */
