@@ -1,5 +1,6 @@
 #include "memory.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,4 +58,22 @@ void *memory_grow(void *list, size_t count, size_t *capacity, size_t size)
 		return list;
 	*capacity = *capacity ? *capacity * 2 : 8;
 	return memory_resize(list, *capacity, size);
+}
+
+void memory_wipe_free(void *memory)
+{
+	if (memory)
+		explicit_bzero(memory, malloc_usable_size(memory));
+	free(memory);
+}
+
+void *memory_wipe_resize(void *old, size_t size)
+{
+	void *memory = malloc(size);
+	if (memory && old) {
+		size_t had = malloc_usable_size(old);
+		memcpy(memory, old, had < size ? had : size);
+		memory_wipe_free(old);
+	}
+	return memory;
 }

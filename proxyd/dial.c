@@ -2,7 +2,6 @@
 
 #include <curl/curl.h>
 #include <errno.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,28 +15,10 @@
 #define LOOKUPS_PER_PROFILE 8
 #define LOOKUPS_KEPT 8 /* of LOOKUPS, for profiles that have none: a few that ask for dead names leave room for others */
 
-/* libcurl's memory is zeroed before it is given back: parts of it could be secrets (SPEC §10). */
-static void wiping_free(void *memory)
-{
-	if (memory)
-		explicit_bzero(memory, malloc_usable_size(memory));
-	free(memory);
-}
-
-static void *wiping_realloc(void *old, size_t size)
-{
-	void *memory = malloc(size);
-	if (memory && old) {
-		size_t had = malloc_usable_size(old);
-		memcpy(memory, old, had < size ? had : size);
-		wiping_free(old);
-	}
-	return memory;
-}
-
+/* Parts of libcurl's memory could be secrets. */
 static void start_library(void)
 {
-	curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wiping_free, wiping_realloc, strdup, calloc);
+	curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, memory_wipe_free, memory_wipe_resize, strdup, calloc);
 }
 
 /* ---- the lists ---- */
