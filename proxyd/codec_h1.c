@@ -155,21 +155,27 @@ static bool target_is_plain(struct span target)
 	return target.length > 0;
 }
 
-enum codec_result codec_request_check(struct request *request, const char **why)
+static enum codec_result judge_fields(const struct fields *fields, const char **why)
 {
-	if (!text_is_token(request->method))
-		return refuse(CODEC_BAD, "has a method that is not a word", why);
-	if (!target_is_plain(request->target))
-		return refuse(CODEC_BAD, "has a blank or a control character in its target", why);
-	for (size_t i = 0; i < request->fields.count; i++) {
-		const struct field *field = &request->fields.list[i];
+	for (size_t i = 0; i < fields->count; i++) {
+		const struct field *field = &fields->list[i];
 		if (!text_is_token(field->name))
 			return refuse(CODEC_BAD, "has a field name with a character that may not stand in one", why);
 		const char *fault = codec_line_fault(field->value);
 		if (fault)
 			return refuse(CODEC_BAD, fault, why);
 	}
-	return judge_request(request, why);
+	return CODEC_DONE;
+}
+
+enum codec_result codec_request_check(struct request *request, const char **why)
+{
+	if (!text_is_token(request->method))
+		return refuse(CODEC_BAD, "has a method that is not a word", why);
+	if (!target_is_plain(request->target))
+		return refuse(CODEC_BAD, "has a blank or a control character in its target", why);
+	enum codec_result result = judge_fields(&request->fields, why);
+	return result == CODEC_DONE ? judge_request(request, why) : result;
 }
 
 /* "HTTP/1.0" or "HTTP/1.1". */
@@ -201,6 +207,13 @@ static enum codec_result parse_request_line(struct span line, struct request *re
 	return parse_version(span_from(rest, request->target.length + 1), &request->minor, why);
 }
 
+static enum codec_result judge_status(unsigned status, const char **why)
+{
+	if (status < 100 || status > 599)
+		return refuse(CODEC_BAD, "has a status code outside of 100 to 599", why);
+	return CODEC_DONE;
+}
+
 /* "HTTP/1.1 200 OK". The blank behind the code is left out by some servers that have no phrase to say. */
 static enum codec_result parse_status_line(struct span line, struct response *response, const char **why)
 {
@@ -215,9 +228,7 @@ static enum codec_result parse_status_line(struct span line, struct response *re
 			return refuse(CODEC_BAD, "has a status code that is not three digits", why);
 	response->status = (unsigned)((text[1] - '0') * 100 + (text[2] - '0') * 10 + (text[3] - '0'));
 	response->reason = span_from(line, 13);
-	if (response->status < 100 || response->status > 599)
-		return refuse(CODEC_BAD, "has a status code outside of 100 to 599", why);
-	return CODEC_DONE;
+	return judge_status(response->status, why);
 }
 
 /* The lines of a head, one after the other. */
@@ -283,11 +294,22 @@ static bool has_no_body(unsigned status, struct span method)
 	return status < 200 || status == 204 || status == 304 || span_equal(method, SPAN("HEAD"));
 }
 
+/* `otherwise`: what a body is whose length no field tells. */
+static enum codec_result judge_response(struct response *response, struct span method, enum body_kind otherwise,
+                                        const char **why)
+{
+	struct framing_fields found;
+	collect_framing(&response->fields, &found);
+	enum codec_result result = judge_framing(&found, response->minor, otherwise, &response->body, why);
+	if (result == CODEC_DONE && has_no_body(response->status, method))
+		response->body = (struct body_framing){.kind = BODY_NONE};
+	return result;
+}
+
 enum codec_result codec_response_head(struct span bytes, struct codec_limits limits, struct span method,
                                       struct arena *arena, struct response *response, size_t *used, const char **why)
 {
 	struct head_reader reader = {bytes, limits, 0, why};
-	struct framing_fields found;
 	struct span line;
 	*response = (struct response){0};
 	enum codec_result result = next_line(&reader, &line);
@@ -295,14 +317,22 @@ enum codec_result codec_response_head(struct span bytes, struct codec_limits lim
 		result = parse_status_line(line, response, why);
 	if (result == CODEC_DONE)
 		result = read_fields(&reader, arena, &response->fields);
-	if (result != CODEC_DONE)
-		return result;
-	collect_framing(&response->fields, &found);
-	result = judge_framing(&found, response->minor, BODY_UNTIL_CLOSE, &response->body, why);
-	if (result != CODEC_DONE)
-		return result;
-	if (has_no_body(response->status, method))
-		response->body = (struct body_framing){.kind = BODY_NONE};
-	*used = reader.used;
-	return CODEC_DONE;
+	if (result == CODEC_DONE)
+		result = judge_response(response, method, BODY_UNTIL_CLOSE, why);
+	if (result == CODEC_DONE)
+		*used = reader.used;
+	return result;
+}
+
+enum codec_result codec_response_check(struct response *response, struct span method, bool alone, const char **why)
+{
+	enum codec_result result = judge_status(response->status, why);
+	if (result == CODEC_DONE)
+		result = judge_fields(&response->fields, why);
+	/* Without Content-Length the body ends with the stream, which is what chunks are for in HTTP/1.1. */
+	if (result == CODEC_DONE)
+		result = judge_response(response, method, alone ? BODY_NONE : BODY_CHUNKED, why);
+	if (result == CODEC_DONE && alone && response->body.kind == BODY_LENGTH && response->body.length > 0)
+		return refuse(CODEC_BAD, "has a Content-Length and no body", why);
+	return result;
 }

@@ -43,6 +43,10 @@ enum codec_result codec_trailers_check(const struct fields *trailers, struct cod
 enum codec_result codec_response_head(struct span bytes, struct codec_limits limits, struct span method,
                                       struct arena *arena, struct response *response, size_t *used, const char **why);
 
+/* The checks of a response head that was parsed elsewhere (HTTP/2), on the same terms; `alone`: no body follows it. Sets
+ * response->body. */
+enum codec_result codec_response_check(struct response *response, struct span method, bool alone, const char **why);
+
 /* A body as it comes. */
 struct codec_body {
 	struct body_framing framing;

@@ -329,6 +329,52 @@ static void test_responses(void **state)
 	}
 }
 
+/* A head that HTTP/2 brought. */
+struct checked_row {
+	const char *method;
+	unsigned status;
+	const char *name, *value; /* of a field; NULL: none */
+	bool alone;
+	enum codec_result result;
+	enum body_kind kind;
+	uint64_t body;
+};
+
+static const struct checked_row checked_rows[] = {
+	{"GET", 200, NULL, NULL, false, CODEC_DONE, BODY_CHUNKED, 0},
+	{"GET", 200, NULL, NULL, true, CODEC_DONE, BODY_NONE, 0},
+	{"GET", 200, "content-length", "5", false, CODEC_DONE, BODY_LENGTH, 5},
+	{"GET", 200, "content-length", "0", true, CODEC_DONE, BODY_LENGTH, 0},
+	{"GET", 200, "content-length", "5", true, CODEC_BAD, 0, 0},
+	{"GET", 200, "content-length", "5x", false, CODEC_BAD, 0, 0},
+	{"HEAD", 200, "content-length", "5", true, CODEC_DONE, BODY_NONE, 0},
+	{"GET", 304, "content-length", "5", true, CODEC_DONE, BODY_NONE, 0},
+	{"GET", 204, NULL, NULL, true, CODEC_DONE, BODY_NONE, 0},
+	{"GET", 103, "link", "</a>", false, CODEC_DONE, BODY_NONE, 0},
+	{"GET", 99, NULL, NULL, true, CODEC_BAD, 0, 0},
+	{"GET", 600, NULL, NULL, true, CODEC_BAD, 0, 0},
+	{"GET", 200, "x y", "1", true, CODEC_BAD, 0, 0},
+	{"GET", 200, "x", "a\rb", true, CODEC_BAD, 0, 0},
+	{"GET", 200, "transfer-encoding", "gzip", false, CODEC_BAD, 0, 0},
+};
+
+static void test_checked_responses(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof checked_rows / sizeof *checked_rows; i++) {
+		const struct checked_row *row = &checked_rows[i];
+		struct field field = {.name = span_of(row->name), .value = span_of(row->value)};
+		struct response response = {.status = row->status, .minor = 1, .fields = {&field, row->name != NULL, 1}};
+		const char *why = "";
+		enum codec_result result = codec_response_check(&response, span_of(row->method), row->alone, &why);
+		bool same = result != CODEC_DONE || (response.body.kind == row->kind && response.body.length == row->body);
+		if (result != row->result || !same)
+			fail_msg("%s, %u, %s\ncame %s (%s) body %s, should be %s, body %s", row->method, row->status,
+			         row->name ? row->value : "no field", result_names[result], why, kind_names[response.body.kind],
+			         result_names[row->result], kind_names[row->kind]);
+	}
+}
+
 struct body_row {
 	enum body_kind kind;
 	uint64_t length;
@@ -503,7 +549,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_requests),  cmocka_unit_test(test_request_parts_of_a_head),
 		cmocka_unit_test(test_request_check),
-		cmocka_unit_test(test_trailers_check), cmocka_unit_test(test_responses),
+		cmocka_unit_test(test_trailers_check), cmocka_unit_test(test_responses), cmocka_unit_test(test_checked_responses),
 		cmocka_unit_test(test_bodies),    cmocka_unit_test(test_writing),
 		cmocka_unit_test(test_chunk_heads), cmocka_unit_test(test_control_characters),
 	};
