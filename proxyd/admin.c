@@ -132,8 +132,8 @@ static enum MHD_Result queue_problem(struct MHD_Connection *connection, const st
 static enum MHD_Result queue_page(struct admin *admin, struct MHD_Connection *connection, const struct page *page)
 {
 	struct field list[] = {
-		{SPAN("Content-Type"), SPAN("application/json")},
-		{SPAN("Cache-Control"), SPAN("no-store")},
+		{.name = SPAN("Content-Type"), .value = SPAN("application/json")},
+		{.name = SPAN("Cache-Control"), .value = SPAN("no-store")},
 	};
 	struct fields fields = {list, sizeof list / sizeof *list, sizeof list / sizeof *list};
 	AUTO_BUFFER struct buffer body = {0};

@@ -57,7 +57,7 @@ static void join_cookies(struct fields *fields, struct arena *arena)
 		}
 		if (!first) {
 			first = &fields->list[kept++];
-			*first = (struct field){field.name, {arena_alloc(arena, size), 0}};
+			*first = (struct field){.name = field.name, .value = {arena_alloc(arena, size), 0}};
 			end = (char *)(uintptr_t)first->value.data;
 		} else {
 			end = mempcpy(end, "; ", 2);

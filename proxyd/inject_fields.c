@@ -150,11 +150,19 @@ static void sieve_field(struct sieve *sieve, const struct field *field, struct f
 	struct span value = strip_value(strip, rule, field->value);
 	if (!value.data)
 		return;
-	if (rule == NAME_COOKIE && sieve->cookie.length > 0) {
+	bool joins = rule == NAME_COOKIE && sieve->cookie.length > 0;
+	if (joins) {
 		value = join_cookie(strip, value, sieve->cookie);
 		sieve->cookie.length = 0;
 	}
 	fields_add(out, strip->arena, field->name, value);
+	out->list[out->count - 1].secret = joins;
+}
+
+static void add_secret(const struct strip *strip, struct fields *out, struct span name, struct span value)
+{
+	fields_add(out, strip->arena, name, value);
+	out->list[out->count - 1].secret = true;
 }
 
 void inject_fields(const struct strip *strip, struct fields *out)
@@ -168,10 +176,10 @@ void inject_fields(const struct strip *strip, struct fields *out)
 		sieve_field(&sieve, &fields->list[i], out);
 	for (size_t i = 0; strip->rendering && i < strip->rendering->headers.count; i++) {
 		const struct field *header = &strip->rendering->headers.list[i];
-		fields_add(out, strip->arena, header->name, header->value);
+		add_secret(strip, out, header->name, header->value);
 	}
 	if (sieve.cookie.length > 0)
-		fields_add(out, strip->arena, SPAN("Cookie"), sieve.cookie);
+		add_secret(strip, out, SPAN("Cookie"), sieve.cookie);
 }
 
 void inject_trailing_fields(const struct strip *strip, const struct fields *trailers, struct fields *out)

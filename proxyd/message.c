@@ -14,7 +14,7 @@ void fields_add(struct fields *fields, struct arena *arena, struct span name, st
 		fields->list = list;
 		fields->capacity = capacity;
 	}
-	fields->list[fields->count++] = (struct field){name, value};
+	fields->list[fields->count++] = (struct field){.name = name, .value = value};
 }
 
 const struct field *fields_find(const struct fields *fields, struct span name)

@@ -9,6 +9,7 @@
 
 struct field {
 	struct span name, value; /* value without surrounding OWS */
+	bool secret;             /* on its way up: one was injected into it */
 };
 
 /* Field lines in the order in which they came. The list lives in an arena; the spans wherever their owner says. */

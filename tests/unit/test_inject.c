@@ -258,6 +258,19 @@ struct row {
 	size_t prefix;
 };
 
+/* HTTP/2 is told which fields hold a secret. Nobody else writes this one. */
+static void check_marks(const struct trial *trial, const struct row *row)
+{
+	for (size_t i = 0; i < trial->out.fields.count; i++) {
+		const struct field *field = &trial->out.fields.list[i];
+		bool holds = memmem(field->value.data, field->value.length, PLAIN, strlen(PLAIN)) != NULL;
+		if (holds && !field->secret)
+			fail_msg("%s: `%s`: %.*s is not marked as secret", row->credential, row->request, SPAN_ARGS(field->name));
+		if (field->secret && !*row->credential)
+			fail_msg("`%s`: %.*s is marked as secret", row->request, SPAN_ARGS(field->name));
+	}
+}
+
 static void check_row(const struct row *row)
 {
 	struct trial trial = {0};
@@ -271,6 +284,7 @@ static void check_row(const struct row *row)
 	codec_write_request(&trial.out, &out);
 	if (strcmp(out.data, expected) != 0)
 		fail_msg("%s: sent\n%s\ncame\n%s\nshould be\n%s", row->credential, trial.head, out.data, expected);
+	check_marks(&trial, row);
 	if (trial.injected != (*row->credential != 0))
 		fail_msg("%s: `%s`: injected is %d", row->credential, row->request, trial.injected);
 	buffer_wipe(&out);

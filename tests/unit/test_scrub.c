@@ -398,7 +398,7 @@ static size_t pack(const char *text, size_t length, char *out, size_t room)
 
 static ssize_t run_gzip(struct scrub *scrub, struct body *body, char *out, size_t *length)
 {
-	struct field field = {SPAN("Content-Encoding"), SPAN("gzip")};
+	struct field field = {.name = SPAN("Content-Encoding"), .value = SPAN("gzip")};
 	struct response response = {.status = 200, .body = {BODY_CHUNKED, 0}, .fields = {&field, 1, 1}};
 	struct scrub_source source = {give, is_given, body};
 	ssize_t count = 0;
@@ -579,8 +579,9 @@ static void test_codings(void **unused)
 	struct arena arena = {0};
 	struct needle_set set = set_of(&arena, "sk-secret-1", NULL);
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		struct field fields[] = {{SPAN("Content-Encoding"), span_of(rows[i].first)},
-		                         {SPAN("content-encoding"), span_of(rows[i].second ? rows[i].second : "")}};
+		struct field fields[] = {
+			{.name = SPAN("Content-Encoding"), .value = span_of(rows[i].first)},
+			{.name = SPAN("content-encoding"), .value = span_of(rows[i].second ? rows[i].second : "")}};
 		enum body_kind kind = rows[i].status < 200 ? BODY_NONE : BODY_CHUNKED;
 		struct response response = {
 			.status = rows[i].status, .body = {kind, 0}, .fields = {fields, rows[i].second ? 2 : 1, 2}};

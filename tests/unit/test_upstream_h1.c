@@ -312,7 +312,7 @@ static void read_all(struct client *client)
 static void write_more(struct client *client)
 {
 	char bytes[3000];
-	struct field field = {SPAN("X-Trailer"), span_of(client->ask->trailer)};
+	struct field field = {.name = SPAN("X-Trailer"), .value = span_of(client->ask->trailer)};
 	struct fields trailers = {&field, 1, 1};
 	size_t total = client->ask->size - client->ask->holds_back;
 	while (client->written < total) {
@@ -399,7 +399,7 @@ static const struct upstream_events events = {on_connected, on_interim, on_head,
 
 static void start(struct client *client)
 {
-	struct field field = {SPAN("Host"), SPAN("h")};
+	struct field field = {.name = SPAN("Host"), .value = SPAN("h")};
 	struct request request = {
 		.method = span_of(client->ask->method),
 		.target = SPAN("/x"),
