@@ -22,6 +22,10 @@ struct destination {
 	const char *profile;     /* for the dialer's fairness; no part of equality */
 };
 
+bool destination_equal(const struct destination *a, const struct destination *b);
+uint32_t destination_hash(const struct destination *destination);
+#define DESTINATION_BUCKETS 256 /* of a table by this hash */
+
 enum upstream_failure {
 	UPSTREAM_OK,
 	UPSTREAM_DIAL,           /* see `dial` */
@@ -42,6 +46,14 @@ struct upstream_error {
 	bool reused;       /* the connection had served before */
 	char text[320];    /* for a person, without secrets */
 };
+
+/* The interim (1xx) heads of one response. */
+struct upstream_interims {
+	size_t count, bytes;
+};
+
+/* One more, of so many bytes. False: nobody needs so many. */
+bool upstream_interims_add(struct upstream_interims *interims, size_t bytes);
 
 struct upstream; /* one request's use of a connection; embed-first struct of each implementation */
 

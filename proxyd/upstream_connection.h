@@ -64,7 +64,7 @@ struct connection {
 	struct response response;
 	struct codec_body body;
 	struct fields trailers;
-	size_t interim_count, interim_bytes;
+	struct upstream_interims interims;
 	bool answered, body_done, keep_alive, wants_read;
 	struct upstream_error error;
 };
@@ -73,7 +73,7 @@ struct upstream_pool {
 	struct loop *loop;
 	struct dialer *dialer;
 	struct upstream_limits limits;
-	struct origin_pool *buckets[256];
+	struct origin_pool *buckets[DESTINATION_BUCKETS];
 	TAILQ_HEAD(, connection) idle;
 	size_t idle_count;
 	struct loop_task trim;

@@ -235,7 +235,7 @@ static void begin_response(struct connection *connection)
 	connection->in_base = connection->in_start = connection->in_end = 0;
 	connection->run = (struct span){0};
 	connection->trailers = (struct fields){0};
-	connection->interim_count = connection->interim_bytes = 0;
+	connection->interims = (struct upstream_interims){0};
 	connection->answered = connection->body_done = connection->wants_read = false;
 	connection->error = (struct upstream_error){0};
 }

@@ -15,6 +15,8 @@ struct upstream_limits {
 };
 
 struct upstream_pool *upstream_pool_new(struct loop *loop, struct dialer *dialer, struct upstream_limits limits);
+/* Takes over a connection that was made elsewhere and has not been used; it is idle, and not watched. */
+void upstream_pool_adopt(struct upstream_pool *pool, const struct destination *destination, struct endpoint *end);
 void upstream_pool_close_idle(struct upstream_pool *pool);
 void upstream_pool_free(struct upstream_pool *pool); /* every upstream was released before */
 

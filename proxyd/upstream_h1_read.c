@@ -3,8 +3,6 @@
 
 #define DIRECT_CHUNK 4096 /* a chunk of which so much is left is read straight into the reader's memory */
 #define HEAD_READ 8192    /* with a head; more of a body would only be copied */
-#define INTERIM_COUNT 100 /* 1xx heads of one response */
-#define INTERIM_BYTES (256 * 1024)
 
 /* ---- its head ---- */
 
@@ -51,9 +49,7 @@ static void take_switch(struct connection *connection)
 static bool take_interim(struct connection *connection, size_t size)
 {
 	uint64_t use = connection->uses;
-	connection->interim_count++;
-	connection->interim_bytes += size;
-	if (connection->interim_count > INTERIM_COUNT || connection->interim_bytes > INTERIM_BYTES) {
+	if (!upstream_interims_add(&connection->interims, size)) {
 		h1_failed(connection, UPSTREAM_MALFORMED, "%.100s sent too many interim (1xx) answers",
 		          connection_host(connection));
 		return false;

@@ -60,27 +60,15 @@ void connection_close(struct connection *connection)
 
 /* ---- origins ---- */
 
-static bool same_destination(const struct destination *a, const struct destination *b)
-{
-	return a->port == b->port && a->tls == b->tls && a->trust == b->trust &&
-	       a->policy.private_allowed == b->policy.private_allowed &&
-	       a->policy.loopback_allowed == b->policy.loopback_allowed &&
-	       a->policy.literal_allowed == b->policy.literal_allowed && a->policy.named == b->policy.named &&
-	       a->policy.denied == b->policy.denied && host_equal(&a->host, &b->host);
-}
-
 static struct origin_pool **bucket_of(struct upstream_pool *pool, const struct destination *destination)
 {
-	uint32_t hash = 2166136261u ^ destination->port;
-	for (size_t i = 0; i < destination->host.length; i++)
-		hash = (hash ^ (unsigned char)destination->host.name[i]) * 16777619u;
-	return &pool->buckets[(hash ^ hash >> 16) % 256];
+	return &pool->buckets[destination_hash(destination) % DESTINATION_BUCKETS];
 }
 
 static struct origin_pool *find_origin(struct upstream_pool *pool, const struct destination *destination)
 {
 	struct origin_pool *origin = *bucket_of(pool, destination);
-	while (origin && !same_destination(&origin->destination, destination))
+	while (origin && !destination_equal(&origin->destination, destination))
 		origin = origin->next;
 	return origin;
 }
@@ -277,6 +265,12 @@ static void start_handshake(struct connection *connection)
 	advance_handshake(connection);
 }
 
+static void watch(struct connection *connection)
+{
+	loop_watch_add(connection->pool->loop, &connection->watch, connection->end.fd,
+	               EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+}
+
 static void dialled(void *context, const struct dial_result *result)
 {
 	struct connection *connection = context;
@@ -288,8 +282,7 @@ static void dialled(void *context, const struct dial_result *result)
 	}
 	connection->end.fd = result->fd;
 	connection->can_write = true;
-	loop_watch_add(connection->pool->loop, &connection->watch, connection->end.fd,
-	               EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	watch(connection);
 	if (connection->origin->destination.tls)
 		start_handshake(connection);
 	else
@@ -315,13 +308,30 @@ static struct connection *take_spare(struct upstream_pool *pool)
 	return connection;
 }
 
-struct connection *pool_connect(struct upstream_pool *pool, const struct destination *destination)
+static struct connection *take_member(struct upstream_pool *pool, const struct destination *destination)
 {
 	struct connection *connection = take_spare(pool);
 	struct origin_pool *origin = find_origin(pool, destination);
 	connection->origin = origin ? origin : make_origin(pool, destination);
 	connection->origin->members++;
 	connection->can_read = connection->can_write = connection->peer_closed = false;
+	return connection;
+}
+
+void upstream_pool_adopt(struct upstream_pool *pool, const struct destination *destination, struct endpoint *end)
+{
+	struct connection *connection = take_member(pool, destination);
+	connection->end = *end;
+	*end = (struct endpoint){.fd = -1};
+	/* What came before the watch is told by it. */
+	connection->can_write = true;
+	watch(connection);
+	pool_keep(connection);
+}
+
+struct connection *pool_connect(struct upstream_pool *pool, const struct destination *destination)
+{
+	struct connection *connection = take_member(pool, destination);
 	connection->state = CONNECTION_DIALLING;
 	connection->dial = dial_start(pool->dialer, &destination->host, destination->port, destination->policy,
 	                              destination->profile, dialled, connection);
