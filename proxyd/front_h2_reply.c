@@ -76,9 +76,15 @@ static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *bytes, s
 	return stream->deferred ? NGHTTP2_ERR_DEFERRED : (ssize_t)filled;
 }
 
-static bool has_body(const struct response *response)
+/* Behind a length of 0 there may be trailers. */
+static bool has_body(struct exchange *exchange)
 {
-	return response->body.kind != BODY_NONE && !(response->body.kind == BODY_LENGTH && response->body.length == 0);
+	const struct body_framing *body = &exchange_response(exchange)->body;
+	bool whole;
+	if (body->kind != BODY_LENGTH || body->length > 0)
+		return body->kind != BODY_NONE;
+	exchange_ready(exchange, &whole);
+	return !whole || exchange_trailers(exchange);
 }
 
 /* --- what the exchange tells --- */
@@ -131,7 +137,7 @@ static void front_respond(void *front)
 	size_t count = write_head(response, &pairs, exchange_arena(stream->exchange));
 	loop_timer_stop(client->front->worker->loop, &stream->timer);
 	stream->responded = true;
-	if (nghttp2_submit_response(client->session, stream->id, pairs, count, has_body(response) ? &body : NULL) != 0)
+	if (nghttp2_submit_response(client->session, stream->id, pairs, count, has_body(stream->exchange) ? &body : NULL) != 0)
 		front_abort(stream);
 	if (exchange_closes(stream->exchange))
 		front_h2_drain_client(client);
