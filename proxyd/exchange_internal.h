@@ -43,7 +43,10 @@ struct exchange {
 	bool held_back;           /* the client waits for a 100 (Continue) before it sends its body */
 	bool upload_blocked;      /* the upstream took less than it was given */
 	bool finish_pending;      /* finish() waits until a repeat has written the replay */
+	bool by_h2;               /* its upstream is spoken to in HTTP/2 */
+	bool only_h1;             /* the upstream said that it takes this one by HTTP/1.1 */
 	bool repeated;
+	bool tried;               /* an upstream had it before */
 	bool gone;                /* the client went away */
 	bool over_limit;          /* the request body went over its limit when the response had begun */
 	bool unsent;              /* it ended before a byte of the request was sent */

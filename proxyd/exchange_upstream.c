@@ -4,6 +4,7 @@
 #include "exchange_internal.h"
 #include "inject.h"
 #include "protocols.h"
+#include "upstream_h2.h"
 
 #define REPLAY_LIMIT (64 * 1024)
 
@@ -50,6 +51,8 @@ static const struct failure_row upstream_rows[] = {
 	                             "raise limits.head, or limits.fields, whichever it is over"},
 	[UPSTREAM_SWITCHED] = {502, "unasked_upgrade", "http_upgrade_failed", NULL},
 	[UPSTREAM_CUT] = {502, "upstream_cut", "http_response_incomplete", NULL},
+	[UPSTREAM_ONLY_H1] = {502, "upstream_only_h1", "http_protocol_error",
+	                      "send it once more: requests to this upstream now go by HTTP/1.1 for some minutes"},
 };
 
 static void problem_of(struct exchange *exchange, const struct upstream_error *error)
@@ -163,27 +166,26 @@ void exchange_release_upstream(struct exchange *exchange)
 	struct upstream *upstream = exchange->upstream;
 	if (!upstream)
 		return;
-	exchange->unsent = upstream->table->error(upstream)->unsent && (exchange->unsent || !exchange->repeated);
+	exchange->unsent = upstream->table->error(upstream)->unsent && (exchange->unsent || !exchange->tried);
+	exchange->tried = true;
 	upstream->table->release(upstream);
 	exchange->upstream = NULL;
 }
 
 /* SPEC §3: once more, on a new connection, where a reused one gave not one byte back, if the method is idempotent or
- * nothing was written; and only if what was taken of the body is still here. */
+ * nothing was written; or on any, where the upstream did nothing with it. */
 static bool may_repeat(const struct exchange *exchange, const struct upstream_error *error)
 {
-	return error->reused && error->unanswered && !exchange->repeated &&
-	       (error->unsent || method_is_idempotent(exchange->request.method)) &&
-	       (exchange->bytes_up == 0 || exchange->replay_whole);
+	bool lost = error->reused && error->unanswered && (error->unsent || method_is_idempotent(exchange->request.method));
+	return !exchange->repeated && (error->unprocessed || lost);
 }
 
-static void repeat(struct exchange *exchange)
+static void send_again(struct exchange *exchange, bool fresh)
 {
-	exchange->repeated = true;
 	exchange->replay_written = 0;
 	exchange->finish_pending = exchange->body_complete && exchange->request.body.kind != BODY_NONE &&
 	                           !(exchange->request.body.kind == BODY_LENGTH && exchange->request.body.length == 0);
-	exchange_send_upstream(exchange, true);
+	exchange_send_upstream(exchange, fresh);
 	if (exchange->replay.length > 0 || exchange->finish_pending)
 		push_replay(exchange);
 	/* The dead connection took less than it was given. Where the new one took all of the replay, no event will tell that
@@ -202,8 +204,16 @@ static void on_failed(void *context, const struct upstream_error *error)
 	}
 	struct upstream_error copy = *error;
 	exchange_release_upstream(exchange);
-	if (may_repeat(exchange, &copy)) {
-		repeat(exchange);
+	/* Only if what was taken of the body is still here. */
+	bool whole = exchange->bytes_up == 0 || exchange->replay_whole;
+	if (whole && copy.failure == UPSTREAM_ONLY_H1) {
+		exchange->only_h1 = true;
+		send_again(exchange, false);
+		return;
+	}
+	if (whole && may_repeat(exchange, &copy)) {
+		exchange->repeated = true;
+		send_again(exchange, !copy.unprocessed);
 		return;
 	}
 	problem_of(exchange, &copy);
@@ -219,12 +229,27 @@ static const struct upstream_events events = {
 	.failed = on_failed,
 };
 
+/* SPEC §3: what came by HTTP/2 goes up by it, where the upstream offers it. */
+static bool goes_by_h2(const struct exchange *exchange)
+{
+	const struct judgement *judgement = &exchange->judgement;
+	enum http2_mode mode = judgement->credential ? judgement->credential->http2 : judgement->entry->http2;
+	return exchange->request.h2 && mode != HTTP2_OFF && !exchange->only_h1 &&
+	       upstream_h2_offers(exchange->worker->upstream_h2, &exchange->destination);
+}
+
 void exchange_send_upstream(struct exchange *exchange, bool fresh)
 {
+	struct worker *worker = exchange->worker;
 	exchange_become(exchange, EXCHANGE_WAITING);
 	exchange->replay_whole = true;
-	exchange->upstream = upstream_h1_start(exchange->worker->pool, &exchange->destination, &exchange->outgoing, fresh,
-	                                       &events, exchange);
+	exchange->by_h2 = goes_by_h2(exchange);
+	if (exchange->by_h2)
+		exchange->upstream = upstream_h2_start(worker->upstream_h2, &exchange->destination, &exchange->outgoing, fresh,
+		                                       &events, exchange);
+	else
+		exchange->upstream = upstream_h1_start(worker->pool, &exchange->destination, &exchange->outgoing, fresh, &events,
+		                                       exchange);
 	exchange_progress(exchange);
 }
 
@@ -260,7 +285,8 @@ static void keep_replay(struct exchange *exchange, const void *bytes, size_t siz
 {
 	if (!exchange->replay_whole)
 		return;
-	if (method_is_idempotent(exchange->request.method) && exchange->replay.length + size <= REPLAY_LIMIT) {
+	bool repeatable = exchange->by_h2 || method_is_idempotent(exchange->request.method);
+	if (repeatable && exchange->replay.length + size <= REPLAY_LIMIT) {
 		buffer_append(&exchange->replay, bytes, size);
 		exchange->replay_written = exchange->replay.length;
 		return;

@@ -1,7 +1,8 @@
 /* What an exchange knows of its upstream: one request sent, one response read, on a connection that somebody pools.
  *
  * Everything runs on one worker's loop. Bodies are pushed up with write() and pulled down with read(), so whoever is
- * slower sets the pace and no body is buffered beyond one socket's worth. Implemented by upstream_h1 (and upstream_h2). */
+ * slower sets the pace and no body is buffered beyond one socket's worth. Implemented by upstream_h1 and
+ * upstream_h2. */
 #ifndef KEYSTILE_UPSTREAM_H
 #define KEYSTILE_UPSTREAM_H
 
@@ -36,6 +37,7 @@ enum upstream_failure {
 	UPSTREAM_HEAD_TOO_LARGE, /* 502 */
 	UPSTREAM_SWITCHED,       /* a 101 that nobody asked for: 502, and the client's connection ends */
 	UPSTREAM_CUT,            /* closed or reset within the body */
+	UPSTREAM_ONLY_H1,        /* it serves the request by HTTP/1.1 only: to be sent by that */
 };
 
 struct upstream_error {
@@ -44,6 +46,7 @@ struct upstream_error {
 	bool unanswered;   /* not one byte of a response came */
 	bool unsent;       /* not one byte of the request was written */
 	bool reused;       /* the connection had served before */
+	bool unprocessed;  /* the upstream said that it did nothing for it: to be repeated, whatever its method */
 	char text[320];    /* for a person, without secrets */
 };
 
@@ -74,7 +77,7 @@ struct upstream_events {
 struct upstream_table {
 	/* Body bytes up. Returns how many were taken; fewer than `size` means `writable` will come. */
 	size_t (*write)(struct upstream *upstream, const void *bytes, size_t size);
-	/* The request body is complete. `trailers` may be NULL. */
+	/* The request body is complete. `trailers` may be NULL, or outlive the use. */
 	void (*finish)(struct upstream *upstream, const struct fields *trailers);
 	/* Response body down, after `head`. Returns the count, 0 at the end, or one of the two values above. */
 	ssize_t (*read)(struct upstream *upstream, void *bytes, size_t size);

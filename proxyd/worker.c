@@ -17,6 +17,7 @@
 #include "relay.h"
 #include "sniff.h"
 #include "upgrade.h"
+#include "upstream_h2.h"
 
 struct snapshot *server_snapshot(struct server *server)
 {
@@ -72,6 +73,7 @@ static void begin_drain(struct worker *worker)
 			listener_shut(&server->listeners[i]);
 	serve_inbox(worker, true);
 	upstream_pool_close_idle(worker->pool);
+	upstream_h2_close_idle(worker->upstream_h2);
 	intercept_drain(worker);
 	sniff_drain(worker);
 	connect_drain(worker);
@@ -112,7 +114,11 @@ static bool make_rooms(struct worker *worker, struct fault *fault)
 	worker->dialer = dialer_new(worker->loop, server->own_dial, server->own_dial_count, server->limits.connect, fault);
 	if (!worker->dialer)
 		return false;
-	worker->pool = upstream_pool_new(worker->loop, worker->dialer, upstream_limits_of(&server->limits));
+	const struct upstream_limits limits = upstream_limits_of(&server->limits);
+	worker->pool = upstream_pool_new(worker->loop, worker->dialer, limits);
+	worker->upstream_h2 = upstream_h2_new(worker->loop, worker->dialer, worker->pool, limits, fault);
+	if (!worker->upstream_h2)
+		return false;
 	worker->audit = audit_writer_new(server->audit, worker->loop);
 	worker->relays = relay_room_new(worker->loop);
 	worker->peek = memory_alloc((size_t)server->limits.head + 1);
@@ -136,6 +142,7 @@ static void free_rooms(struct worker *worker)
 		front_h2_free(worker->front_h2);
 	exchange_free_spares(worker);
 	relay_room_free(worker->relays);
+	upstream_h2_free(worker->upstream_h2);
 	if (worker->pool)
 		upstream_pool_free(worker->pool);
 	if (worker->dialer)

@@ -20,6 +20,7 @@ struct front_h1;
 struct front_h2;
 struct listener;
 struct relay_room;
+struct upstream_h2;
 struct exchange;
 
 /* Shared by all workers; made before the first one starts, and outliving the last. */
@@ -63,6 +64,7 @@ struct worker {
 	struct snapshot *snapshot;    /* the one that new requests begin with */
 	struct dialer *dialer;
 	struct upstream_pool *pool;
+	struct upstream_h2 *upstream_h2;
 	struct audit_writer *audit;
 	struct front_h1 *front;
 	struct front_h2 *front_h2;
