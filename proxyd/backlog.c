@@ -17,16 +17,27 @@ void backlog_add(struct backlog *backlog, const void *bytes, size_t size)
 	buffer_append(&backlog->bytes, bytes, size);
 }
 
+struct span backlog_view(const struct backlog *backlog)
+{
+	return span_from(buffer_view(&backlog->bytes), backlog->taken);
+}
+
+void backlog_drop(struct backlog *backlog, size_t size)
+{
+	backlog->taken += size;
+	if (backlog_size(backlog) > 0)
+		return;
+	buffer_clear(&backlog->bytes);
+	backlog->taken = 0;
+}
+
 size_t backlog_take(struct backlog *backlog, void *bytes, size_t size)
 {
-	struct span waiting = span_head(span_from(buffer_view(&backlog->bytes), backlog->taken), size);
-	if (waiting.length)
-		memcpy(bytes, waiting.data, waiting.length);
-	backlog->taken += waiting.length;
-	if (backlog_size(backlog) == 0) {
-		buffer_clear(&backlog->bytes);
-		backlog->taken = 0;
-	}
+	struct span waiting = span_head(backlog_view(backlog), size);
+	if (waiting.length == 0)
+		return 0;
+	memcpy(bytes, waiting.data, waiting.length);
+	backlog_drop(backlog, waiting.length);
 	return waiting.length;
 }
 

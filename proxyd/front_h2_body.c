@@ -10,7 +10,7 @@ static void consume(struct h2_stream *stream, size_t size)
 /* The end of the body goes on once all in front of it has. */
 static void finish(struct h2_stream *stream)
 {
-	if (!stream->ended || !stream->has_body || stream->finished || stream->pending.length > 0)
+	if (!stream->ended || !stream->has_body || stream->finished || backlog_size(&stream->pending) > 0)
 		return;
 	stream->finished = true;
 	exchange_finish(stream->exchange, stream->trailers.count ? &stream->trailers : NULL);
@@ -21,26 +21,25 @@ void front_h2_body_take(struct h2_stream *stream, const void *bytes, size_t size
 	size_t taken = 0;
 	if (!stream->exchange)
 		taken = size;
-	else if (stream->pending.length == 0)
+	else if (backlog_size(&stream->pending) == 0)
 		taken = exchange_write(stream->exchange, bytes, size);
 	if (!stream->whole)
 		loop_timer_stop(stream->client->front->worker->loop, &stream->timer);
 	if (taken < size)
-		buffer_append(&stream->pending, (const char *)bytes + taken, size - taken);
+		backlog_add(&stream->pending, (const char *)bytes + taken, size - taken);
 	consume(stream, taken);
 }
 
 void front_h2_body_go_on(struct h2_stream *stream)
 {
-	struct span left = span_from(buffer_view(&stream->pending), stream->pending_taken);
+	struct span left = backlog_view(&stream->pending);
 	if (left.length > 0) {
 		size_t taken = exchange_write(stream->exchange, left.data, left.length);
-		stream->pending_taken += taken;
+		backlog_drop(&stream->pending, taken);
 		consume(stream, taken);
 	}
-	if (stream->pending_taken == stream->pending.length) {
-		buffer_free(&stream->pending);
-		stream->pending_taken = 0;
+	if (backlog_size(&stream->pending) == 0) {
+		backlog_free(&stream->pending);
 		finish(stream);
 	}
 	front_h2_soon(stream->client);
@@ -48,9 +47,8 @@ void front_h2_body_go_on(struct h2_stream *stream)
 
 void front_h2_body_drop(struct h2_stream *stream)
 {
-	consume(stream, stream->pending.length - stream->pending_taken);
-	buffer_free(&stream->pending);
-	stream->pending_taken = 0;
+	consume(stream, backlog_size(&stream->pending));
+	backlog_free(&stream->pending);
 }
 
 void front_h2_body_end(struct h2_stream *stream)

@@ -6,6 +6,7 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "backlog.h"
 #include "budget.h"
 #include "codec_h1.h"
 #include "exchange.h"
@@ -75,8 +76,7 @@ struct h2_stream {
 	struct h2_head head;
 	struct fields trailers;  /* of the request */
 	size_t trailers_size;
-	struct buffer pending;   /* of the body: what the exchange did not take */
-	size_t pending_taken;
+	struct backlog pending;  /* of the body: what the exchange did not take */
 	bool started;   /* the exchange has its request */
 	bool has_body;
 	bool ended;     /* the request is complete: END_STREAM came */
