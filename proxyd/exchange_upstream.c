@@ -6,7 +6,7 @@
 #include "protocols.h"
 #include "upstream_h2.h"
 
-#define REPLAY_LIMIT (64 * 1024)
+#define REPLAY_LIMIT (64 * 1024 - 1) /* the buffer takes 64 KiB */
 
 bool exchange_find_destination(struct exchange *exchange)
 {
@@ -68,6 +68,16 @@ static void problem_of(struct exchange *exchange, const struct upstream_error *e
 	exchange->problem.close = error->failure == UPSTREAM_SWITCHED;
 }
 
+/* Nothing is sent again once the response has begun; what is still to be written stays. */
+static void forget_replay(struct exchange *exchange)
+{
+	if (exchange->state != EXCHANGE_RELAYING || exchange->replay_written < exchange->replay.length)
+		return;
+	buffer_wipe(&exchange->replay);
+	exchange->replay_written = 0;
+	exchange->replay_whole = false;
+}
+
 /* Passes on what a repeat still has to write, then the end of the body. */
 static void push_replay(struct exchange *exchange)
 {
@@ -77,6 +87,7 @@ static void push_replay(struct exchange *exchange)
 		exchange->replay_written += upstream->table->write(upstream, rest.data, rest.length);
 	if (exchange->replay_written < exchange->replay.length)
 		return;
+	forget_replay(exchange);
 	if (exchange->finish_pending) {
 		exchange->finish_pending = false;
 		upstream->table->finish(upstream, &exchange->trailers);
@@ -135,6 +146,7 @@ static void on_head(void *context, const struct response *response)
 		return;
 	}
 	exchange_become(exchange, EXCHANGE_RELAYING);
+	forget_replay(exchange);
 	scrub_start(&exchange->scrub, response);
 	exchange->response = *exchange_filter(exchange, response);
 	exchange_progress(exchange);

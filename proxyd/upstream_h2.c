@@ -5,7 +5,7 @@
 #include "memory.h"
 #include "upstream_h2_internal.h"
 
-#define OUT_MOST 16384        /* of a body that waits for its frames */
+#define OUT_MOST (16384 - 1)  /* of a body that waits for its frames: a backlog of it takes 16 KiB */
 #define HEAD_ROOM (64 * 1024) /* beside limits.head: a secret may be longer than what stood in its place */
 
 /* ---- what is told ---- */

@@ -110,7 +110,7 @@ static void on_time(struct loop_timer *timer)
 /* ---- the beginning ---- */
 
 /* Room for the first request is there before their SETTINGS say how many they take; the others wait for that. */
-bool h2_connection_takes_one(const struct h2_connection *connection)
+bool h2_connection_takes_one(struct h2_connection *connection)
 {
 	if (connection->state != H2_OPEN || connection->gone || connection->wrong ||
 	    !nghttp2_session_check_request_allowed(connection->session))
@@ -118,6 +118,8 @@ bool h2_connection_takes_one(const struct h2_connection *connection)
 	uint32_t most = nghttp2_session_get_remote_settings(connection->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
 	if (!connection->greeted)
 		most = 1;
+	if (connection->streams == 0 && connection->opened > 0 && !h2_connection_is_quiet(connection))
+		return false;
 	return connection->streams < (most < H2_STREAMS_MOST ? most : H2_STREAMS_MOST);
 }
 
@@ -169,7 +171,6 @@ static void advance_handshake(struct h2_connection *connection)
 static void ready(struct loop_watch *watch, uint32_t events)
 {
 	struct h2_connection *connection = (struct h2_connection *)watch;
-	connection->ended |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
 	connection->unread = true;
 	if (connection->state == H2_HANDSHAKE && events == EPOLLERR)
 		fail_to_connect(connection, UPSTREAM_DIAL, DIAL_RESOURCES, "the system has no room to watch one more connection");

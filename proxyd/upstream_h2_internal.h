@@ -91,7 +91,6 @@ struct h2_connection {
 	bool greeted;             /* their SETTINGS came */
 	bool resting;             /* no streams: the timer runs to the idle limit */
 	bool unread;              /* there may be bytes on the socket */
-	bool ended;               /* its end was told: no edge tells of what is unread */
 	bool mute;                /* nothing more can be written; there may be something to be read */
 	bool gone, reset;         /* it closed, or broke */
 };
@@ -169,7 +168,8 @@ void h2_origin_forget_all(struct upstream_h2 *room);
 /* ---- upstream_h2_connection.c ---- */
 
 void h2_connect(struct h2_origin *origin, const char *profile);
-bool h2_connection_takes_one(const struct h2_connection *connection); /* has it a stream to give? */
+/* Has it a stream to give? One without streams is looked at: it may be dead. */
+bool h2_connection_takes_one(struct h2_connection *connection);
 void h2_connection_retire(struct h2_connection *connection); /* ends behind the last stream, and opens none */
 void h2_connection_leave(struct h2_connection *connection);  /* the same, and says GOAWAY */
 /* Closes, frees. Requests that are on it fail for what is noted in it. */
@@ -184,6 +184,8 @@ void h2_connection_serve(struct h2_connection *connection);
 void h2_connection_run(struct loop_task *task);
 /* The same, at the end of the round. */
 void h2_connection_soon(struct h2_connection *connection);
+/* Is there nothing to be read, not even an end? What there is is read at the end of the round. */
+bool h2_connection_is_quiet(struct h2_connection *connection);
 /* Frames go to the socket, as far as that goes without waiting. False where there is nothing to write. */
 bool h2_connection_write(struct h2_connection *connection);
 

@@ -1,4 +1,7 @@
 /* Bytes between libnghttp2 and the socket. What was written is wiped: it may hold secrets. */
+#include <errno.h>
+#include <sys/socket.h>
+
 #include "upstream_h2_internal.h"
 
 #define READ_BYTES (16 * 1024)
@@ -15,7 +18,7 @@ void h2_connection_soon(struct h2_connection *connection)
 /* Nobody reads what is written; what came before may still be read. */
 static void fall_mute(struct h2_connection *connection)
 {
-	connection->mute = connection->reset = connection->unread = connection->ended = true;
+	connection->mute = connection->reset = connection->unread = true;
 }
 
 /* False where some of it waits for the socket, or nothing more can be written. */
@@ -104,6 +107,16 @@ static void read_some(struct h2_connection *connection)
 			take(connection, bytes, (size_t)count);
 		}
 	}
+}
+
+bool h2_connection_is_quiet(struct h2_connection *connection)
+{
+	char byte;
+	if (recv(connection->end.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN)
+		return true;
+	connection->unread = true;
+	h2_connection_soon(connection);
+	return false;
 }
 
 /* ---- one round ---- */
