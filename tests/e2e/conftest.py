@@ -1,5 +1,6 @@
 """Fixtures: a Keystile for a test, the servers around it, and what was sent and came where a test fails."""
 
+import functools
 import pathlib
 import shutil
 import sys
@@ -13,6 +14,7 @@ from peers.authority import Authority  # noqa: E402
 from peers.config import one_api  # noqa: E402
 from peers.evidence import EVIDENCE  # noqa: E402
 from peers.git_server import GitServer  # noqa: E402
+from peers.h2_origin import speak  # noqa: E402
 from peers.keystile import Keystile  # noqa: E402
 from peers.network import Network  # noqa: E402
 from peers.nginx import Nginx  # noqa: E402
@@ -140,6 +142,26 @@ def tunnelled(keystile, network):
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def context_for(authority):
+    """context_for(ALPN) for servers on loopback, each made once."""
+    return functools.cache(lambda alpn: authority.server_context("alpn-" + "-".join(alpn).replace("/", ""), alpn=alpn))
+
+
+@pytest.fixture
+def before_h2(keystile, origin, authority, context_for):
+    """before_h2(SCRIPT) gives proxyd and the HTTP/2 server behind its credential `api` (peers.h2_origin); `alpn` is what that offers."""
+
+    def start(script=None, settings=None, windows=True, alpn=("h2", "http/1.1"), head=None, config="", name="127.0.0.1", **more):
+        server = origin(speak(script, settings, windows), context=context_for(alpn))
+        secret = evidence.secret("h2")
+        text = one_api(f"https://{name}:{server.port}", ca=authority.ca, **more) + config
+        proxy = keystile(text, {"api": secret}, {"workers": "1", **(head or {})}, start=False)
+        return proxy.start(env={"SSL_CERT_FILE": str(authority.ca)}), server
+
+    return start
 
 
 @pytest.fixture(scope="session")

@@ -30,18 +30,19 @@ class Answer:
 
 
 class H2:
-    """One connection. `windows`: open them as bodies come; without, the test does. What came on each stream is in `.answers`."""
+    """One connection. `windows`: open them as bodies come; without, the test does. What came on each stream is in `.answers`.
+    `stream` is a Client with a TLS session in which to speak, else one is made."""
 
-    def __init__(self, proxy, windows=True, settings=None, greet=True):
+    def __init__(self, proxy, windows=True, settings=None, greet=True, stream=None):
         self.proxy, self.windows, self.token = proxy, windows, None
-        self.stream = Client(("127.0.0.1", proxy.port), "h2 client", proxy.network)
+        self.stream = stream or Client(("127.0.0.1", proxy.port), "h2 client", proxy.network)
         config = h2.config.H2Configuration(
             client_side=True, header_encoding="latin-1", validate_outbound_headers=False, normalize_outbound_headers=False,
             validate_inbound_headers=True)
         self.connection = h2.connection.H2Connection(config)
         self.answers, self.goaway, self.closed, self.acked, self.announced = {}, None, False, 0, {}
         if settings:
-            self.connection.update_settings(settings)
+            self.connection.local_settings = h2.settings.Settings(client=True, initial_values=settings)
         if greet:
             self.connection.initiate_connection()
             self.flush()
