@@ -35,6 +35,8 @@ CLIENTS = [
     (("ruby", "probe.rb"), "net/http"), (("perl", "probe.pl"), "LWP::UserAgent"), (("perl", "probe.pl"), "HTTP::Tiny"),
     (("java", "Probe.java"), "URL Authenticator"), (("java", "Probe.java"), "HttpClient Authenticator"),
 ]
+# What asks by HTTP/2 without being told to; all others know HTTP/1.1 alone.
+BY_HTTP2 = ("curl", "git", "go", "HttpClient Authenticator")
 # These read no variable: the system's own bundle has to hold the CA, as envgen run --ca-over shows it to them.
 SYSTEM_ONLY = [(SHELL, "wget"), (SHELL, "aria2"), (("php", "probe.php"), "curl")]
 
@@ -76,11 +78,13 @@ def probe(network, tmp_path, command, name, env, launcher=()):
     EVIDENCE.add("client output", done.stdout + done.stderr)
 
 
-def arrived(proxy, server):
+def arrived(proxy, server, protocol=None):
+    """Each request has the secret, and came by the protocol by which the client asked."""
     seen = server.seen(1)
     assert seen, "no request came"
     for one in seen:
         assert one["authorization"] == f"Bearer {proxy.secret}" and one["host"] == "api.clients.test", one
+        assert protocol is None or one["protocol"] == protocol, one
         assert not one["proxy_authorization"], one
     # Axios before 1.8 asks for https in absolute-form
     assert any(line["way"] in ("intercept", "forward") for line in proxy.audit(1, event="end", credential="api", injected=True))
@@ -89,7 +93,7 @@ def arrived(proxy, server):
 @pytest.mark.parametrize("command,name", CLIENTS, ids=[f"{pathlib.Path(command[0]).name}-{name}-{i}" for i, (command, name) in enumerate(CLIENTS)])
 def test_sourced_file_alone(proxy, server, network, tmp_path, command, name):
     probe(network, tmp_path, command, name, environment(proxy, tmp_path / "home"))
-    arrived(proxy, server)
+    arrived(proxy, server, "HTTP/2.0" if name in BY_HTTP2 else "HTTP/1.1")
 
 
 @pytest.mark.parametrize("command,name", SYSTEM_ONLY, ids=[name for _, name in SYSTEM_ONLY])
@@ -135,13 +139,64 @@ with httpx.Client(http2=True) as client:
         response = client.post("https://api.clients.test/" + name, content=b"x" * 20000)
         print(response.http_version, response.status_code)
 """
+UNDICI = """
+const { EnvHttpProxyAgent, fetch } = require("undici");
+(async () => {
+	const dispatcher = new EnvHttpProxyAgent({ allowH2: true, requestTls: { allowH2: true } });
+	for (const name of "ab") {
+		const response = await fetch("https://api.clients.test/" + name, { method: "POST", body: "x".repeat(20000), dispatcher });
+		await response.text();
+		console.log(response.status);
+	}
+	await dispatcher.close();
+})();
+"""
+JAVA = """
+import java.net.*;
+import java.net.http.*;
+
+public class Main {
+	public static void main(String[] words) throws Exception {
+		String user = System.getProperty("http.proxyUser"), password = System.getProperty("http.proxyPassword");
+		HttpClient client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_2).authenticator(new Authenticator() {
+			protected PasswordAuthentication getPasswordAuthentication() {
+				return new PasswordAuthentication(user, password.toCharArray());
+			}
+		}).build();
+		for (String name : new String[] { "a", "b" }) {
+			HttpRequest request = HttpRequest.newBuilder(URI.create("https://api.clients.test/" + name))
+				.POST(HttpRequest.BodyPublishers.ofString("x".repeat(20000))).build();
+			HttpResponse<String> response = client.send(request, HttpResponse.BodyHandlers.ofString());
+			System.out.println(response.version() + " " + response.statusCode());
+		}
+		System.exit(0);
+	}
+}
+"""
+CURL = ("curl", "-sS", "--http2", "--data-binary", "@{folder}/body", "-o", "/dev/null", "-o", "/dev/null", "-w", "HTTP/%{{http_version}} %{{http_code}}\n",
+        "https://api.clients.test/a", "https://api.clients.test/b")
+PROGRAMS_BY_HTTP2 = {
+    "curl": (None, CURL, "HTTP/2 200\n" * 2),
+    "httpx": (("client.py", HTTPX), (TOOLS / "python/bin/python", "{folder}/client.py"), "HTTP/2 200\n" * 2),
+    "undici": (("client.cjs", UNDICI), (NEWEST / "bin/node", "{folder}/client.cjs"), "200\n" * 2),
+    "Java": (("Main.java", JAVA), ("java", "{folder}/Main.java"), "HTTP_2 200\n" * 2),
+    "Go": (None, (VERSIONS / "go/client", "http", "https://api.clients.test/a"), "HTTP/2.0 200\n" * 2),
+}
 
 
-def test_httpx_by_http2(proxy, network, server, tmp_path):
-    (tmp_path / "client.py").write_text(HTTPX)
-    said = run(network, environment(proxy, tmp_path / "home"), TOOLS / "python/bin/python", tmp_path / "client.py")
-    assert said == "HTTP/2 200\nHTTP/2 200\n"
-    arrived(proxy, server)
+@pytest.mark.parametrize("name", PROGRAMS_BY_HTTP2)
+def test_by_http2(proxy, network, server, tmp_path, name):
+    """Two uploads by each, over one connection."""
+    file, command, said = PROGRAMS_BY_HTTP2[name]
+    if not shutil.which(command[0]):
+        pytest.skip(f"{command[0]} is not installed here")
+    if file:
+        (tmp_path / file[0]).write_text(file[1])
+    (tmp_path / "body").write_bytes(b"x" * 20_000)
+    env = {**environment(proxy, tmp_path / "home"), "NODE_PATH": str(NEWEST / "lib/node_modules")}
+    assert run(network, env, *(str(word).format(folder=tmp_path) for word in command)) == said
+    arrived(proxy, server, "HTTP/2.0")
+    assert len(proxy.audit(2, event="end", way="intercept", method="POST", injected=True)) == 2
 
 
 def test_gh(keystile, network, authority, tmp_path):
