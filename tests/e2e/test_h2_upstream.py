@@ -12,9 +12,8 @@ import pytest
 
 from peers import evidence
 from peers.config import get, one_api
-from peers.evidence import EVIDENCE
 from peers.h2 import H2
-from peers.h2_origin import CANCEL, INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, Came, Session, speak
+from peers.h2_origin import CANCEL, HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, MAX_FRAME_SIZE, Came, speak
 from peers.keystile import wait_for
 from peers.tunnel import open_tunnel
 from peers.wire import TIMEOUT, Message
@@ -27,6 +26,11 @@ def by_h2(server, count=None):
     assert server.requests and all(isinstance(came, Came) for came in server.requests), server.requests
     assert count is None or len(server.requests) == count, server.requests
     return server.requests
+
+
+def respond(answer):
+    """A script of one way to answer."""
+    return lambda session: session.serve(answer)
 
 
 # What goes up
@@ -349,6 +353,68 @@ def test_whoever_reads_slowly_holds_up_nobody_else(before_h2, slow):
     assert len(server.connections) == 1
 
 
+def test_what_was_not_read_is_not_lost_to_others(before_h2):
+    """160 clients' worth of windows that were full when they left: the connection's own window is whole again."""
+
+    def script(session):
+        while came := session.next():
+            if came.path == "/fast":
+                session.answer(came, b"x" * 200_000)
+                continue
+            session.head(came)
+            while room := min(session.h2.local_flow_control_window(came.number), 16_000):
+                session.data(came, b"s" * room)
+            came.filled = True
+
+    proxy, server = before_h2(script)
+    for turn in (1, 2):
+        with H2(proxy, windows=False) as idle:
+            for _ in range(80):
+                idle.request("/api/slow")
+            wait_for(lambda: sum(hasattr(came, "filled") for came in server.requests) == 80 * turn, "full windows")
+        wait_for(lambda: sum(came.reset == CANCEL for came in server.requests) == 80 * turn, "their end")
+    with H2(proxy) as client:
+        assert client.ask("/api/fast").body == b"x" * 200_000
+    assert len(server.connections) == 1
+
+
+def test_padding(before_h2):
+    """It takes of the windows too (RFC 9113 section 6.1)."""
+
+    def answer(session, came):
+        session.head(came)
+        for _ in range(1000):
+            session.until(lambda: session.h2.local_flow_control_window(came.number) > 300, "room in the window")
+            session.h2.send_data(came.number, b"0123456789", pad_length=255)
+            session.flush()
+        session.data(came, end=True)
+
+    proxy, server = before_h2(respond(answer))
+    with H2(proxy) as client:
+        assert client.ask().body == b"0123456789" * 1000
+    by_h2(server, 1)
+
+
+@pytest.mark.parametrize("settings", [{HEADER_TABLE_SIZE: 0}, {HEADER_TABLE_SIZE: 1 << 20}, {MAX_FRAME_SIZE: 1 << 20}, {INITIAL_WINDOW_SIZE: 0}],
+                         ids=["no table", "large table", "large frames", "no window"])
+def test_settings_of_the_origin(before_h2, settings):
+    def answer(session, came):
+        while not came.whole:
+            session.h2.increment_flow_control_window(10_000, came.number)
+            session.flush()
+            session.hear()
+        session.answer(came, came.body, ("x-again", came.get("x-a")))
+
+    proxy, server = before_h2(lambda session: session.serve(answer, whole=False), settings)
+    with H2(proxy) as client:
+        for _ in range(3):
+            number = client.request("/api/x", ("x-a", "b" * 100), method="POST", end=False)
+            client.data(number, b"x" * 50_000, end=True)
+            answer = client.answer(number)
+            assert (answer.body, answer.get("x-again")) == (b"x" * 50_000, "b" * 100)
+    by_h2(server, 3)
+
+
 def test_what_is_not_read_stops_the_origin(before_h2):
     """Less than 256 KiB of a response waits in between, and some in sockets."""
     stopped = []
@@ -373,11 +439,6 @@ def test_what_is_not_read_stops_the_origin(before_h2):
 
 
 # Responses
-
-
-def respond(answer):
-    """A script of one way to answer."""
-    return lambda session: session.serve(answer)
 
 
 @pytest.mark.parametrize("method,status,fields,length", [

@@ -347,6 +347,23 @@ def test_nobody_there(keystile, authority):
     assert [line["reason"] for line in proxy.audit(5)] == ["connect"] * 5
 
 
+@pytest.mark.parametrize("says", [b"", b"\0\0\6\4"], ids=["nothing", "half of its SETTINGS"])
+def test_an_origin_that_says_nothing(origin, keystile, context_for, authority, says):
+    """It chose HTTP/2, and does not begin to speak it: that is the handshake's time."""
+
+    def script(connection):
+        connection.send(says)
+        connection.rest()
+
+    server = origin(script, context=context_for(("h2",)))
+    proxy = keystile(one_api(f"https://127.0.0.1:{server.port}", ca=authority.ca), {"api": evidence.secret()}, {"limits": "{{ handshake: 1s }}"})
+    with H2(proxy) as client:
+        numbers = [client.request() for _ in range(3)]
+        for number in numbers:
+            problem(client.answer(number), 504)
+    assert [line["verdict"] for line in proxy.audit(3)] == ["fail"] * 3
+
+
 def test_an_origin_that_takes_no_stream(before_h2):
     """SETTINGS_MAX_CONCURRENT_STREAMS 0 is allowed; who waits does not wait for ever."""
     proxy, server = before_h2(None, {MAX_CONCURRENT_STREAMS: 0}, head={"limits": "{{ response_idle: 1s }}"})
