@@ -38,7 +38,8 @@ CLIENTS = [
 # What asks by HTTP/2 without being told to; all others know HTTP/1.1 alone.
 BY_HTTP2 = ("curl", "git", "go", "HttpClient Authenticator")
 # These read no variable: the system's own bundle has to hold the CA, as envgen run --ca-over shows it to them.
-SYSTEM_ONLY = [(SHELL, "wget"), (SHELL, "aria2"), (("php", "probe.php"), "curl")]
+PHP = ("php", "probe.php")
+SYSTEM_ONLY = [(SHELL, "wget"), (SHELL, "aria2"), (PHP, "curl")]
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def test_system_bundle(proxy, server, network, tmp_path, command, name):
     env = environment(proxy, tmp_path / "home")
     launcher = [PROGRAMS / "envgen/envgen", "--config", proxy.config, "run", "--profile", "agent", "--ca-over", BUNDLE, "--"]
     probe(network, tmp_path, command, name, env, launcher)
-    arrived(proxy, server)
+    arrived(proxy, server, "HTTP/2.0" if command == PHP else "HTTP/1.1")
 
 
 # Clients of several requests, or of another kind
@@ -212,7 +213,7 @@ def test_gh(keystile, network, authority, tmp_path):
         env = environment(one, tmp_path / "home")
         assert run(network, env, "gh", "api", "user", "--jq", ".login") == "octo\n"
         seen = server.seen(1)[0]
-        assert seen["authorization"].endswith(" " + secret) and seen["uri"] == "/user", seen
+        assert seen["authorization"].endswith(" " + secret) and (seen["uri"], seen["protocol"]) == ("/user", "HTTP/2.0"), seen
         assert one.audit(1, way="intercept", credential="github", injected=True)
     finally:
         server.close()
