@@ -9,7 +9,7 @@ import pytest
 from peers import evidence
 from peers.config import get, one_api, problem
 from peers.h2 import H2
-from peers.h2_origin import HTTP_1_1_REQUIRED, INTERNAL_ERROR, MAX_CONCURRENT_STREAMS, NO_ERROR, REFUSED_STREAM, Came, speak
+from peers.h2_origin import HTTP_1_1_REQUIRED, INTERNAL_ERROR, MAX_CONCURRENT_STREAMS, NO_ERROR, REFUSED_STREAM, Came, respond, speak
 from peers.keystile import Keystile, free_port, wait_for
 from peers.wire import Message, Origin
 from wire import answers_h2
@@ -193,7 +193,7 @@ def test_refused_stream(before_h2, size):
         else:
             session.answer(came, came.body)
 
-    proxy, server = before_h2(lambda session: session.serve(answer))
+    proxy, server = before_h2(respond(answer))
     with H2(proxy) as client:
         (number,) = posts(client, "/a", body=body)
         assert client.answer(number).body == body
@@ -239,14 +239,15 @@ def test_a_connection_that_breaks(before_h2, method, status):
     assert [came.path for came in server.requests].count("/x") == (2 if method == "GET" else 1)
 
 
+def only_http_1_1(session, came):
+    session.reset(came, HTTP_1_1_REQUIRED)
+
+
 @pytest.mark.parametrize("how", ["one by one", "at once", "with a body"])
 def test_http_1_1_required(before_h2, how):
     """By HTTP/1.1, and the next ones at once."""
 
-    def answer(session, came):
-        session.reset(came, HTTP_1_1_REQUIRED)
-
-    proxy, server = before_h2(lambda session: session.serve(answer, whole=how != "at once"))
+    proxy, server = before_h2(lambda session: session.serve(only_http_1_1, whole=how != "at once"))
     with H2(proxy) as client:
         if how == "at once":
             numbers = [client.request(f"/api/{i}") for i in range(5)]
@@ -267,8 +268,7 @@ def test_http_1_1_required(before_h2, how):
 
 def test_http_1_1_required_is_for_one_origin(before_h2, origin, context_for):
     other = origin(speak(), context=context_for(("h2", "http/1.1")))
-    proxy, server = before_h2(lambda session: session.serve(lambda session, came: session.reset(came, HTTP_1_1_REQUIRED)),
-                              hosts=f'["127.0.0.1:{other.port}"]')
+    proxy, server = before_h2(respond(only_http_1_1), hosts=f'["127.0.0.1:{other.port}"]')
     with H2(proxy) as client:
         assert client.ask("/api/x").body == b"ok"
         for _ in range(2):
@@ -279,7 +279,7 @@ def test_http_1_1_required_is_for_one_origin(before_h2, origin, context_for):
 
 def test_http_1_1_required_while_a_connection_serves_http_1_1(before_h2):
     """Both pools of one origin, in turn."""
-    proxy, server = before_h2(lambda session: session.serve(lambda session, came: session.reset(came, HTTP_1_1_REQUIRED)))
+    proxy, server = before_h2(respond(only_http_1_1))
     with proxy.client() as plain, H2(proxy) as client:
         assert plain.ask(get("/api/plain", proxy.token())).status == 200
         assert client.ask("/api/x").body == b"ok"

@@ -62,7 +62,7 @@ class Session:
         self.h2.initiate_connection()
         self.flush()
         # Whoever has not read our SETTINGS yet may open more streams, which are refused and do not end the connection.
-        self.most, self.acknowledged = initial[MAX_CONCURRENT_STREAMS], False
+        self.most, self.acknowledged = initial[MAX_CONCURRENT_STREAMS], 0
         self.h2.local_settings.update({MAX_CONCURRENT_STREAMS: 1 << 20})
         self.h2.local_settings.acknowledge()
 
@@ -87,7 +87,7 @@ class Session:
         if isinstance(event, h2.events.ConnectionTerminated):
             self.goaway = int(event.error_code)
             return
-        self.acknowledged = self.acknowledged or isinstance(event, h2.events.SettingsAcknowledged)
+        self.acknowledged += isinstance(event, h2.events.SettingsAcknowledged)
         number = getattr(event, "stream_id", 0)
         if isinstance(event, h2.events.RequestReceived):
             self.begin(Came(self, number, event.headers))
@@ -183,6 +183,14 @@ class Session:
         """A field block (RFC 7541) of any fields. The table on both sides keeps what python-h2 does not know of."""
         return self.h2.encoder.encode(octets(fields), huffman=False)
 
+    def fill(self, came, byte=b"x"):
+        """As much of a body as the windows have room for now; returns how much."""
+        sent = 0
+        while room := min(self.h2.local_flow_control_window(came.number), self.h2.max_outbound_frame_size):
+            self.data(came, byte * room)
+            sent += room
+        return sent
+
     def reset(self, came, code):
         self.h2.reset_stream(came.number, code)
         self.flush()
@@ -209,3 +217,14 @@ def speak(script=None, settings=None, windows=True):
             session.connection.buffer = b""
 
     return run
+
+
+def respond(answer):
+    """A script of one way to answer: answer(SESSION, STREAM)."""
+    return lambda session: session.serve(answer)
+
+
+def by_h2(server, count):
+    """The streams that came to an origin, `count` in all; it is an error if one came by HTTP/1.1."""
+    assert all(isinstance(came, Came) for came in server.requests) and len(server.requests) == count, server.requests
+    return server.requests

@@ -2,10 +2,12 @@
 stream (peers.h2_origin), past the library that would not say such things."""
 
 import dataclasses
+import socket
 import struct
 
 from peers.h2 import frame
 from peers.h2_origin import INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR
+from peers.wire import Closed
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 5, 6, 7, 8, 9
 END_STREAM = ACK = 1
@@ -85,7 +87,9 @@ def raw(text):
 
 
 def close(session, came):
-    session.connection.sock.shutdown(1)
+    """The end, without a close_notify."""
+    session.connection.sock.shutdown(socket.SHUT_WR)
+    raise Closed("as the row says")
 
 
 def trailers(*fields, end=True):
