@@ -337,4 +337,5 @@ void loop_run(struct loop *loop)
 		run_timers(loop);
 		run_tasks(loop);
 	}
+	loop->stopping = false;
 }

@@ -34,7 +34,7 @@ struct loop_task {
 struct loop *loop_new(struct fault *fault); /* NULL on failure */
 void loop_free(struct loop *loop);
 
-/* Runs until loop_stop(). */
+/* Runs until loop_stop(); may be run again. */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 /* From any thread: ends the current wait, and `on_wake` of the loop runs. */

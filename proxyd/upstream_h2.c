@@ -91,6 +91,9 @@ void h2_request_open(struct h2_request *request, struct h2_connection *connectio
 	if (request->wants_write)
 		h2_tell(request, H2_NEWS_WRITABLE);
 	request->wants_write = false;
+	/* The last id that there is (RFC 9113 §5.1.1). */
+	if (!nghttp2_session_check_request_allowed(connection->session))
+		h2_connection_leave(connection);
 	h2_connection_soon(connection);
 }
 

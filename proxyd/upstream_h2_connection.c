@@ -109,11 +109,15 @@ static void on_time(struct loop_timer *timer)
 
 /* ---- the beginning ---- */
 
+bool h2_connection_is_open(const struct h2_connection *connection)
+{
+	return connection->state == H2_OPEN && !connection->gone && !connection->wrong;
+}
+
 /* Room for the first request is there before their SETTINGS say how many they take; the others wait for that. */
 bool h2_connection_takes_one(struct h2_connection *connection)
 {
-	if (connection->state != H2_OPEN || connection->gone || connection->wrong ||
-	    !nghttp2_session_check_request_allowed(connection->session))
+	if (!h2_connection_is_open(connection))
 		return false;
 	uint32_t most = nghttp2_session_get_remote_settings(connection->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
 	if (!connection->greeted)

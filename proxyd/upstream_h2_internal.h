@@ -168,6 +168,7 @@ void h2_origin_forget_all(struct upstream_h2 *room);
 /* ---- upstream_h2_connection.c ---- */
 
 void h2_connect(struct h2_origin *origin, const char *profile);
+bool h2_connection_is_open(const struct h2_connection *connection); /* does it give streams at all? */
 /* Has it a stream to give? One without streams is looked at: it may be dead. */
 bool h2_connection_takes_one(struct h2_connection *connection);
 void h2_connection_retire(struct h2_connection *connection); /* ends behind the last stream, and opens none */
