@@ -106,7 +106,7 @@ struct world {
 	struct upstream_h2 *room;
 	struct destination destination;
 	struct loop_watch listener;
-	struct loop_timer patience;
+	struct loop_timer patience, look;
 	const struct script *script;
 	nghttp2_session_callbacks *callbacks;
 	nghttp2_option *option; /* windows do not open again */
@@ -223,29 +223,26 @@ static void say_head(struct link *link, int32_t id, uint8_t flags)
 	nghttp2_submit_headers(link->session, flags, id, NULL, fields, 1, NULL);
 }
 
+/* `source` counts what is left. */
 static ssize_t fill(nghttp2_session *session, int32_t id, uint8_t *bytes, size_t size, uint32_t *flags,
                     nghttp2_data_source *source, void *context)
 {
-	size_t *left = source->ptr;
+	size_t left = (uintptr_t)source->ptr;
 	(void)session;
 	(void)id;
 	(void)context;
-	size = size < *left ? size : *left;
+	size = size < left ? size : left;
 	memset(bytes, 'x', size);
-	*left -= size;
-	if (*left > 0)
-		return (ssize_t)size;
-	*flags |= NGHTTP2_DATA_FLAG_EOF;
-	free(left);
+	source->ptr = (void *)(uintptr_t)(left - size);
+	if (size == left)
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
 	return (ssize_t)size;
 }
 
 static void answer_with(struct link *link, int32_t id, size_t size)
 {
 	const nghttp2_nv fields[] = {FIELD(":status", "200")};
-	size_t *left = memory_alloc(sizeof *left);
-	*left = size;
-	const nghttp2_data_provider body = {.source = {.ptr = left}, .read_callback = fill};
+	const nghttp2_data_provider body = {.source = {.ptr = (void *)(uintptr_t)size}, .read_callback = fill};
 	nghttp2_submit_response(link->session, id, fields, 1, &body);
 }
 
@@ -274,13 +271,18 @@ static void answer_interim(struct link *link, int32_t id)
 
 /* ---- what the client is told ---- */
 
-static void over(struct client *client)
+static void let_go(struct client *client)
 {
-	struct world *world = client->world;
 	client->upstream->table->release(client->upstream);
 	client->upstream = NULL;
-	if (--world->left == 0)
-		loop_stop(world->loop);
+	client->world->left--;
+}
+
+static void over(struct client *client)
+{
+	let_go(client);
+	if (client->world->left == 0)
+		loop_stop(client->world->loop);
 }
 
 static void read_all(struct client *client)
@@ -493,6 +495,25 @@ static void test_shared(void **state)
 	world_free(world);
 }
 
+static size_t streams_in_all(struct world *world)
+{
+	struct h2_connection *connection;
+	size_t count = 0;
+	LIST_FOREACH (connection, &connection_of_world(world)->origin->connections, others)
+		count += connection->greeted ? connection->streams : 0;
+	return count;
+}
+
+static void look_at_streams(struct loop_timer *timer)
+{
+	struct world *world = (struct world *)(void *)((char *)timer - offsetof(struct world, look));
+	if (streams_in_all(world) == 5)
+		loop_stop(world->loop);
+	else
+		loop_timer_set(world->loop, timer, 1);
+}
+
+/* As many connections as it takes, and no more. */
 static void test_streams_of_the_server(void **state)
 {
 	(void)state;
@@ -500,13 +521,12 @@ static void test_streams_of_the_server(void **state)
 	struct world *world = world_new(&script, PATIENCE, PATIENCE);
 	for (size_t i = 0; i < 5; i++)
 		ask(world, i);
-	pause_for(world, 100);
+	world->look.fire = look_at_streams;
+	loop_timer_set(world->loop, &world->look, 1);
+	run(world);
 	assert_int_equal(world->link_count, 3);
-	struct h2_connection *connection;
-	LIST_FOREACH (connection, &connection_of_world(world)->origin->connections, others)
-		assert_in_range(connection->streams, 1, 2);
 	for (size_t i = 0; i < 5; i++)
-		over(&world->clients[i]);
+		let_go(&world->clients[i]);
 	world_free(world);
 }
 
@@ -629,26 +649,62 @@ static void test_late_settings(void **state)
 
 /* ---- windows ---- */
 
-/* Who goes away leaves a window's worth unread each time, of a connection's window of a hundred. */
-static void test_windows_of_those_who_leave(void **state)
+static void check_that_all_flows(struct world *world)
+{
+	struct client *client = &world->clients[0];
+	client->forgets = false;
+	client->reads = true;
+	ask(world, 0);
+	run(world);
+	expect(client, "connected 200 end", UPSTREAM_OK);
+	assert_int_equal(client->got, 200000);
+	assert_int_equal(world->link_count, 1);
+}
+
+/* Who goes away with the rest of an answer on its way takes nothing of the connection's window along, which is the sum of a
+ * hundred of its streams'. */
+static void test_windows_of_those_who_leave_early(void **state)
 {
 	(void)state;
 	const struct script script = {.serve = answer_large, .streams = 100, .window = 65535};
 	struct world *world = world_new(&script, PATIENCE, PATIENCE);
-	for (size_t i = 0; i < 60; i++) {
-		for (size_t j = 0; j < CLIENTS; j++) {
-			world->clients[j].forgets = true;
-			ask(world, j);
-		}
+	world->clients[0].forgets = true;
+	for (size_t i = 0; i < 400; i++) {
+		ask(world, 0);
 		run(world);
 	}
-	world->clients[0].forgets = false;
-	world->clients[0].reads = true;
-	ask(world, 0);
-	run(world);
-	expect(&world->clients[0], "connected 200 end", UPSTREAM_OK);
-	assert_int_equal(world->clients[0].got, 200000);
-	assert_int_equal(world->link_count, 1);
+	check_that_all_flows(world);
+	world_free(world);
+}
+
+static void look_at_backlogs(struct loop_timer *timer)
+{
+	struct world *world = (struct world *)(void *)((char *)timer - offsetof(struct world, look));
+	bool whole, full = true;
+	for (size_t i = 0; i < CLIENTS; i++)
+		full &= world->clients[i].upstream->table->ready(world->clients[i].upstream, &whole) == H2_WINDOW;
+	if (full)
+		loop_stop(world->loop);
+	else
+		loop_timer_set(world->loop, timer, 1);
+}
+
+/* Nor who has a window's worth of it unread. */
+static void test_windows_of_those_who_read_nothing(void **state)
+{
+	(void)state;
+	const struct script script = {.serve = answer_large, .streams = 100, .window = 65535};
+	struct world *world = world_new(&script, PATIENCE, PATIENCE);
+	world->look.fire = look_at_backlogs;
+	for (size_t i = 0; i <= H2_STREAMS_MOST; i += CLIENTS) {
+		for (size_t j = 0; j < CLIENTS; j++)
+			ask(world, j);
+		loop_timer_set(world->loop, &world->look, 1);
+		run(world);
+		for (size_t j = 0; j < CLIENTS; j++)
+			let_go(&world->clients[j]);
+	}
+	check_that_all_flows(world);
 	world_free(world);
 }
 
@@ -664,7 +720,7 @@ static void test_small_window(void **state)
 	assert_int_equal(client->sent, 0);
 	pause_for(world, 100);
 	assert_int_equal(client->sent, 1000);
-	over(client);
+	let_go(client);
 	world_free(world);
 }
 
@@ -750,7 +806,8 @@ int main(void)
 		cmocka_unit_test(test_last_id),
 		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_late_settings),
-		cmocka_unit_test(test_windows_of_those_who_leave),
+		cmocka_unit_test(test_windows_of_those_who_leave_early),
+		cmocka_unit_test(test_windows_of_those_who_read_nothing),
 		cmocka_unit_test(test_small_window),
 		cmocka_unit_test(test_resets),
 		cmocka_unit_test(test_release_within_an_interim_answer),
