@@ -289,6 +289,7 @@ struct upstream_h2 *upstream_h2_new(struct loop *loop, struct dialer *dialer, st
 	*room = (struct upstream_h2){.loop = loop, .dialer = dialer, .pool = pool, .limits = limits};
 	room->forget.fire = h2_origin_forget_first;
 	TAILQ_INIT(&room->plain);
+	TAILQ_INIT(&room->resting);
 	if (!h2_make_callbacks(&room->callbacks) || nghttp2_option_new(&room->option) != 0) {
 		fault_set(fault, FAULT_IO, "libnghttp2 does not start");
 		upstream_h2_free(room);

@@ -6,6 +6,7 @@
 #include "upstream_h2_internal.h"
 
 #define LEAVE_TIME 2000 /* ms for the last frames to be taken */
+#define RESTING_MOST 256 /* connections without streams, to whatever origins */
 
 static void set_timer(struct h2_connection *connection, uint64_t milliseconds)
 {
@@ -13,6 +14,15 @@ static void set_timer(struct h2_connection *connection, uint64_t milliseconds)
 }
 
 /* ---- the end ---- */
+
+static void stop_resting(struct h2_connection *connection)
+{
+	if (!connection->resting)
+		return;
+	connection->resting = false;
+	TAILQ_REMOVE(&connection->room->resting, connection, around);
+	connection->room->resting_count--;
+}
 
 static void discard(struct h2_connection *connection)
 {
@@ -25,6 +35,7 @@ static void discard(struct h2_connection *connection)
 	loop_later_cancel(loop, &connection->task);
 	nghttp2_session_del(connection->session);
 	endpoint_close(&connection->end);
+	stop_resting(connection);
 	buffer_wipe(&connection->rest);
 	LIST_REMOVE(connection, others);
 	origin->connection_count--;
@@ -49,7 +60,7 @@ void h2_connection_end(struct h2_connection *connection)
 void h2_connection_retire(struct h2_connection *connection)
 {
 	connection->state = H2_LEAVING;
-	connection->resting = false;
+	stop_resting(connection);
 }
 
 void h2_connection_leave(struct h2_connection *connection)
@@ -73,14 +84,20 @@ static void fail_to_connect(struct h2_connection *connection, enum upstream_fail
 
 void h2_connection_set_time(struct h2_connection *connection)
 {
+	struct upstream_h2 *room = connection->room;
 	bool rests = connection->streams == 0;
 	if (!connection->greeted || rests == connection->resting)
 		return;
-	connection->resting = rests;
-	if (!rests)
-		loop_timer_stop(connection->room->loop, &connection->timer);
-	else
-		set_timer(connection, connection->state == H2_LEAVING ? LEAVE_TIME : connection->room->limits.idle);
+	if (!rests) {
+		stop_resting(connection);
+		loop_timer_stop(room->loop, &connection->timer);
+		return;
+	}
+	connection->resting = true;
+	TAILQ_INSERT_TAIL(&room->resting, connection, around);
+	set_timer(connection, connection->state == H2_LEAVING ? LEAVE_TIME : room->limits.idle);
+	if (++room->resting_count > RESTING_MOST)
+		h2_connection_leave(TAILQ_FIRST(&room->resting));
 }
 
 static void late(struct h2_connection *connection, const char *what)

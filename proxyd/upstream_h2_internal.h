@@ -53,6 +53,8 @@ struct upstream_h2 {
 	TAILQ_HEAD(, h2_origin) plain; /* remembered as HTTP/1.1, the oldest first */
 	size_t plain_count;
 	struct loop_timer forget;      /* the first of them */
+	TAILQ_HEAD(, h2_connection) resting; /* without streams, the oldest first */
+	size_t resting_count;
 	struct h2_request *telling;    /* an interim answer is being told; NULL once it was released within */
 	struct buffer out;             /* frames on their way to a socket; empty between two calls */
 };
@@ -72,7 +74,8 @@ struct h2_connection {
 	struct loop_watch watch;
 	struct loop_timer timer; /* the handshake and their SETTINGS; then, without streams: the idle limit; leaving: the end */
 	struct loop_task task;   /* reads on, writes */
-	LIST_ENTRY(h2_connection) others; /* of its origin */
+	LIST_ENTRY(h2_connection) others;   /* of its origin */
+	TAILQ_ENTRY(h2_connection) around;  /* in room->resting, while `resting` */
 	LIST_HEAD(, h2_request) requests; /* whose streams are open, and who are not released */
 	struct upstream_h2 *room;
 	struct h2_origin *origin;

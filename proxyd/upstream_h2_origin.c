@@ -4,7 +4,7 @@
 #include "memory.h"
 #include "upstream_h2_internal.h"
 
-#define CONNECTIONS_MOST 100          /* to one origin */
+#define CONNECTIONS_MOST 32           /* to one origin; what comes when all their streams are in use goes by HTTP/1.1 */
 #define PLAIN_TIME (5 * 60 * 1000)    /* ms after which an origin that spoke HTTP/1.1 is asked again */
 #define PLAIN_MOST 512                /* that are remembered */
 
@@ -110,10 +110,9 @@ void h2_origin_forget_all(struct upstream_h2 *room)
 
 /* ---- connections for those who wait ---- */
 
-/* With as many connections as there may be, any will do. */
 static bool is_too_old(const struct h2_connection *connection, const struct h2_request *request)
 {
-	return request->fresh && connection->opened > 0 && connection->origin->connection_count < CONNECTIONS_MOST;
+	return request->fresh && connection->opened > 0;
 }
 
 static struct h2_connection *find_room(const struct h2_origin *origin, const struct h2_request *request)
@@ -139,7 +138,7 @@ static bool needs_connection(const struct h2_origin *origin, const struct h2_req
 	LIST_FOREACH (connection, &origin->connections, others)
 		if (is_awaited(connection, request))
 			return false;
-	return origin->connection_count < CONNECTIONS_MOST;
+	return true;
 }
 
 void h2_origin_serve(struct h2_origin *origin)
@@ -150,9 +149,12 @@ void h2_origin_serve(struct h2_origin *origin)
 		TAILQ_REMOVE(&origin->waiting, request, in_line);
 		h2_request_open(request, connection);
 	}
-	if (request && needs_connection(origin, request))
+	if (!request || !needs_connection(origin, request))
+		free_unused(origin);
+	else if (origin->connection_count < CONNECTIONS_MOST)
 		h2_connect(origin, request->profile);
-	free_unused(origin);
+	else /* an agent that keeps streams open keeps no other one waiting */
+		h2_origin_fail(origin, UPSTREAM_ONLY_H1, DIAL_OK, "the upstream has no stream to spare");
 }
 
 void h2_origin_fail(struct h2_origin *origin, enum upstream_failure failure, enum dial_failure dial, const char *text)

@@ -16,8 +16,9 @@
 
 #define TEXT "version: 1\nsession: none\nprofiles: { a: { hosts: [{ host: a.test, intercept: true }] } }\n"
 #define PATIENCE 20000 /* ms; far more than anything here takes */
-#define LINKS 16
+#define LINKS 40
 #define CLIENTS 8
+#define CLIENTS_MOST 40
 
 static char folder[] = "/tmp/keystile-h2-XXXXXX";
 static struct mint *mint;
@@ -112,7 +113,7 @@ struct world {
 	nghttp2_option *option; /* windows do not open again */
 	struct link links[LINKS];
 	size_t link_count;
-	struct client clients[CLIENTS];
+	struct client clients[CLIENTS_MOST];
 	size_t left; /* clients that are not over */
 	bool late;
 };
@@ -411,7 +412,7 @@ static void world_free(struct world *world)
 		endpoint_close(&world->links[i].end);
 		buffer_free(&world->links[i].out);
 	}
-	for (size_t i = 0; i < CLIENTS; i++)
+	for (size_t i = 0; i < CLIENTS_MOST; i++)
 		buffer_free(&world->clients[i].log);
 	int fd = world->listener.fd;
 	loop_watch_remove(world->loop, &world->listener);
@@ -527,6 +528,35 @@ static void test_streams_of_the_server(void **state)
 	assert_int_equal(world->link_count, 3);
 	for (size_t i = 0; i < 5; i++)
 		let_go(&world->clients[i]);
+	world_free(world);
+}
+
+/* 32 connections are enough; who comes then is not kept waiting by those who have them. */
+static void look_for_failures(struct loop_timer *timer)
+{
+	struct world *world = (struct world *)(void *)((char *)timer - offsetof(struct world, look));
+	if (world->left == 32)
+		loop_stop(world->loop);
+	else
+		loop_timer_set(world->loop, timer, 1);
+}
+
+static void test_no_streams_to_spare(void **state)
+{
+	(void)state;
+	const struct script script = {.serve = answer_nothing, .streams = 1, .window = 65535};
+	struct world *world = world_new(&script, PATIENCE, PATIENCE);
+	for (size_t i = 0; i < CLIENTS_MOST; i++)
+		ask(world, i);
+	world->look.fire = look_for_failures;
+	loop_timer_set(world->loop, &world->look, 1);
+	run(world);
+	assert_int_equal(world->link_count, 32);
+	for (size_t i = 0; i < 32; i++)
+		let_go(&world->clients[i]);
+	for (size_t i = 32; i < CLIENTS_MOST; i++)
+		expect(&world->clients[i], " failed", UPSTREAM_ONLY_H1);
+	assert_true(upstream_h2_offers(world->room, &world->destination));
 	world_free(world);
 }
 
@@ -800,6 +830,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_shared),
 		cmocka_unit_test(test_streams_of_the_server),
+		cmocka_unit_test(test_no_streams_to_spare),
 		cmocka_unit_test(test_no_streams_for_a_while),
 		cmocka_unit_test(test_http1_only),
 		cmocka_unit_test(test_remembered),
