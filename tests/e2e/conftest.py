@@ -158,7 +158,7 @@ def before_h2(keystile, origin, authority, context_for):
         server = origin(speak(script, settings, windows), context=context_for(alpn))
         secret = evidence.secret("h2")
         text = one_api(f"https://{name}:{server.port}", ca=authority.ca, **more) + config
-        proxy = keystile(text, {"api": secret}, {"workers": "1", **(head or {})}, start=False)
+        proxy = keystile(text, {"api": secret}, head, start=False)
         return proxy.start(env={"SSL_CERT_FILE": str(authority.ca)}), server
 
     return start

@@ -18,6 +18,7 @@ from peers.keystile import wait_for
 from peers.tunnel import open_tunnel
 from peers.wire import TIMEOUT, Message
 
+ONE_WORKER = {"workers": "1"}  # each has connections of its own
 OF_THE_HOP = {"connection", "host", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "http2-settings"}
 
 
@@ -148,7 +149,7 @@ def test_streams_share_a_connection(before_h2):
         for came in reversed(session.left):
             session.answer(came, came.path.encode())
 
-    proxy, server = before_h2(script)
+    proxy, server = before_h2(script, head=ONE_WORKER)
     with H2(proxy) as client, H2(proxy) as other:
         asked = [(one, i, one.request(f"/api/{i}")) for i in range(20) for one in ((client, other)[i % 2],)]
         for one, i, number in asked:
@@ -177,7 +178,7 @@ def test_no_more_streams_than_the_origin_takes(before_h2):
 
 def test_nginx(keystile, nginx_tls, authority):
     """1000 requests, 50 at a time, over few connections."""
-    proxy = keystile(one_api(f"https://127.0.0.1:{nginx_tls.port}", ca=authority.ca), {"api": evidence.secret()}, {"workers": "1"})
+    proxy = keystile(one_api(f"https://127.0.0.1:{nginx_tls.port}", ca=authority.ca), {"api": evidence.secret()})
     with H2(proxy) as client:
         left, waits = list(range(1000)), {}
         while left or waits:
@@ -225,7 +226,7 @@ def test_the_client_leaves(before_h2, how):
         session.data(stays, b"rest", end=True)
         assert stays.reset is None
 
-    proxy, server = before_h2(script)
+    proxy, server = before_h2(script, head=ONE_WORKER)
     with H2(proxy) as client, H2(proxy) as other:
         goes = client.request("/api/goes")
         wait_for(lambda: server.requests, "the first")
@@ -269,6 +270,24 @@ def test_an_origin_that_closed(before_h2):
             wait_for(lambda: len(ended) > turn, "our end of it")
     by_h2(server, 3)
     assert len(server.connections) == 3
+
+
+def test_an_idle_connection_ends(before_h2):
+    """limits.idle, with GOAWAY; what comes behind it has a new one."""
+    ended = []
+
+    def script(session):
+        session.serve()
+        ended.append(session.goaway)
+
+    proxy, server = before_h2(script, head={"limits": "{{ idle: 1s }}"})
+    for turn in (1, 2):
+        with H2(proxy) as client:
+            assert client.ask().body == b"ok"
+        if turn == 1:
+            wait_for(lambda: ended, "the end", 5)
+    assert ended == [0] and len(server.connections) == 2
+    by_h2(server, 2)
 
 
 def test_sigterm(before_h2):

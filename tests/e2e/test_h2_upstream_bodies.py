@@ -133,7 +133,7 @@ def test_whoever_reads_slowly_holds_up_nobody_else(before_h2, slow):
             session.head(came)
             session.fill(came)
 
-    proxy, server = before_h2(script)
+    proxy, server = before_h2(script, head={"workers": "1"})
     with H2(proxy, windows=False) as idle, H2(proxy) as client:
         numbers = [idle.request("/api/slow") for _ in range(slow)]
         wait_for(lambda: len(server.requests) == slow, "the slow ones")
@@ -157,7 +157,7 @@ def test_what_was_not_read_is_not_lost_to_others(before_h2):
             session.fill(came)
             came.filled = True
 
-    proxy, server = before_h2(script)
+    proxy, server = before_h2(script, head={"workers": "1"})
     for turn in (1, 2):
         with H2(proxy, windows=False) as idle:
             for _ in range(80):

@@ -27,7 +27,7 @@ class Bench:
         self.rows, self.numbers = {}, itertools.count(1)
         self.server = Origin(speak(self.script), context=context)
         text = one_api(f"https://127.0.0.1:{self.server.port}", ca=authority.ca)
-        self.proxy = Keystile(folder, text, {"api": evidence.secret("faults")}, {"workers": "1"})
+        self.proxy = Keystile(folder, text, {"api": evidence.secret("faults")})
         self.proxy.start()
 
     def script(self, session):
@@ -266,6 +266,22 @@ def test_http_1_1_required(before_h2, how):
     assert all(line["verdict"] == "allow" for line in proxy.audit(4))
 
 
+def test_http_1_1_required_by_goaway(before_h2):
+    """For the whole connection, of which nothing was processed."""
+
+    def script(session):
+        session.next()
+        session.go_away(0, HTTP_1_1_REQUIRED)
+
+    proxy, server = before_h2(script)
+    with H2(proxy) as client:
+        (number,) = posts(client, "/0")
+        assert client.answer(number).body == b"ok"
+        assert client.ask("/api/1").body == b"ok"
+    assert [type(came) for came in server.requests] == [Came, Message, Message]
+    assert server.requests[1].body == b"body"
+
+
 def test_http_1_1_required_is_for_one_origin(before_h2, origin, context_for):
     other = origin(speak(), context=context_for(("h2", "http/1.1")))
     proxy, server = before_h2(respond(only_http_1_1), hosts=f'["127.0.0.1:{other.port}"]')
@@ -381,7 +397,7 @@ def test_whoever_waits_and_leaves(before_h2):
         session.serve()
 
     bench = []
-    proxy, server = before_h2(script, {MAX_CONCURRENT_STREAMS: 1})
+    proxy, server = before_h2(script, {MAX_CONCURRENT_STREAMS: 1}, head={"workers": "1"})
     with H2(proxy) as client, H2(proxy) as other:
         first = other.request("/api/first")
         wait_for(lambda: server.requests, "the first")
