@@ -3,12 +3,14 @@ test_h2_upstream.py."""
 
 import hashlib
 import os
+import threading
 
 import pytest
 
 from peers.h2 import H2
 from peers.h2_origin import CANCEL, HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, by_h2, respond
 from peers.keystile import wait_for
+from peers.wire import TIMEOUT
 
 # Bodies
 
@@ -124,24 +126,31 @@ def test_a_window_that_shrinks(before_h2):
 @pytest.mark.parametrize("slow", [1, 8])
 def test_whoever_reads_slowly_holds_up_nobody_else(before_h2, slow):
     """The windows of an upstream's connection are not one client's to fill."""
+    stuck = threading.Event()
 
     def script(session):
-        while came := session.next():
-            if came.path != "/slow":
-                session.answer(came, b"x" * 200_000)
-                continue
-            session.head(came)
-            session.fill(came)
+        filled = []
+        while (heard := session.hear(0.2)) is not False:
+            while session.left:
+                came = session.left.pop()
+                if came.path == "/slow":
+                    session.head(came)
+                    filled.append(came)
+                else:
+                    session.answer(came, b"x" * 200_000)
+            if heard is None and len(filled) == slow:
+                stuck.set()
+            for came in filled:
+                came.reset is None and session.fill(came)
 
     proxy, server = before_h2(script, head={"workers": "1"})
     with H2(proxy, windows=False) as idle, H2(proxy) as client:
-        numbers = [idle.request("/api/slow") for _ in range(slow)]
-        wait_for(lambda: len(server.requests) == slow, "the slow ones")
-        for number in numbers:
-            idle.until(lambda: idle.answers[number].status, "the head")
-        for _ in range(20):
+        for _ in range(slow):
+            idle.request("/api/slow")
+        assert stuck.wait(TIMEOUT)
+        for _ in range(10):
             assert client.ask("/api/fast").body == b"x" * 200_000
-    by_h2(server, slow + 20)
+    by_h2(server, slow + 10)
     assert len(server.connections) == 1
 
 
