@@ -13,9 +13,9 @@ struct budget {
 	uint64_t at; /* ms, of the last act */
 };
 
-/* One more act, at `now` (ms, never less than before); `each_ms` of the budget came back in each millisecond since the last
- * one. False where it is over `most`. */
-bool budget_spend(struct budget *budget, uint64_t now, uint64_t each_ms, uint64_t most);
+/* One more act, or what is as much (`amount`), at `now` (ms, never less than before); `each_ms` of the budget came back in each
+ * millisecond since the last one. False where it is over `most`. */
+bool budget_spend(struct budget *budget, uint64_t amount, uint64_t now, uint64_t each_ms, uint64_t most);
 /* Something of use was done: so much comes back. */
 void budget_earn(struct budget *budget, uint64_t amount);
 

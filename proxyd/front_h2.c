@@ -7,7 +7,6 @@
 #include "linger.h"
 #include "memory.h"
 
-#define WINDOW 65535            /* of a stream; the default, which counts before the client has our SETTINGS */
 #define READ_BYTES (16 * 1024)
 #define OUT_BYTES (64 * 1024)   /* written at once */
 #define TURNS 4                 /* of each, then others have theirs */
@@ -173,18 +172,32 @@ static bool write_some(struct h2_client *client)
 
 /* --- reading --- */
 
+/* What makes libnghttp2 give up: it takes no further byte, and does not say why to the client. */
+static void accuse_of(struct h2_client *client, int error)
+{
+	static const struct {
+		int error;
+		uint32_t code;
+		const char *text;
+	} rows[] = {
+		{NGHTTP2_ERR_FLOODED, NGHTTP2_ENHANCE_YOUR_CALM, "too many frames whose acknowledgement is not read"},
+		{NGHTTP2_ERR_TOO_MANY_CONTINUATIONS, NGHTTP2_ENHANCE_YOUR_CALM, "a header block in too many frames"},
+		{NGHTTP2_ERR_BAD_CLIENT_MAGIC, NGHTTP2_PROTOCOL_ERROR, "the connection does not begin with the preface of HTTP/2"},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		if (error == rows[i].error)
+			front_h2_accuse(client, rows[i].code, rows[i].text);
+	client->gone |= !client->wrong;
+}
+
 static void take(struct h2_client *client, const uint8_t *bytes, size_t size)
 {
+	front_h2_count_bytes(client, size);
 	ssize_t used = nghttp2_session_mem_recv(client->session, bytes, size);
+	if (used < 0)
+		accuse_of(client, (int)used);
 	if (client->wrong)
-		front_h2_refuse(client, client->wrong_code,
-		                client->wrong_code == NGHTTP2_ENHANCE_YOUR_CALM ? "flood" : "malformed", client->wrong);
-	if (used >= 0)
-		return;
-	/* It asks for acknowledgements and reads none. */
-	if (used == NGHTTP2_ERR_FLOODED && !client->refused)
-		worker_note_refusal(client->front->worker, &client->way, "flood", 0);
-	client->gone = true;
+		front_h2_refuse(client, client->wrong_code, front_h2_reason(client->wrong_code), client->wrong);
 }
 
 static void read_some(struct h2_client *client)
@@ -287,7 +300,7 @@ static bool greet(struct h2_client *client)
 		{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)limits->head},
 	};
 	/* So wide that a stream whose upstream is slow keeps no other one waiting. */
-	int32_t window = (int32_t)limits->streams * WINDOW;
+	int32_t window = (int32_t)limits->streams * H2_WINDOW;
 	return nghttp2_submit_settings(client->session, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof *settings) == 0 &&
 	       nghttp2_session_set_local_window_size(client->session, NGHTTP2_FLAG_NONE, 0, window) == 0;
 }

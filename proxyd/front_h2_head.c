@@ -136,11 +136,12 @@ enum codec_result front_h2_head_read(struct h2_stream *stream, bool alone, const
 	if (head->size > limits->head)
 		return CODEC_TOO_LARGE;
 	join_cookies(&request->fields, arena);
+	if (!settle_host(head, &request->fields, arena))
+		return bad("has a Host field that names another host than its :authority", why);
+	/* :authority is the Host field of HTTP/1.1, and the other pseudo-fields are its request line. */
 	*why = "has more fields than the limit";
 	if (request->fields.count > limits->fields)
 		return CODEC_TOO_MANY;
-	if (!settle_host(head, &request->fields, arena))
-		return bad("has a Host field that names another host than its :authority", why);
 	request->target = make_target(head, arena);
 	enum codec_result result = codec_request_check(request, why);
 	return result == CODEC_DONE ? settle_body(request, alone, why) : result;

@@ -13,6 +13,7 @@
 #include "front_h2.h"
 
 #define GIVEN_UP 128
+#define H2_WINDOW 65535 /* of a stream; the default, which counts before the client has our SETTINGS */
 
 struct front_h2 {
 	struct worker *worker;
@@ -20,6 +21,12 @@ struct front_h2 {
 	nghttp2_option *option;
 	LIST_HEAD(, h2_client) clients;
 	struct buffer out; /* frames on their way to a socket; empty between two calls */
+};
+
+/* A stream that was reset before its request ended. What the client had sent by then may still come: one window of it. */
+struct h2_given_up {
+	int32_t id;
+	uint32_t left;
 };
 
 struct h2_client {
@@ -40,7 +47,7 @@ struct h2_client {
 	const char *wrong;  /* what it did that ends the connection; static */
 	uint32_t wrong_code;
 	int32_t newest;     /* the last stream that it opened */
-	int32_t given_up[GIVEN_UP]; /* of the last streams that were reset before their requests ended */
+	struct h2_given_up given_up[GIVEN_UP]; /* the last ones */
 	unsigned given_up_count;
 	bool unread;        /* there may be bytes on the socket */
 	bool gone;          /* it closed, or broke */
@@ -59,6 +66,12 @@ static inline void front_h2_accuse(struct h2_client *client, uint32_t code, cons
 		return;
 	client->wrong = text;
 	client->wrong_code = code;
+}
+
+/* How the audit calls what a GOAWAY with this code ends. libnghttp2 says INTERNAL_ERROR to who resets too many streams. */
+static inline const char *front_h2_reason(uint32_t code)
+{
+	return code == NGHTTP2_ENHANCE_YOUR_CALM || code == NGHTTP2_INTERNAL_ERROR ? "flood" : "malformed";
 }
 
 /* The head as it comes: spans into the exchange's arena. */
@@ -140,10 +153,14 @@ void front_h2_proceed(struct h2_stream *stream);
 
 /* ---- front_h2_calm.c ---- */
 
+/* What was read: its bytes, each of its frames, and of these one of a stream that was given up. */
+void front_h2_count_bytes(struct h2_client *client, size_t size);
 void front_h2_count_frame(struct h2_client *client);
+void front_h2_count_late(struct h2_client *client, int32_t id, size_t size);
 /* The client sent a reset, or made us send one (rapid reset, MadeYouReset). */
 void front_h2_count_reset(struct h2_client *client);
-void front_h2_count_use(struct h2_client *client);      /* a frame that carries something, either way */
+/* A frame that carries something, either way; `size` bytes of it came from the client. */
+void front_h2_count_use(struct h2_client *client, size_t size);
 void front_h2_count_delivery(struct h2_client *client); /* a response that was delivered */
 
 #endif

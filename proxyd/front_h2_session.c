@@ -76,10 +76,9 @@ static void head_ends(struct h2_client *client, int32_t id)
 	front_h2_set_time(client);
 }
 
-/* What the client had sent by then may still come. */
 static void give_up(struct h2_client *client, int32_t id)
 {
-	client->given_up[client->given_up_count++ % GIVEN_UP] = id;
+	client->given_up[client->given_up_count++ % GIVEN_UP] = (struct h2_given_up){id, H2_WINDOW};
 }
 
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *context)
@@ -111,7 +110,7 @@ static bool is_out_of_order(struct h2_client *client, int32_t id)
 	if (id >= client->newest || stream_of(client, id))
 		return false;
 	for (unsigned i = 0; i < GIVEN_UP; i++)
-		if (client->given_up[i] == id)
+		if (client->given_up[i].id == id)
 			return false;
 	return true;
 }
@@ -123,6 +122,8 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *fram
 	front_h2_count_frame(client);
 	if (frame->type == NGHTTP2_HEADERS && is_out_of_order(client, frame->stream_id))
 		front_h2_accuse(client, NGHTTP2_PROTOCOL_ERROR, "a stream was opened out of order");
+	else if (frame->type == NGHTTP2_DATA && !stream_of(client, frame->stream_id))
+		front_h2_count_late(client, frame->stream_id, frame->length);
 	return 0;
 }
 
@@ -201,10 +202,13 @@ static void take_headers(struct h2_client *client, struct h2_stream *stream, con
 	stream->ended |= alone && !stream->exchange;
 	if (!stream->exchange || client->wrong)
 		return;
-	front_h2_count_use(client);
-	if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+	if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+		front_h2_count_use(client, stream->head.size);
 		start(stream, alone);
-	else if (front_h2_trailers_check(stream))
+		return;
+	}
+	front_h2_count_use(client, stream->trailers_size);
+	if (front_h2_trailers_check(stream))
 		front_h2_body_end(stream);
 }
 
@@ -229,7 +233,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 	struct h2_client *client = context;
 	struct h2_stream *stream = stream_of(client, id);
 	(void)flags;
-	front_h2_count_use(client);
+	front_h2_count_use(client, size);
 	if (stream)
 		front_h2_body_take(stream, bytes, size);
 	else
@@ -273,8 +277,7 @@ static void note_goaway(struct h2_client *client, uint32_t code)
 	if (client->refused)
 		client->parted = true;
 	else if (code != NGHTTP2_NO_ERROR)
-		worker_note_refusal(client->front->worker, &client->way,
-		                    code == NGHTTP2_ENHANCE_YOUR_CALM ? "flood" : "malformed", 0);
+		worker_note_refusal(client->front->worker, &client->way, front_h2_reason(code), 0);
 }
 
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *context)
@@ -287,7 +290,7 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
 	else if (type == NGHTTP2_GOAWAY)
 		note_goaway(client, frame->goaway.error_code);
 	else if (type == NGHTTP2_DATA && frame->hd.length > 0)
-		front_h2_count_use(client);
+		front_h2_count_use(client, 0);
 	if ((type == NGHTTP2_DATA || type == NGHTTP2_HEADERS) && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		note_end_of_response(client, frame->hd.stream_id);
 	return 0;

@@ -110,17 +110,22 @@ static void settle_host(const struct way *way, const struct request *request)
 		way->place->target.host = shown.host;
 }
 
+static struct finding no_h2(const char *detail, const char *hint)
+{
+	return (struct finding){.verdict = VERDICT_REFUSE, .status = 501, .reason = "h2c", .detail = detail, .hint = hint};
+}
+
 /* HTTP/2 by prior knowledge: only as a connection's beginning (RFC 9113 §3.3). A tunnel has a host of its own, whose TLS
- * tells whether it speaks HTTP/2. */
+ * tells whether it speaks HTTP/2: by ALPN, and in no other way (§3.2). */
 static struct finding of_preface(const struct way *way, struct span bytes, bool kept, bool eof)
 {
-	if (kept || way->place)
-		return (struct finding){.verdict = VERDICT_REFUSE,
-		                        .status = 501,
-		                        .reason = "h2c",
-		                        .detail = way->place ? "HTTP/2 inside a tunnel needs TLS"
-		                                             : "HTTP/2 can begin only with its connection",
-		                        .hint = "speak HTTP/1.1 here"};
+	if (way->tls)
+		return no_h2("HTTP/2 inside TLS needs ALPN, and this handshake did not agree on h2 there",
+		             "name h2 in ALPN, or speak HTTP/1.1 here; an entry with http2: off offers HTTP/1.1 alone");
+	if (way->place)
+		return no_h2("HTTP/2 inside a tunnel needs TLS", "name h2 in the ALPN of TLS, or speak HTTP/1.1 here");
+	if (kept)
+		return no_h2("HTTP/2 can begin only with its connection", "speak HTTP/1.1 here");
 	if (span_starts(bytes, FRONT_H2_PREFACE))
 		return (struct finding){.verdict = VERDICT_H2};
 	if (span_starts(FRONT_H2_PREFACE, bytes))

@@ -24,7 +24,7 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *fram
 	struct h2_connection *connection = context;
 	(void)session;
 	(void)frame;
-	if (!budget_spend(&connection->frames, now(connection), BUDGET_FRAMES_EACH_MS, BUDGET_FRAMES_MOST))
+	if (!budget_spend(&connection->frames, BUDGET_ACT, now(connection), BUDGET_FRAMES_EACH_MS, BUDGET_FRAMES_MOST))
 		h2_accuse(connection, NGHTTP2_ENHANCE_YOUR_CALM, "sends too many frames that carry nothing");
 	return 0;
 }

@@ -1,11 +1,10 @@
-"""A client of HTTP/2 that says just what it is told to: by python-h2, and past it as frames."""
+"""A client of HTTP/2 that says just what it is told to: by python-h2, and past it as bytes. Who breaks its rules is in frames.py."""
 
 import h2.config
 import h2.connection
 import h2.events
 import h2.exceptions
 import h2.settings
-from hyperframe.frame import Frame
 
 from .evidence import EVIDENCE
 from .wire import Client, note
@@ -56,8 +55,7 @@ class H2:
             self.raw(data)
 
     def raw(self, data):
-        """Bytes, or a frame of hyperframe's."""
-        self.stream.send(data if isinstance(data, bytes) else data.serialize())
+        self.stream.send(data)
 
     def head(self, path="/api/x", *fields, method="GET", authority="", scheme="http", token="", proxy_token=""):
         """The fields of a head in their order; with None a pseudo-field is left out."""
@@ -187,13 +185,3 @@ class H2:
 
     def __exit__(self, *_):
         self.close()
-
-
-def frame(kind, stream=0, flags=(), payload=None, **more):
-    """A frame with any payload: of hyperframe's class `kind`, or of the number `kind`, serialized."""
-    if isinstance(kind, int):
-        body = payload or b""
-        return len(body).to_bytes(3, "big") + bytes([kind, sum(flags)]) + stream.to_bytes(4, "big") + body
-    one = kind(stream, flags=flags, **more)
-    assert isinstance(one, Frame)
-    return one.serialize()
