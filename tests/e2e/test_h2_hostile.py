@@ -1,5 +1,5 @@
-"""Clients that break the rules of HTTP/2, frame by frame (RFC 9113, RFC 7541): all 147 cases of h2spec (wire/h2.py), each by prior
-knowledge and within TLS that we end. Floods are in test_h2_floods.py."""
+"""Clients that break the rules of HTTP/2, frame by frame (RFC 9113, RFC 7541): all 147 cases of h2spec (wire/h2.py) and some of ours, each by
+prior knowledge and within TLS that we end. Floods are in test_h2_floods.py."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from peers.h2 import PREFACE
 from peers.keystile import Keystile
 from peers.tunnel import Tls, open_tunnel
 from peers.wire import Origin
-from wire.h2 import ROWS
+from wire.h2 import CASES, OURS
 
 
 def script(connection):
@@ -41,12 +41,12 @@ def proxy(request, shared):
 
 
 def test_all_cases_are_here():
-    counts = [sum(row.id.startswith(group) for row in ROWS) for group in ("generic/", "http2/", "hpack/")]
-    assert counts == [44, 95, 8] and len({row.id for row in ROWS}) == 147
+    counts = [sum(row.id.startswith(group) for row in CASES) for group in ("generic/", "http2/", "hpack/")]
+    assert counts == [44, 95, 8] and len({row.id for row in CASES}) == 147
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("row", ROWS, ids=[f"{row.id} {row.what}" for row in ROWS])
+@pytest.mark.parametrize("row", CASES + OURS, ids=[f"{row.id} {row.what}" for row in CASES + OURS])
 def test_case(proxy, row, way):
     before = len(proxy.audit(reason="malformed"))
     with WAYS[way](proxy, greet=row.greet) as client:
@@ -75,7 +75,7 @@ def test_preface_where_alpn_did_not_name_h2(proxy, alpn):
     tls = Tls(client, "localhost", proxy.folder / "state/ca.pem", alpn)
     client.send(tls.first)
     answer = tls.shake_hands().ask(PREFACE.decode())
-    assert answer.startswith(b"HTTP/1.1 501 ") and b"ALPN" in answer, answer
+    assert answer.startswith(b"HTTP/1.1 501 ") and b"inside TLS needs ALPN" in answer, answer
 
 
 @pytest.mark.parametrize("way", WAYS)

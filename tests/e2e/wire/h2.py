@@ -39,6 +39,16 @@ def answered(client):
     client.answers()
 
 
+def refused(status):
+    """By us, as in HTTP/1.1."""
+
+    def outcome(client):
+        assert client.status(1) == status
+        client.answers()
+
+    return outcome
+
+
 def pong(payload):
     def outcome(client):
         one = client.unless_ended(lambda one: one.kind == PING, "PING")
@@ -378,4 +388,27 @@ HPACK = [
     Row("hpack/6.3/1", "table size above SETTINGS_HEADER_TABLE_SIZE", first_field(table_size(4097)), ends("COMPRESSION_ERROR")),
 ]
 
-ROWS = GENERIC + HTTP2 + HPACK
+CASES = GENERIC + HTTP2 + HPACK
+
+# Beyond these: RFC 9113 section 8.2 and 8.3, where no reader may find a second meaning.
+OURS = [
+    *(Row(f"8.2.1 value with {what}", "", head(("x-a", f"a{byte}b")), resets("PROTOCOL_ERROR"))
+      for what, byte in (("NUL", "\0"), ("LF", "\n"), ("CR", "\r"), ("CRLF and a field", "\r\nx-b: c"))),
+    *(Row(f"8.2.1 {what}", "", head((name, "a")), resets("PROTOCOL_ERROR"))
+      for what, name in (("blank in a name", "x a"), ("colon in a name", "x:a"), ("blank behind a name", "x-a "), ("NUL in a name", "x\0a"),
+                         ("no name", ""), ("a name above ASCII", "x-\xe4"))),
+    *(Row(f"8.2.2 {name}", "", head((name, value)), resets("PROTOCOL_ERROR"))
+      for name, value in (("transfer-encoding", "chunked"), ("keep-alive", "5"), ("proxy-connection", "close"), ("upgrade", "h2c"), ("te", "gzip"))),
+    Row("8.2.2 te: trailers", "", head(("te", "trailers")), answered),
+    Row("8.3.1 Host that is another", "", head(("host", "other.test")), refused("400")),
+    Row("8.3.1 two Hosts", "", lambda client: client.head(*[("host", client.begin[":authority"])] * 2), resets("PROTOCOL_ERROR")),
+    Row("8.3.1 userinfo", "", head(authority="a@localhost"), refused("400")),
+    Row("8.3.1 :path without a slash", "", head(path="x"), resets("PROTOCOL_ERROR")),
+    Row("8.3.1 :scheme that is none of ours", "", head(scheme="ftp"), refused("400")),
+    Row("8.3.1 :authority twice", "", twice(":authority"), resets("PROTOCOL_ERROR")),
+    Row("8.1.1 Content-Length and no body", "", head(("content-length", "5")), resets("PROTOCOL_ERROR")),
+    Row("8.1.1 two lengths", "", post(data(1), fields=[("content-length", "4")] * 2), resets("PROTOCOL_ERROR")),
+    Row("8.1.1 length that is no number", "", post(data(1), fields=[("content-length", "+4")]), resets("PROTOCOL_ERROR")),
+    Row("8.1 less body than Content-Length", "", post(data(1), fields=[("content-length", "5")]), resets("PROTOCOL_ERROR")),
+    Row("8.1 trailers with a length", "", post(data(1, end=False), trailers(("content-length", "9"))), resets("PROTOCOL_ERROR")),
+]
