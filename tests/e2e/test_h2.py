@@ -11,9 +11,10 @@ import pytest
 
 from peers import evidence
 from peers.config import get, one_api, problem
-from peers.h2 import H2, PREFACE
+from peers.h2 import H2
 from peers.keystile import wait_for
 from peers.tunnel import open_tunnel
+from wire.h2_bytes import PREFACE
 
 NO_ERROR, INTERNAL_ERROR, CANCEL = 0, 2, 8
 

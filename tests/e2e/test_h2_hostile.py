@@ -5,12 +5,12 @@ import pytest
 
 from peers import evidence, sanitizers
 from peers.config import one_api
-from peers.frames import GOAWAY, WAYS, intercepted
-from peers.h2 import PREFACE
+from peers.frames import WAYS, intercepted
 from peers.keystile import Keystile
 from peers.tunnel import Tls, open_tunnel
 from peers.wire import Origin
 from wire.h2 import CASES, OURS
+from wire.h2_bytes import GOAWAY, PREFACE
 
 
 def script(connection):

@@ -9,8 +9,6 @@ import h2.settings
 from .evidence import EVIDENCE
 from .wire import Client, note
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-
 
 class Answer:
     """What came on one stream."""

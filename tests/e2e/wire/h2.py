@@ -8,13 +8,12 @@ import dataclasses
 import struct
 import typing
 
-from peers.frames import (
+from .h2_bytes import (
     ACK, ADDED, DATA, ENABLE_PUSH, END_HEADERS, END_STREAM, GOAWAY, HEADER_TABLE_SIZE, HEADERS, INITIAL_WINDOW_SIZE, KEPT_OUT, LARGEST,
-    MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE, MAX_STREAMS, NEVER, PADDED, PING, PRIORITIZED, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS, UNKNOWN,
+    MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE, MAX_STREAMS, NEVER, PADDED, PING, PREFACE, PRIORITIZED, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS, UNKNOWN,
     WINDOW_UPDATE, block, continuation, data, dependency, frame, goaway, indexed, literal, padded, ping, priority, reset, settings, table_size,
     window,
 )
-from peers.h2 import PREFACE
 
 DEFAULT_FRAME = 16384
 MORE = block([("x-more", "a" * 100)])
