@@ -8,6 +8,7 @@
 #include "memory.h"
 
 #define READ_BYTES (16 * 1024)
+#define PIECE_BYTES 1024
 #define OUT_BYTES (64 * 1024)   /* written at once */
 #define TURNS 4                 /* of each, then others have theirs */
 #define LEAVE_TIME 2000         /* ms for the last bytes to be taken */
@@ -337,6 +338,8 @@ struct front_h2 *front_h2_new(struct worker *worker, struct fault *fault)
 	}
 	/* Windows open by what the exchanges take. */
 	nghttp2_option_set_no_auto_window_update(front->option, 1);
+	/* A head may come in pieces of this size; libnghttp2 counts each read of a piece's beginning, too. */
+	nghttp2_option_set_max_continuations(front->option, 16 + (size_t)worker->server->limits.head / PIECE_BYTES);
 	/* An upstream's head has limits.head of its own, and we add a field. */
 	nghttp2_option_set_max_send_header_block_length(front->option, 2 * (size_t)worker->server->limits.head + OUT_BYTES);
 	return front;

@@ -5,6 +5,7 @@
 #include "front_h2_internal.h"
 
 #define BYTE 4 /* of a budget of frames: 250 bytes cost as much as one */
+#define LATE_MOST ((size_t)GIVEN_UP * H2_WINDOW)
 
 #define RESETS_MOST (100 * BUDGET_ACT) /* beside twice limits.streams: all streams may be given up at once */
 #define RESETS_EACH_MS 20
@@ -16,8 +17,16 @@ static uint64_t now(const struct h2_client *client)
 
 static void count_frames(struct h2_client *client, uint64_t amount, const char *text)
 {
-	if (!budget_spend(&client->frames, amount, now(client), BUDGET_FRAMES_EACH_MS, BUDGET_FRAMES_MOST))
+	struct budget *frames = &client->frames;
+	if (budget_spend(frames, amount, now(client), BUDGET_FRAMES_EACH_MS, BUDGET_FRAMES_MOST))
+		return;
+	uint64_t over = frames->spent - BUDGET_FRAMES_MOST;
+	if (over > client->late * BYTE) {
 		front_h2_accuse(client, NGHTTP2_ENHANCE_YOUR_CALM, text);
+		return;
+	}
+	client->late -= over / BYTE;
+	frames->spent = BUDGET_FRAMES_MOST;
 }
 
 void front_h2_count_bytes(struct h2_client *client, size_t size)
@@ -30,15 +39,11 @@ void front_h2_count_frame(struct h2_client *client)
 	count_frames(client, BUDGET_ACT, "too many frames that carry nothing");
 }
 
-void front_h2_count_late(struct h2_client *client, int32_t id, size_t size)
+void front_h2_count_late(struct h2_client *client)
 {
-	for (unsigned i = 0; i < GIVEN_UP; i++) {
-		struct h2_given_up *one = &client->given_up[i];
-		if (one->id != id || one->left < size)
-			continue;
-		one->left -= (uint32_t)size;
-		budget_earn(&client->frames, BUDGET_ACT + size * BYTE);
-	}
+	client->late += H2_WINDOW;
+	if (client->late > LATE_MOST)
+		client->late = LATE_MOST;
 }
 
 void front_h2_count_reset(struct h2_client *client)

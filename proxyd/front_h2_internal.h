@@ -23,12 +23,6 @@ struct front_h2 {
 	struct buffer out; /* frames on their way to a socket; empty between two calls */
 };
 
-/* A stream that was reset before its request ended. What the client had sent by then may still come: one window of it. */
-struct h2_given_up {
-	int32_t id;
-	uint32_t left;
-};
-
 struct h2_client {
 	struct loop_watch watch;
 	struct loop_timer timer; /* a head that began: limits.head_time; no exchange: limits.idle; leaving: the last bytes */
@@ -44,10 +38,11 @@ struct h2_client {
 	unsigned live;      /* streams with an exchange */
 	int32_t head_of;    /* the stream whose header block began and is not complete; 0: none */
 	struct budget frames, resets;
+	size_t late;        /* bytes that may still come of streams that were given up; libnghttp2 does not tell of them */
 	const char *wrong;  /* what it did that ends the connection; static */
 	uint32_t wrong_code;
 	int32_t newest;     /* the last stream that it opened */
-	struct h2_given_up given_up[GIVEN_UP]; /* the last ones */
+	int32_t given_up[GIVEN_UP]; /* of the last streams that were reset before their requests ended */
 	unsigned given_up_count;
 	bool unread;        /* there may be bytes on the socket */
 	bool gone;          /* it closed, or broke */
@@ -153,10 +148,11 @@ void front_h2_proceed(struct h2_stream *stream);
 
 /* ---- front_h2_calm.c ---- */
 
-/* What was read: its bytes, each of its frames, and of these one of a stream that was given up. */
+/* What was read: all bytes, those too of which libnghttp2 tells nothing; and each frame of a known type. */
 void front_h2_count_bytes(struct h2_client *client, size_t size);
 void front_h2_count_frame(struct h2_client *client);
-void front_h2_count_late(struct h2_client *client, int32_t id, size_t size);
+/* A stream was given up: what the client had sent of its body by then may still come, a window of it. */
+void front_h2_count_late(struct h2_client *client);
 /* The client sent a reset, or made us send one (rapid reset, MadeYouReset). */
 void front_h2_count_reset(struct h2_client *client);
 /* A frame that carries something, either way; `size` bytes of it came from the client. */

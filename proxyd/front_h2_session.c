@@ -76,9 +76,11 @@ static void head_ends(struct h2_client *client, int32_t id)
 	front_h2_set_time(client);
 }
 
+/* What the client had sent by then may still come. */
 static void give_up(struct h2_client *client, int32_t id)
 {
-	client->given_up[client->given_up_count++ % GIVEN_UP] = (struct h2_given_up){id, H2_WINDOW};
+	client->given_up[client->given_up_count++ % GIVEN_UP] = id;
+	front_h2_count_late(client);
 }
 
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *context)
@@ -110,7 +112,7 @@ static bool is_out_of_order(struct h2_client *client, int32_t id)
 	if (id >= client->newest || stream_of(client, id))
 		return false;
 	for (unsigned i = 0; i < GIVEN_UP; i++)
-		if (client->given_up[i].id == id)
+		if (client->given_up[i] == id)
 			return false;
 	return true;
 }
@@ -122,8 +124,6 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *fram
 	front_h2_count_frame(client);
 	if (frame->type == NGHTTP2_HEADERS && is_out_of_order(client, frame->stream_id))
 		front_h2_accuse(client, NGHTTP2_PROTOCOL_ERROR, "a stream was opened out of order");
-	else if (frame->type == NGHTTP2_DATA && !stream_of(client, frame->stream_id))
-		front_h2_count_late(client, frame->stream_id, frame->length);
 	return 0;
 }
 

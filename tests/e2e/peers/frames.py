@@ -69,9 +69,11 @@ class Frames:
     # --- saying ---
 
     def send(self, *pieces):
-        """What it may still take; who has closed hears no more."""
+        """What it may still take; False where it has closed."""
         with contextlib.suppress(ConnectionError, Closed, ssl.SSLError):
             self.stream.send(b"".join(pieces))
+            return True
+        return False
 
     def fields(self, *more, method="GET", without=None, **other):
         """The head's fields; `without` one, or with another value of one (`path="/"`)."""
@@ -138,9 +140,9 @@ class Frames:
             self.unless_ended(is_last, f"the end of {stream}", stream)
 
     def answers(self):
-        """Does it still answer, on a new stream?"""
+        """Does it still answer, on a new stream, whatever windows there are?"""
         self.newest += 2
-        self.send(self.head(stream=self.newest))
+        self.send(self.head(stream=self.newest, method="HEAD"))
         assert self.status(self.newest) == "200"
 
     def __enter__(self):
@@ -171,3 +173,8 @@ def intercepted(proxy, path="/x", greet=True):
 
 
 WAYS = {"h2c": plain, "TLS": intercepted}
+
+
+def told(proxy, reason):
+    """How many audit lines have it; floods make many, too many to be read as JSON each time."""
+    return (proxy.folder / "audit.jsonl").read_text().count(f'"reason":"{reason}"')

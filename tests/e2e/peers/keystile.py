@@ -170,7 +170,8 @@ class Keystile:
         path = self.folder / "audit.jsonl"
 
         def lines():
-            found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+            text = path.read_text() if path.exists() else ""
+            found = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]  # the last one may be half written
             return [line for line in found if all(line.get(key) == value for key, value in match.items())]
 
         if count:

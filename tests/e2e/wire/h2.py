@@ -180,11 +180,11 @@ def negative_window(client):
 # --- pieces of rows ---
 
 
-def split(*sizes, **more):
+def split(*sizes, fields=()):
     """A head in HEADERS and CONTINUATIONs of such sizes, the rest in a last one."""
 
     def sends(client):
-        left, pieces = block(client.fields(**more)), []
+        left, pieces = block(client.fields(*fields)), []
         for size in sizes:
             pieces.append(left[:size])
             left = left[size:]
@@ -391,6 +391,7 @@ CASES = GENERIC + HTTP2 + HPACK
 
 # Beyond these: RFC 9113 section 8.2 and 8.3, where no reader may find a second meaning.
 OURS = [
+    Row("6.10 many CONTINUATION", "", split(*[1000] * 20, fields=[("x-long", "a" * 20_000)]), answered),
     *(Row(f"8.2.1 value with {what}", "", head(("x-a", f"a{byte}b")), resets("PROTOCOL_ERROR"))
       for what, byte in (("NUL", "\0"), ("LF", "\n"), ("CR", "\r"), ("CRLF and a field", "\r\nx-b: c"))),
     *(Row(f"8.2.1 {what}", "", head((name, "a")), resets("PROTOCOL_ERROR"))
