@@ -26,7 +26,7 @@ static void count_frames(struct h2_client *client, uint64_t amount, const char *
 		return;
 	}
 	client->late -= over / BYTE;
-	frames->spent = BUDGET_FRAMES_MOST;
+	budget_earn(frames, over);
 }
 
 void front_h2_count_bytes(struct h2_client *client, size_t size)
