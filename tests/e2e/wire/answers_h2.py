@@ -5,13 +5,12 @@ import dataclasses
 import socket
 import struct
 
-from peers.h2 import frame
 from peers.h2_origin import INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR
 from peers.wire import Closed
+from wire.h2_bytes import (
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame,
+)
 
-DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 5, 6, 7, 8, 9
-END_STREAM = ACK = 1
-END_HEADERS = 4
 MALFORMED, TOO_LARGE, CLOSED, ANY = "upstream_malformed", "upstream_head_too_large", "upstream_closed", None
 
 
@@ -40,7 +39,7 @@ def broken(id, rfc, *steps, reason=ANY, **more):
 
 def send(kind, flags=0, payload=b"", stream=None, times=1):
     def step(session, came):
-        session.raw(frame(kind, came.number if stream is None else stream, [flags], payload) * times)
+        session.raw(frame(kind, came.number if stream is None else stream, payload or b"", flags) * times)
 
     return step
 
@@ -52,8 +51,8 @@ def head(*fields, end=True, status="200", flags=END_HEADERS):
         block = session.block([*([] if status is None else [(":status", status)]), *fields])
         cut = [block[at : at + 16_000] for at in range(0, len(block), 16_000)] or [b""]
         first = (END_STREAM if end else 0) | (flags if len(cut) == 1 else 0)
-        frames = [frame(HEADERS, came.number, [first], cut[0])]
-        frames += [frame(CONTINUATION, came.number, [flags if at == len(cut) - 1 else 0], piece) for at, piece in enumerate(cut) if at]
+        frames = [frame(HEADERS, came.number, cut[0], first)]
+        frames += [frame(CONTINUATION, came.number, piece, flags if at == len(cut) - 1 else 0) for at, piece in enumerate(cut) if at]
         session.raw(b"".join(frames))
 
     return step
