@@ -79,6 +79,11 @@ size_t h2_trailers_write(struct h2_request *request, nghttp2_nv **pairs)
 
 /* ---- down ---- */
 
+static unsigned three_digits(const char *text)
+{
+	return (unsigned)((text[0] - '0') * 100 + (text[1] - '0') * 10 + (text[2] - '0'));
+}
+
 static bool is_too_large(const struct h2_request *request)
 {
 	return request->head_size > request->room->limits.head.head;
@@ -89,15 +94,16 @@ void h2_head_add(struct h2_request *request, struct span name, struct span value
 	struct arena *arena = &request->arena;
 	const struct codec_limits *limits = &request->room->limits.head;
 	struct fields *fields = request->state == H2_BODY ? &request->trailers : &request->response.fields;
-	request->head_size += name.length + value.length + FIELD_BYTES;
-	request->connection->block += name.length + value.length + FIELD_BYTES;
+	size_t size = name.length + value.length + FIELD_BYTES;
+	request->head_size += size;
+	request->connection->block += size;
 	if (request->connection->block > limits->head * BEYOND)
-		h2_accuse(request->connection, NGHTTP2_ENHANCE_YOUR_CALM, "sends a head that is many times longer than limits.head");
+		h2_accuse(request->connection, NGHTTP2_ENHANCE_YOUR_CALM,
+		          "sends a head that is many times longer than limits.head");
 	if (is_too_large(request) || fields->count > limits->fields)
 		return;
 	if (span_equal(name, SPAN(":status")))
-		request->response.status =
-			(unsigned)(value.data[0] - '0') * 100 + (unsigned)(value.data[1] - '0') * 10 + (unsigned)(value.data[2] - '0');
+		request->response.status = three_digits(value.data);
 	else
 		fields_add(fields, arena, arena_span(arena, name), arena_span(arena, value));
 }

@@ -124,12 +124,13 @@ static struct h2_connection *find_room(const struct h2_origin *origin, const str
 	return NULL;
 }
 
-/* Will it have a stream for the request, or, with none open, say that it gives none? Then another one would be no better. */
+/* Will it have a stream for the request? One that has none open, and gives none, is no worse than another would be. */
 static bool is_awaited(const struct h2_connection *connection, const struct h2_request *request)
 {
 	if (connection->state < H2_OPEN)
 		return true;
-	return h2_connection_is_open(connection) && !is_too_old(connection, request) && (!connection->greeted || connection->streams == 0);
+	return h2_connection_is_open(connection) && !is_too_old(connection, request) &&
+	       (!connection->greeted || connection->streams == 0);
 }
 
 static bool needs_connection(const struct h2_origin *origin, const struct h2_request *request)

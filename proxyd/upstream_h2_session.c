@@ -213,7 +213,9 @@ bool h2_session_start(struct h2_connection *connection)
 		{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)room->limits.head.head},
 	};
 	/* So wide that a stream whose client is slow keeps no other one waiting. */
-	return nghttp2_session_client_new3(&connection->session, room->callbacks, connection, room->option, &memory) == 0 &&
-	       nghttp2_submit_settings(connection->session, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof *settings) == 0 &&
-	       nghttp2_session_set_local_window_size(connection->session, NGHTTP2_FLAG_NONE, 0, H2_STREAMS_MOST * H2_WINDOW) == 0;
+	const int32_t window = H2_STREAMS_MOST * H2_WINDOW;
+	nghttp2_session **session = &connection->session;
+	return nghttp2_session_client_new3(session, room->callbacks, connection, room->option, &memory) == 0 &&
+	       nghttp2_submit_settings(*session, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof *settings) == 0 &&
+	       nghttp2_session_set_local_window_size(*session, NGHTTP2_FLAG_NONE, 0, window) == 0;
 }
