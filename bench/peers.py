@@ -188,6 +188,11 @@ class Proxy:
                     return int(line.split()[1])
         raise Failure(f'{self.name}: no Rss')
 
+    def peak_kib(self):
+        """The most that it ever had."""
+        with open(f'/proc/{self.pids[-1]}/status', encoding='ascii') as file:
+            return next(int(line.split()[1]) for line in file if line.startswith('VmHWM:'))
+
     def stop(self):
         self.place.stop(self.child)
 

@@ -8,6 +8,8 @@
 #include "memory.h"
 
 #define READ_BYTES (16 * 1024)
+#define READ_LEAST 1024         /* of what is no body: small frames are much work */
+#define BEGIN_MOST 2            /* requests at once: each may mean a connection to be made */
 #define PIECE_BYTES 1024
 #define OUT_BYTES (64 * 1024)   /* written at once */
 #define TURNS 4                 /* of each, then others have theirs */
@@ -63,6 +65,8 @@ static void take_down(struct h2_client *client)
 	loop_timer_stop(loop, &client->timer);
 	loop_later_cancel(loop, &client->task);
 	LIST_REMOVE(client, others);
+	if (client->waits)
+		TAILQ_REMOVE(&client->front->turns, client, turns);
 	nghttp2_session_del(client->session);
 	buffer_free(&client->rest);
 	worker_way_over(client->front->worker, &client->way);
@@ -191,6 +195,11 @@ static void accuse_of(struct h2_client *client, int error)
 	client->gone |= !client->wrong;
 }
 
+static void accused(struct h2_client *client)
+{
+	front_h2_refuse(client, client->wrong_code, front_h2_reason(client->wrong_code), client->wrong);
+}
+
 static void take(struct h2_client *client, const uint8_t *bytes, size_t size)
 {
 	front_h2_count_bytes(client, size);
@@ -198,23 +207,46 @@ static void take(struct h2_client *client, const uint8_t *bytes, size_t size)
 	if (used < 0)
 		accuse_of(client, (int)used);
 	if (client->wrong)
-		front_h2_refuse(client, client->wrong_code, front_h2_reason(client->wrong_code), client->wrong);
+		accused(client);
+}
+
+/* Bodies are read in larger and larger pieces. */
+static void set_appetite(struct h2_client *client, size_t count)
+{
+	if (client->carried < count / 2)
+		client->appetite = READ_LEAST;
+	else if (client->appetite < READ_BYTES)
+		client->appetite *= 2;
+	client->carried = 0;
+}
+
+static bool is_read(const struct h2_client *client)
+{
+	return client->unread && !client->gone && !client->refused && TAILQ_EMPTY(&client->asked);
 }
 
 static void read_some(struct h2_client *client)
 {
 	uint8_t bytes[READ_BYTES];
-	for (unsigned turn = 0; turn < TURNS && client->unread && !client->gone && !client->refused; turn++) {
-		ssize_t count = endpoint_read(&client->end, bytes, sizeof bytes);
+	unsigned turns = client->appetite == READ_BYTES ? TURNS : 1;
+	for (unsigned turn = 0; turn < turns && is_read(client); turn++) {
+		ssize_t count = endpoint_read(&client->end, bytes, client->appetite);
 		if (count == 0 || count == ENDPOINT_BROKEN) {
 			client->gone = true;
 		} else if (count == ENDPOINT_AGAIN) {
 			client->unread = false;
 		} else {
-			client->unread = client->ended || !endpoint_is_drained(&client->end, (size_t)count, READ_BYTES);
+			client->unread = client->ended || !endpoint_is_drained(&client->end, (size_t)count, client->appetite);
 			take(client, bytes, (size_t)count);
+			set_appetite(client, (size_t)count);
 		}
 	}
+}
+
+static void begin_some(struct h2_client *client)
+{
+	for (unsigned i = 0; i < BEGIN_MOST && !TAILQ_EMPTY(&client->asked) && !client->gone && !client->refused; i++)
+		front_h2_begin(client);
 }
 
 /* --- one round --- */
@@ -241,11 +273,24 @@ static bool is_over(const struct h2_client *client)
 	       (!nghttp2_session_want_read(client->session) && !nghttp2_session_want_write(client->session));
 }
 
+/* Until its turn comes again nothing is read, or begun, for it. */
+static void wait_for_turn(struct h2_client *client)
+{
+	struct front_h2 *front = client->front;
+	if (!client->waits)
+		TAILQ_INSERT_TAIL(&front->turns, client, turns);
+	client->waits = true;
+	loop_next(front->worker->loop, &front->turn);
+}
+
 /* The client may be freed behind it. */
 static void serve(struct h2_client *client)
 {
 	bool more = false;
-	read_some(client);
+	if (!client->waits) {
+		read_some(client);
+		begin_some(client);
+	}
 	/* Who has asked by then is answered. */
 	if (client->front->worker->draining)
 		front_h2_drain_client(client);
@@ -253,12 +298,27 @@ static void serve(struct h2_client *client)
 		abort_streams(client);
 	if (!client->gone)
 		more = write_some(client);
+	if (client->wrong && !client->refused)
+		accused(client);
 	if (client->gone)
 		cut(client);
 	else if (is_over(client))
 		leave(client);
-	else if (more || (client->unread && !client->refused))
-		loop_next(client->front->worker->loop, &client->task);
+	else if (more || (!client->refused && (client->unread || !TAILQ_EMPTY(&client->asked))))
+		wait_for_turn(client);
+}
+
+static void run_turn(struct loop_task *task)
+{
+	struct front_h2 *front = (struct front_h2 *)((char *)task - offsetof(struct front_h2, turn));
+	struct h2_client *client = TAILQ_FIRST(&front->turns);
+	if (!client)
+		return;
+	TAILQ_REMOVE(&front->turns, client, turns);
+	client->waits = false;
+	serve(client);
+	if (!TAILQ_EMPTY(&front->turns))
+		loop_next(front->worker->loop, task);
 }
 
 static void run(struct loop_task *task)
@@ -316,7 +376,9 @@ void front_h2_start(struct worker *worker, struct endpoint *end, const struct wa
 	                             .front = front,
 	                             .end = *end,
 	                             .way = *way,
+	                             .appetite = READ_LEAST,
 	                             .unread = true};
+	TAILQ_INIT(&client->asked);
 	*end = (struct endpoint){.fd = -1};
 	if (nghttp2_session_server_new2(&client->session, front->callbacks, client, front->option) != 0)
 		abort(); /* memory is out */
@@ -331,6 +393,8 @@ struct front_h2 *front_h2_new(struct worker *worker, struct fault *fault)
 {
 	struct front_h2 *front = memory_alloc(sizeof *front);
 	front->worker = worker;
+	front->turn.run = run_turn;
+	TAILQ_INIT(&front->turns);
 	if (!front_h2_make_callbacks(&front->callbacks) || nghttp2_option_new(&front->option) != 0) {
 		fault_set(fault, FAULT_IO, "libnghttp2 does not start");
 		front_h2_free(front);
@@ -358,6 +422,7 @@ void front_h2_free(struct front_h2 *front)
 {
 	while (!LIST_EMPTY(&front->clients))
 		cut(LIST_FIRST(&front->clients));
+	loop_later_cancel(front->worker->loop, &front->turn);
 	nghttp2_session_callbacks_del(front->callbacks);
 	nghttp2_option_del(front->option);
 	buffer_free(&front->out);

@@ -10,7 +10,7 @@ static void consume(struct h2_stream *stream, size_t size)
 /* The end of the body goes on once all in front of it has. */
 static void finish(struct h2_stream *stream)
 {
-	if (!stream->ended || !stream->has_body || stream->finished || backlog_size(&stream->pending) > 0)
+	if (!stream->started || !stream->ended || !stream->has_body || stream->finished || backlog_size(&stream->pending) > 0)
 		return;
 	stream->finished = true;
 	exchange_finish(stream->exchange, stream->trailers.count ? &stream->trailers : NULL);
@@ -21,7 +21,7 @@ void front_h2_body_take(struct h2_stream *stream, const void *bytes, size_t size
 	size_t taken = 0;
 	if (!stream->exchange)
 		taken = size;
-	else if (backlog_size(&stream->pending) == 0)
+	else if (stream->started && backlog_size(&stream->pending) == 0)
 		taken = exchange_write(stream->exchange, bytes, size);
 	if (!stream->whole)
 		loop_timer_stop(stream->client->front->worker->loop, &stream->timer);
@@ -32,6 +32,8 @@ void front_h2_body_take(struct h2_stream *stream, const void *bytes, size_t size
 
 void front_h2_body_go_on(struct h2_stream *stream)
 {
+	if (!stream->exchange)
+		return;
 	struct span left = backlog_view(&stream->pending);
 	if (left.length > 0) {
 		size_t taken = exchange_write(stream->exchange, left.data, left.length);

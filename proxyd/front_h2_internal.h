@@ -20,6 +20,8 @@ struct front_h2 {
 	nghttp2_session_callbacks *callbacks;
 	nghttp2_option *option;
 	LIST_HEAD(, h2_client) clients;
+	TAILQ_HEAD(h2_turns, h2_client) turns; /* those with more to do than their share of a round: one of them has it in each */
+	struct loop_task turn;
 	struct buffer out; /* frames on their way to a socket; empty between two calls */
 };
 
@@ -28,7 +30,9 @@ struct h2_client {
 	struct loop_timer timer; /* a head that began: limits.head_time; no exchange: limits.idle; leaving: the last bytes */
 	struct loop_task task;   /* writes what the exchanges gave, reads on */
 	LIST_ENTRY(h2_client) others;
+	TAILQ_ENTRY(h2_client) turns;
 	LIST_HEAD(, h2_stream) streams;
+	TAILQ_HEAD(, h2_stream) asked; /* with a whole head, and not yet begun; nothing is read meanwhile */
 	struct front_h2 *front;
 	nghttp2_session *session;
 	struct endpoint end;
@@ -44,6 +48,9 @@ struct h2_client {
 	int32_t newest;     /* the last stream that it opened */
 	int32_t given_up[GIVEN_UP]; /* of the last streams that were reset before their requests ended */
 	unsigned given_up_count;
+	size_t appetite;    /* bytes to be read at once */
+	size_t carried;     /* of those that were read last, what was of a body */
+	bool waits;         /* in front->turns */
 	bool unread;        /* there may be bytes on the socket */
 	bool gone;          /* it closed, or broke */
 	bool ended;         /* its end was told: no edge tells of what is unread */
@@ -77,6 +84,7 @@ struct h2_head {
 
 struct h2_stream {
 	LIST_ENTRY(h2_stream) others;
+	TAILQ_ENTRY(h2_stream) asked;
 	struct loop_timer timer; /* the client waits for a 100 (Continue); `whole`: it still sends its request */
 	struct h2_client *client;
 	struct exchange *exchange; /* NULL: it is over, and the stream not yet */
@@ -85,6 +93,8 @@ struct h2_stream {
 	struct fields trailers;  /* of the request */
 	size_t trailers_size;
 	struct backlog pending;  /* of the body: what the exchange did not take */
+	bool alone;     /* END_STREAM came with the head */
+	bool asks;      /* in client->asked */
 	bool started;   /* the exchange has its request */
 	bool has_body;
 	bool ended;     /* the request is complete: END_STREAM came */
@@ -119,6 +129,8 @@ bool front_h2_make_callbacks(nghttp2_session_callbacks **callbacks);
 /* The exchange is over; `delivered` as in exchange_end(). */
 void front_h2_end_exchange(struct h2_stream *stream, bool delivered);
 void front_h2_free_stream(struct h2_stream *stream);
+/* Begins what was asked first. */
+void front_h2_begin(struct h2_client *client);
 void front_h2_reset(struct h2_stream *stream, uint32_t code);
 
 /* ---- front_h2_head.c ---- */

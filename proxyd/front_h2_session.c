@@ -47,12 +47,20 @@ void front_h2_reset(struct h2_stream *stream, uint32_t code)
 	nghttp2_submit_rst_stream(stream->client->session, NGHTTP2_FLAG_NONE, stream->id, code);
 }
 
+static void withdraw(struct h2_stream *stream)
+{
+	if (stream->asks)
+		TAILQ_REMOVE(&stream->client->asked, stream, asked);
+	stream->asks = false;
+}
+
 void front_h2_end_exchange(struct h2_stream *stream, bool delivered)
 {
 	struct h2_client *client = stream->client;
 	if (!stream->exchange)
 		return;
 	loop_timer_stop(client->front->worker->loop, &stream->timer);
+	withdraw(stream);
 	if (stream->started && stream->spoilt && !stream->ended)
 		exchange_spoilt(stream->exchange);
 	exchange_end(stream->exchange, delivered);
@@ -91,8 +99,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 	(void)code;
 	if (!stream)
 		return 0;
-	if (!stream->started && stream->exchange && stream->spoilt)
-		worker_note_refusal(client->front->worker, &client->way, "malformed", 0);
+	if (!stream->started && stream->exchange && (stream->spoilt || stream->asks))
+		worker_note_refusal(client->front->worker, &client->way, stream->spoilt ? "malformed" : "client_gone", 0);
 	if (stream->whole)
 		front_h2_count_delivery(client);
 	if (!stream->ended)
@@ -117,6 +125,12 @@ static bool is_out_of_order(struct h2_client *client, int32_t id)
 	return true;
 }
 
+/* What follows is not even looked at. */
+static int stop_if_wrong(const struct h2_client *client)
+{
+	return client->wrong ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *frame, void *context)
 {
 	struct h2_client *client = context;
@@ -124,7 +138,7 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *fram
 	front_h2_count_frame(client);
 	if (frame->type == NGHTTP2_HEADERS && is_out_of_order(client, frame->stream_id))
 		front_h2_accuse(client, NGHTTP2_PROTOCOL_ERROR, "a stream was opened out of order");
-	return 0;
+	return stop_if_wrong(client);
 }
 
 /* Trailers, too, are to come without a pause. */
@@ -151,7 +165,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 		front_h2_trailer_add(stream, name_span, value_span);
 	else if (!front_h2_head_add(stream, name_span, value_span))
 		front_h2_accuse(client, NGHTTP2_ENHANCE_YOUR_CALM, "a header block that is many times longer than the limit");
-	return 0;
+	return stop_if_wrong(client);
 }
 
 /* libnghttp2 would leave such a field out, and go on with the others. */
@@ -175,14 +189,13 @@ static bool awaits_continue(const struct h2_stream *stream)
 	return stream->has_body && fields_list_has(fields, SPAN("expect"), SPAN("100-continue"));
 }
 
-static void start(struct h2_stream *stream, bool alone)
+static void start(struct h2_stream *stream)
 {
 	struct h2_client *client = stream->client;
 	const struct body_framing *body = &exchange_request(stream->exchange)->body;
 	const char *why;
-	enum codec_result result = front_h2_head_read(stream, alone, &why);
+	enum codec_result result = front_h2_head_read(stream, stream->alone, &why);
 	stream->started = true;
-	stream->ended = alone;
 	stream->has_body = body->kind == BODY_CHUNKED || body->length > 0;
 	if (result != CODEC_DONE) {
 		struct problem problem = {0};
@@ -195,6 +208,14 @@ static void start(struct h2_stream *stream, bool alone)
 		loop_timer_set(client->front->worker->loop, &stream->timer, EXPECT_TIME);
 }
 
+void front_h2_begin(struct h2_client *client)
+{
+	struct h2_stream *stream = TAILQ_FIRST(&client->asked);
+	withdraw(stream);
+	start(stream);
+	front_h2_body_go_on(stream);
+}
+
 static void take_headers(struct h2_client *client, struct h2_stream *stream, const nghttp2_frame *frame)
 {
 	bool alone = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
@@ -204,7 +225,9 @@ static void take_headers(struct h2_client *client, struct h2_stream *stream, con
 		return;
 	if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
 		front_h2_count_use(client, stream->head.size);
-		start(stream, alone);
+		stream->ended = stream->alone = alone;
+		stream->asks = true;
+		TAILQ_INSERT_TAIL(&client->asked, stream, asked);
 		return;
 	}
 	front_h2_count_use(client, stream->trailers_size);
@@ -233,6 +256,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 	struct h2_client *client = context;
 	struct h2_stream *stream = stream_of(client, id);
 	(void)flags;
+	client->carried += size;
 	front_h2_count_use(client, size);
 	if (stream)
 		front_h2_body_take(stream, bytes, size);

@@ -25,7 +25,7 @@ class Flood:
     first: typing.Callable = lambda fields: b""
     path: str = "small"
     answered: bool = False  # a hundred streams of it get an answer's head
-    resets: bool = False  # each piece is a stream that is reset; all at once they are also more than may be open
+    resets: bool = False  # each piece is a stream that is reset
 
     def bytes(self, fields, size):
         """About so many, with all that comes before."""
@@ -131,15 +131,15 @@ FLOODS = [
     Flood("CONTINUATION", CALM, again(continuation(1, block([("x-a", "a" * 1000)]), False)), cut_short),
     Flood("empty CONTINUATION", CALM, again(continuation(1, b"", False)), cut_short),
     Flood("rapid reset", CALM, opens(reset), resets=True),
-    Flood("MadeYouReset: window", ENDED, opens(lambda stream: window(stream, LARGEST)), resets=True),
-    Flood("MadeYouReset: longer than its length", ENDED, sized(lambda stream: data(stream, b"ab", end=False)), resets=True),
-    Flood("MadeYouReset: shorter than its length", ENDED, sized(lambda stream: data(stream, b"")), resets=True),
-    Flood("MadeYouReset: trailers that are none", ENDED, opens(trailers((":path", "/"), END_HEADERS | END_STREAM)), resets=True),
-    Flood("MadeYouReset: trailers without an end", ENDED, opens(trailers(("x-a", "b"), END_HEADERS)), resets=True),
+    Flood("MadeYouReset: window", CALM, opens(lambda stream: window(stream, LARGEST)), resets=True),
+    Flood("MadeYouReset: longer than its length", CALM, sized(lambda stream: data(stream, b"ab", end=False)), resets=True),
+    Flood("MadeYouReset: shorter than its length", CALM, sized(lambda stream: data(stream, b"")), resets=True),
+    Flood("MadeYouReset: trailers that are none", CALM, opens(trailers((":path", "/"), END_HEADERS | END_STREAM)), resets=True),
+    Flood("MadeYouReset: trailers without an end", CALM, opens(trailers(("x-a", "b"), END_HEADERS)), resets=True),
     Flood("MadeYouReset: no window", ENDED, opens(lambda stream: window(stream, 0))),
     Flood("MadeYouReset: half-closed", ENDED, opens(lambda stream: data(stream), flags=END_HEADERS | END_STREAM)),
     Flood("MadeYouReset: depends on itself", ENDED, opens(lambda stream: priority(stream, stream))),
-    Flood("heads that are malformed", ENDED, capitals, resets=True),
+    Flood("heads that are malformed", CALM, capitals, resets=True),
     Flood("HPACK bomb", CALM, bomb),
     Flood("HPACK tables", CALM, again(settings((HEADER_TABLE_SIZE, 0)), settings((HEADER_TABLE_SIZE, LARGEST)))),
     Flood("more streams than announced", ENDED, opens(post=False, flags=END_HEADERS | END_STREAM),

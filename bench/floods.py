@@ -1,0 +1,149 @@
+"""Good traffic beside floods of HTTP/2: what hostile clients cost the others. The floods are those of the end-to-end tests."""
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import time
+
+import peers
+import streams
+from peers import Failure
+
+sys.path.insert(0, os.path.join(os.path.dirname(peers.HERE), 'tests', 'e2e'))
+from wire.h2_floods import FLOODS  # noqa: E402
+
+RATE = 200         # good requests a second, on one connection
+HOSTILE = 8        # connections at a time; one that is cut is followed by the next at once
+BYTES = 1 << 20    # of a flood, for each of them
+PATHS = {'small': '/plain/1k', 'big': '/slow/huge', 'early': '/none/x', 'sink': '/plain/post'}
+
+
+def percentile(values, part):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
+
+
+def good(proxy, seconds):
+    """Microseconds from when each request was due to the end of its answer."""
+    request = streams.request_head(proxy, '/plain/1k')
+    delays, began = [], time.monotonic()
+    with streams.connect(proxy.port) as client:
+        for number in range(int(seconds * RATE)):
+            due = began + number / RATE
+            time.sleep(max(0, due - time.monotonic()))
+            client.sendall(request)
+            answer = client.recv(65536)
+            while not answer.endswith(peers.BODY_1K.encode()):
+                more = client.recv(65536)
+                if not more:
+                    raise Failure(f'{proxy.name}: good traffic was cut')
+                answer += more
+            delays.append((time.monotonic() - due) * 1e6)
+    return delays
+
+
+class Attack:
+    """A process of its own, which has what the others leave of their core. `--flood NUMBER PORT AUTHORIZATION` is its side."""
+
+    def __init__(self, proxy, number, core):
+        path = PATHS[FLOODS[number].path]
+        self.child = subprocess.Popen(
+            [sys.executable, __file__, str(number), str(proxy.port), path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            preexec_fn=peers.child_setup(core))
+        self.child.stdin.write(proxy.authorization(path) + '\n')
+        self.child.stdin.flush()
+        if self.child.stdout.readline() != 'ready\n':
+            raise Failure(f'the attacker of {FLOODS[number].name} did not start')
+
+    def end(self):
+        """How many of its connections were cut."""
+        out, _ = self.child.communicate('end\n')
+        if self.child.returncode:
+            raise Failure('the attacker ended early')
+        return int(out)
+
+
+class Hostile:
+    """One connection after the other that sends a flood."""
+
+    def __init__(self, poll, port, flood):
+        self.poll, self.port, self.flood, self.cut = poll, port, flood, 0
+        self.open()
+
+    def open(self):
+        self.sock, self.sent = socket.create_connection(('127.0.0.1', self.port), 5), 0
+        self.sock.setblocking(False)
+        self.poll.register(self.sock, selectors.EVENT_READ | selectors.EVENT_WRITE, self)
+
+    def step(self, events):
+        try:
+            if events & selectors.EVENT_WRITE:
+                self.sent += self.sock.send(memoryview(self.flood)[self.sent:self.sent + 65536])
+            if events & selectors.EVENT_READ and not self.sock.recv(65536):
+                raise ConnectionError
+            if self.sent == len(self.flood):
+                self.poll.modify(self.sock, selectors.EVENT_READ, self)
+        except BlockingIOError:
+            pass
+        except ConnectionError:
+            self.cut += 1
+            self.poll.unregister(self.sock)
+            self.sock.close()
+            self.open()
+
+
+def attack(number, port, path):
+    """Until a line comes; then it says how often it was cut."""
+    authorization = sys.stdin.readline().strip()
+    fields = [(':method', 'GET'), (':scheme', 'http'), (':path', path), (':authority', f'127.0.0.1:{port}'), ('authorization', authorization)]
+    flood = FLOODS[number].bytes(fields, BYTES)
+    poll = selectors.DefaultSelector()
+    poll.register(sys.stdin, selectors.EVENT_READ)
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    hostile = [Hostile(poll, port, flood) for _ in range(HOSTILE)]
+    print('ready', flush=True)
+    while True:
+        for key, events in poll.select(1):
+            if not key.data:
+                print(sum(one.cut for one in hostile))
+                return
+            key.data.step(events)
+
+
+class Floods:
+    def __init__(self, options, place):
+        self.options, self.place = options, place
+        self.proxy_core, self.load_core = options.cores
+
+    def run(self):
+        """A fresh proxyd for each, quiet and flooded in turns."""
+        print(f'\n{"good traffic beside a flood":44}{"p50, us":>16}{"p99, us":>16}\n'
+            f'{f"{HOSTILE} connections of each; {RATE} good requests/s":44}'
+            + f'{"quiet":>8}{"flooded":>8}' * 2 + f'{"ratio":>7}{"busy":>6}{"cut/s":>8}{"MiB":>6}')
+        return [self.measure(number) for number in range(len(FLOODS))]
+
+    def measure(self, number):
+        proxy = peers.start_proxyd(self.place, self.proxy_core)
+        good(proxy, 0.5)
+        before, quiet, flooded, cut, cpu = proxy.rss_kib(), [], [], 0, 0
+        for _ in range(self.options.rounds):
+            quiet += good(proxy, self.options.seconds)
+            attacker = Attack(proxy, number, self.load_core)
+            cpu -= proxy.cpu_ns()
+            flooded += good(proxy, self.options.seconds)
+            cpu += proxy.cpu_ns()
+            cut += attacker.end()
+        seconds = self.options.rounds * self.options.seconds
+        row = {'flood': FLOODS[number].name, 'p50_us': [percentile(one, 0.5) for one in (quiet, flooded)],
+            'p99_us': [percentile(one, 0.99) for one in (quiet, flooded)], 'cut_s': cut / seconds,
+            'busy': cpu / 1e9 / seconds, 'grown_kib': proxy.peak_kib() - before}
+        row['ratio'] = row['p99_us'][1] / row['p99_us'][0]
+        print(f'{row["flood"]:44}' + ''.join(f'{us:>8.0f}' for us in row['p50_us'] + row['p99_us'])
+            + f'{row["ratio"]:>7.2f}{row["busy"]:>6.0%}{row["cut_s"]:>8.0f}{row["grown_kib"] / 1024:>6.1f}', flush=True)
+        proxy.stop()
+        return row
+
+
+if __name__ == '__main__':
+    attack(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
