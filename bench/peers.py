@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import time
+from urllib.parse import urlsplit
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BODY_1K = '{"text":"' + 'k' * (1024 - 11) + '"}'
@@ -17,7 +18,8 @@ SIZE_100K = 100 * 1024
 # Text, as a search for a secret meets it: no byte as every other one.
 RECORD = '{"id":"req-%08x","model":"large-2026","object":"chat.completion","usage":{"input_tokens":%d},"text":"It depends."},\n'
 BODY_100K = ''.join(RECORD % (number * 2654435761 % 2 ** 32, number) for number in range(1000))[:SIZE_100K]
-PACKAGES = {'nginx': 'nginx-light', 'cc': 'gcc libc6-dev'}  # where the name is another
+PACKAGES = {'nginx': 'nginx-light', 'cc': 'gcc libc6-dev', 'nghttpx': 'nghttp2-proxy'}  # where the name is another
+FLAGS = ['-O2', '-std=gnu17', '-Wall', '-Wextra']
 SIZE_HUGE = 64 * 1024 * 1024
 
 
@@ -65,7 +67,7 @@ class Workplace:
         # The workers of nginx are root as we are, or who we are: they read the folder either way.
         self.names = {'FOLDER': folder, 'USER': 'user root;' if os.geteuid() == 0 else '', 'SECRET': self.secret, 'BODY': BODY_1K,
             'BASIC': base64.b64encode(f'bench:{self.secret}'.encode()).decode(),
-            'PLAIN': free_port(), 'TLS': free_port(), 'STREAM': free_port(), 'TUNNEL': free_port()}
+            'PLAIN': free_port(), 'TLS': free_port(), 'TLS_H2': free_port(), 'STREAM': free_port(), 'TUNNEL': free_port()}
         os.makedirs(self.path('tmp'))
         os.makedirs(self.path('files'))
         self.write('secret', self.secret)
@@ -90,7 +92,7 @@ class Workplace:
         self.write(target, text)
 
     def certificates(self):
-        """A CA, and a leaf for localhost and 127.0.0.1."""
+        """A CA, a leaf for localhost and 127.0.0.1, and both in one file, as proxies show them that end TLS."""
         def openssl(*words):
             done = subprocess.run(['openssl', *words], cwd=self.folder, capture_output=True, text=True, check=False)
             if done.returncode:
@@ -102,6 +104,8 @@ class Workplace:
         self.write('leaf.ext', 'subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n')
         openssl('x509', '-req', '-in', 'origin.csr', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '2',
             '-extfile', 'leaf.ext', '-out', 'origin.pem')
+        with open(self.path('origin.pem'), encoding='ascii') as leaf, open(self.path('ca.pem'), encoding='ascii') as ca:
+            self.write('chain.pem', leaf.read() + ca.read())
 
     def start(self, name, words, core, port, user=None):
         """Starts a process and waits until its port accepts. Returns the process and the seconds that it took."""
@@ -245,12 +249,33 @@ def agent_variables(place, envgen, config, names):
     return shown.stdout.splitlines()
 
 
+def proxy_user(place, envgen, config):
+    """What the agent shows to open tunnels: `user:password`."""
+    url = urlsplit(agent_variables(place, envgen, config, ['HTTPS_PROXY'])[0])
+    return f'{url.username}:{url.password}'
+
+
+def proxy_authorization(user):
+    return f'Proxy-Authorization: Basic {base64.b64encode(user.encode()).decode()}\r\n'
+
+
 def find(name):
     for folder in os.environ.get('PATH', '').split(':') + ['/usr/sbin', '/usr/bin']:
         path = os.path.join(folder, name)
         if os.access(path, os.X_OK):
             return path
     raise NotInstalled(f'{name} is not installed: apt-get install {PACKAGES.get(name, name)}')
+
+
+def build(place, name, *more):
+    """A program in C of this folder; `more`: further sources of it, and libraries."""
+    sources = [os.path.join(HERE, source) for source in (name + '.c', *(word for word in more if word.endswith('.c')))]
+    libraries = [word for word in more if not word.endswith('.c')]
+    done = subprocess.run([find('cc'), *FLAGS, '-o', place.path(name), *sources, *libraries], capture_output=True, text=True,
+        check=False)
+    if done.returncode:
+        raise Failure(f'{sources[0]} does not compile: {done.stderr.strip()}')
+    return place.path(name)
 
 
 def first_line(words):

@@ -9,19 +9,9 @@
 #ifndef TUNNEL_H
 #define TUNNEL_H
 
-#define _GNU_SOURCE
-#include <arpa/inet.h>
+#include "load.h"
+
 #include <endian.h>
-#include <errno.h>
-#include <netinet/tcp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 /* No letter, or a proxy that looks would take it for a method; nor 0x16, which is TLS. */
 enum order { SOURCE = 1, SINK, ECHO };
@@ -34,31 +24,7 @@ enum {
 	TLS_HEAD_SIZE = 5,
 	PIECE = 256 * 1024, /* sent at once in bulk: it stays in the core's cache */
 	SWALLOW = 1 << 20,  /* read at once and thrown away */
-	EVENTS = 256,
 };
-
-__attribute__((noreturn, format(printf, 1, 2))) static inline void fail(const char *format, ...)
-{
-	va_list arguments;
-	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
-	va_end(arguments);
-	fputc('\n', stderr);
-	exit(1);
-}
-
-static inline void watch(int poller, int operation, int fd, uint32_t events, void *owner)
-{
-	struct epoll_event event = {.events = events, .data.ptr = owner};
-	if (epoll_ctl(poller, operation, fd, &event))
-		fail("epoll_ctl: %s", strerror(errno));
-}
-
-/* Small messages are not held back: it is the proxy that is measured, not the algorithm of Nagle. */
-static inline void without_delay(int fd)
-{
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-}
 
 static inline size_t at_most(uint64_t left, size_t most)
 {

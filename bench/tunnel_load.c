@@ -7,19 +7,17 @@
  * nanoseconds in all, and of `open` and `echo` the median and the 99th percentile of what one took, in nanoseconds.
  *
  *   down, up  AMOUNT bytes through all tunnels together, once all are open; counted in bytes
- *   open      for AMOUNT milliseconds: open a tunnel, exchange a message, close, TUNNELS at a time; counted in
- * tunnels echo      for AMOUNT milliseconds: a message there and back again, once all are open; counted in messages
+ *   open      for AMOUNT milliseconds: open a tunnel, exchange a message, close, TUNNELS at a time; counted in tunnels
+ *   echo      for AMOUNT milliseconds: a message there and back again, once all are open; counted in messages
  *
  * HEAD is a file with what opens a tunnel, and is answered by 200; where it is empty a connection is one. HELLO is a
  * file with what the client says first within it: a TLS record, or nothing.
  */
 #include "tunnel.h"
 
-#include <fcntl.h>
 #include <stdbool.h>
-#include <time.h>
 
-enum { MESSAGE_SIZE = 64, ANSWER_ROOM = 4096, QUIET_MS = 10000 };
+enum { MESSAGE_SIZE = 64, ANSWER_ROOM = 4096 };
 
 struct tunnel {
 	int fd;
@@ -52,33 +50,13 @@ static const struct mode modes[] = {
 
 static const struct mode *mode;
 static int poller;
-static struct sockaddr_in proxy = {.sin_family = AF_INET};
+static uint16_t port;
 static size_t tunnel_count, open_count, live_count;
 static uint64_t bulk_each;
 static uint64_t started, ends, done;
 static char head[4096], first[8192], message[MESSAGE_SIZE];
 static size_t head_size, first_size;
-static uint32_t *times;
-static size_t times_count, times_room;
-
-static uint64_t now(void)
-{
-	struct timespec time;
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
-
-static void record(uint64_t since)
-{
-	if (times_count == times_room) {
-		times_room = times_room ? times_room * 2 : 65536;
-		times = realloc(times, times_room * sizeof *times);
-		if (!times)
-			fail("no memory");
-	}
-	uint64_t took = now() - since;
-	times[times_count++] = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
-}
+static struct times times;
 
 static void say(struct tunnel *tunnel, const char *bytes, size_t size)
 {
@@ -97,13 +75,7 @@ static void dial(struct tunnel *tunnel)
 {
 	tunnel->began = now();
 	tunnel->phase = CONNECTING;
-	tunnel->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (tunnel->fd < 0)
-		fail("socket: %s", strerror(errno));
-	without_delay(tunnel->fd);
-	if (connect(tunnel->fd, (struct sockaddr *)&proxy, sizeof proxy) && errno != EINPROGRESS)
-		fail("connect: %s", strerror(errno));
-	watch(poller, EPOLL_CTL_ADD, tunnel->fd, EPOLLOUT, tunnel);
+	tunnel->fd = dial_loopback(poller, port, tunnel);
 }
 
 static void want(struct tunnel *tunnel, uint32_t events)
@@ -141,10 +113,7 @@ static void opened(struct tunnel *tunnel, struct tunnel *all)
 
 static void connected(struct tunnel *tunnel, struct tunnel *all)
 {
-	int error = 0;
-	getsockopt(tunnel->fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){sizeof error});
-	if (error)
-		fail("connecting to the proxy: %s", strerror(error));
+	must_be_connected(tunnel->fd);
 	if (head_size == 0) {
 		opened(tunnel, all);
 		return;
@@ -171,12 +140,10 @@ static void answered(struct tunnel *tunnel, struct tunnel *all)
 	if (fill(tunnel, sizeof tunnel->bytes - 1))
 		fail("the answer to CONNECT does not end");
 	tunnel->bytes[tunnel->got] = 0;
-	char *end_of_head = strstr(tunnel->bytes, "\r\n\r\n");
-	if (!end_of_head)
+	size_t size = connect_answer(tunnel->bytes);
+	if (size == 0)
 		return;
-	if (strncmp(tunnel->bytes, "HTTP/1.", 7) || strncmp(tunnel->bytes + 8, " 200", 4))
-		fail("CONNECT was answered: %.*s", (int)strcspn(tunnel->bytes, "\r\n"), tunnel->bytes);
-	if (end_of_head + 4 != tunnel->bytes + tunnel->got)
+	if (size != tunnel->got)
 		fail("bytes in a tunnel that nobody sent");
 	opened(tunnel, all);
 }
@@ -223,7 +190,7 @@ static bool came_back(struct tunnel *tunnel)
 		return false;
 	if (memcmp(tunnel->bytes, message, MESSAGE_SIZE) != 0)
 		fail("a message came back changed");
-	record(tunnel->began);
+	record(&times, tunnel->began);
 	done++;
 	return true;
 }
@@ -267,18 +234,6 @@ static void serve(struct tunnel *tunnel, struct tunnel *all)
 	}
 }
 
-static size_t load_file(const char *path, char *bytes, size_t room)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd < 0 ? -1 : read(fd, bytes, room);
-	if (got < 0)
-		fail("%s: %s", path, strerror(errno));
-	if ((size_t)got == room)
-		fail("%s: too long", path);
-	close(fd);
-	return (size_t)got;
-}
-
 static void prepare_first(const char *hello)
 {
 	for (size_t i = 0; i < MESSAGE_SIZE; i++)
@@ -294,33 +249,6 @@ static void prepare_first(const char *hello)
 	first_size += MESSAGE_SIZE;
 }
 
-static int rising(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-	return (x > y) - (x < y);
-}
-
-static void report(void)
-{
-	uint64_t took = now() - started;
-	uint32_t median = 0, late = 0;
-	if (times_count) {
-		qsort(times, times_count, sizeof *times, rising);
-		median = times[times_count / 2];
-		late = times[times_count - 1 - times_count / 100];
-	}
-	printf("%llu %llu %u %u\n", (unsigned long long)done, (unsigned long long)took, median, late);
-}
-
-static uint64_t number(const char *word)
-{
-	char *end_of_number;
-	uint64_t value = strtoull(word, &end_of_number, 10);
-	if (*end_of_number || value == 0)
-		fail("%s: a number from 1 is expected", word);
-	return value;
-}
-
 int main(int count, char **words)
 {
 	if (count != 7)
@@ -330,8 +258,7 @@ int main(int count, char **words)
 			mode = &modes[i];
 	if (!mode)
 		fail("%s: down, up, open or echo is expected", words[1]);
-	proxy.sin_port = htons((in_port_t)number(words[2]));
-	proxy.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	port = (uint16_t)number(words[2]);
 	tunnel_count = live_count = number(words[3]);
 	uint64_t amount = number(words[4]);
 	bulk_each = amount / tunnel_count;
@@ -354,6 +281,6 @@ int main(int count, char **words)
 		for (int i = 0; i < ready; i++)
 			serve(events[i].data.ptr, tunnels);
 	}
-	report();
+	report(done, started, &times);
 	return 0;
 }

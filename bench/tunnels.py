@@ -1,30 +1,28 @@
 """Tunnels: proxyd against haproxy, which passes the same bytes without asking, with other proxies for CONNECT beside it.
 The load and the origin are C, built here: they must not be what is measured."""
-import base64
 import os
 import shutil
 import ssl
-import statistics
 import subprocess
 import threading
-from urllib.parse import urlsplit
 
 import peers
 import streams
 from peers import Failure, NotInstalled
+from turns import Turns
 
 MIB = 1 << 20
 SANITY_SIZE = 8 * MIB
 ECHO = 3  # an order to the origin: tunnel.h
 COUNT_SIZE = 8
 ROUND_MOST = 120  # seconds
-FLAGS = ['-O2', '-std=gnu17', '-Wall', '-Wextra']
 # Where a way says nothing that another does not say too.
 ABSENT = {'down': ['haproxy-asked'], 'up': ['haproxy-asked'], 'open': ['haproxy-auto'], 'echo': ['haproxy-auto', 'haproxy-asked']}
 PEERS = ['haproxy', 'tinyproxy', 'squid']
 
 # What is counted, its unit for CPU and for speed, and how many of what tunnel_load counts one of them is.
-BYTES = {'title': 'bytes', 'cpu': 'CPU per GB, ms', 'cpu_scale': 1e-6, 'speed': 'MB/s', 'speed_scale': 1e6, 'each': 1e9}
+BYTES = {'title': 'bytes', 'cpu': 'CPU per GB, ms', 'cpu_scale': 1e-6, 'speed': 'MB/s', 'speed_scale': 1e6, 'each': 1e9,
+    'late': False}
 TUNNELS = {'title': 'tunnels', 'cpu': 'CPU per tunnel, us', 'cpu_scale': 1e-3, 'speed': 'tunnels/s', 'speed_scale': 1, 'each': 1}
 MESSAGES = {'title': 'messages', 'cpu': 'CPU per message, us', 'cpu_scale': 1e-3, 'speed': 'messages/s', 'speed_scale': 1,
     'each': 1}
@@ -59,7 +57,7 @@ class Way:
         if not self.ask:
             return ''
         target = f'{host}:{self.place.names["TUNNEL"]}'
-        shown = f'Proxy-Authorization: Basic {base64.b64encode(authorization.encode()).decode()}\r\n' if authorization else ''
+        shown = peers.proxy_authorization(authorization) if authorization else ''
         return f'CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{shown}\r\n'
 
     def open(self, host, authorization):
@@ -126,15 +124,6 @@ def send_all(tunnel, data):
         pass  # the reader tells what is missing
 
 
-def build(place, name):
-    program = place.path(name)
-    source = os.path.join(peers.HERE, name + '.c')
-    done = subprocess.run([peers.find('cc'), *FLAGS, '-o', program, source], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Failure(f'{source} does not compile: {done.stderr.strip()}')
-    return program
-
-
 def start_haproxy(place, core, name):
     """As `haproxy-auto` it decides for itself whether to splice."""
     port = peers.free_port()
@@ -172,20 +161,19 @@ def start_proxyd(place, core, name):
     place.template('tunnels.yaml', name + '.yaml', {'PORT': port})
     config = place.path(name + '.yaml')
     child, startup = place.start(name, [peers.program('proxyd'), '--config', config], core, port)
-    url = urlsplit(peers.agent_variables(place, envgen, config, ['HTTPS_PROXY'])[0])
-    return Way(place, name, peers.Proxy(place, name, child, port, startup, {}), authorization=f'{url.username}:{url.password}')
+    return Way(place, name, peers.Proxy(place, name, child, port, startup, {}),
+        authorization=peers.proxy_user(place, envgen, config))
 
 
-class Tunnels:
+class Tunnels(Turns):
     def __init__(self, options, place):
-        self.options, self.place = options, place
-        self.proxy_core, self.load_core = options.cores
-        self.ways, self.rows = [], []
+        super().__init__(options, place)
+        self.ways = []
 
     def start(self):
         """The origin and every proxy that is to be had; the first is the yardstick."""
-        self.load = build(self.place, 'tunnel_load')
-        self.place.start('tunnel_origin', [build(self.place, 'tunnel_origin'), str(self.place.names['TUNNEL'])], self.load_core,
+        self.load = peers.build(self.place, 'tunnel_load')
+        self.place.start('tunnel_origin', [peers.build(self.place, 'tunnel_origin'), str(self.place.names['TUNNEL'])], self.load_core,
             self.place.names['TUNNEL'])
         starts = {'haproxy': start_haproxy}
         if self.options.subject == 'proxyd':
@@ -222,36 +210,10 @@ class Tunnels:
         return {'cpu': cpu * counts['cpu_scale'] * counts['each'] / count, 'speed': count * 1e9 / nanoseconds / counts['speed_scale'],
             'busy': cpu / nanoseconds, 'p50_us': p50 / 1000, 'p99_us': p99 / 1000}
 
-    def interleave(self, case):
-        """Each way once a round, another one first each time."""
-        bulk = case['counts'] is BYTES
-        amount = self.options.seconds * (512 * MIB if bulk else 1000)
+    def measure(self, case):
+        amount = self.options.seconds * (512 * MIB if case['counts'] is BYTES else 1000)
         ways = [way for way in self.ways if way.name not in ABSENT[case['mode']]]
-        rounds = {way.name: [] for way in ways}
-        for way in ways:
-            self.once(way, case, amount // 8)
-        for number in range(self.options.rounds):
-            first = number % len(ways)
-            for way in ways[first:] + ways[:first]:
-                rounds[way.name].append(self.once(way, case, amount))
-        return rounds
-
-    def show(self, case, rounds):
-        base = next(iter(rounds.values()))
-        label = f'{case["name"]:12}{case["tunnels"]:>5}  '
-        for name, own in rounds.items():
-            row = {key: statistics.median(one[key] for one in own) for key in own[0]}
-            row['speed_ratio'] = statistics.median(b['speed'] / a['speed'] for a, b in zip(base, own))
-            row['speed_best_ratio'] = max(b['speed'] for b in own) / max(a['speed'] for a in base)
-            if name != 'direct':
-                row['cpu_ratio'] = statistics.median(b['cpu'] / a['cpu'] for a, b in zip(base, own))
-                row['cpu_best_ratio'] = min(b['cpu'] for b in own) / min(a['cpu'] for a in base)
-            self.rows.append({**case, 'counts': case['counts']['title'], 'proxy': name, **row, 'rounds': own})
-            cpu = f'{row["cpu"]:>20.1f}{row["cpu_ratio"]:>7.2f}{row["cpu_best_ratio"]:>7.2f}{row["busy"]:>6.0%}' \
-                if name != 'direct' else ' ' * 40
-            late = '' if case['counts'] is BYTES else f'{row["p50_us"]:>10.0f}{row["p99_us"]:>10.0f}'
-            print(f'{label}{name:13}{cpu}{row["speed"]:>12.0f}{row["speed_ratio"]:>7.2f}{row["speed_best_ratio"]:>7.2f}{late}', flush=True)
-            label = ' ' * len(label)
+        return self.interleave(ways, lambda way, part: self.once(way, case, int(amount * part)))
 
     def run(self):
         versions = self.start()
@@ -262,14 +224,8 @@ class Tunnels:
         for way in self.ways:
             sanity(way, hello)
         print(f'\ntunnels: what is sent arrives, through each; ratios to {self.ways[0].name}; {versions}')
-        counts = None
         for case in CASES:
-            if case['counts'] is not counts:
-                counts = case['counts']
-                late = '' if counts is BYTES else f'{"p50, us":>10}{"p99, us":>10}'
-                print(f'\n{counts["title"]:12}{"at":>5}{"":15}{counts["cpu"]:>20}{"ratio":>7}{"best":>7}{"busy":>6}'
-                    f'{counts["speed"]:>12}{"ratio":>7}{"best":>7}{late}')
-            self.show(case, self.interleave(case))
+            self.show(case, case['tunnels'], self.measure(case))
         for proxy in {way.proxy for way in self.ways if way.proxy}:
             proxy.stop()
         return self.rows
