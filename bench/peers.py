@@ -175,7 +175,11 @@ class Proxy:
     def __init__(self, place, name, child, port, startup, headers):
         self.place, self.name, self.child, self.port, self.startup = place, name, child, port, startup
         self.headers = headers  # per first segment of the path: the Authorization that the client sends
-        self.pids = process_tree(child.pid)
+
+    @property
+    def pids(self):
+        """Looked up each time: nginx accepts before its worker is there."""
+        return process_tree(self.child.pid)
 
     def authorization(self, path):
         return self.headers.get(path.split('/')[1], 'Bearer none')
