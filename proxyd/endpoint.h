@@ -19,7 +19,7 @@ struct endpoint {
 /* How many bytes were read, 0 at the peer's end, or one of the two values above. */
 ssize_t endpoint_read(struct endpoint *end, void *bytes, size_t size);
 /* Behind a read that gave so many of `size` bytes: was that all, so that an edge will tell of what comes next? An end of which an
- * edge has told may be there all the same. */
+ * edge has told may be there all the same, and behind TCP's urgent mark there may be more (RFC 9293 §3.8.5). */
 bool endpoint_is_drained(const struct endpoint *end, size_t count, size_t size);
 /* How many bytes were taken, or one of the two values above. After ENDPOINT_AGAIN the same bytes must come again: with TLS
  * some of them may be on their way. */

@@ -10,6 +10,7 @@
 #define PIPE_BYTES (64 * 1024)        /* for each way: with the sockets' own, that is what one tunnel holds */
 #define ROUND_BYTES (1024 * 1024)     /* of one flow, then others have their turn */
 #define COPY_BYTES (16 * 1024)        /* what comes in one piece of fewer bytes is copied */
+#define TLS_BYTES (64 * 1024)         /* copied at once towards TLS: records that leave together */
 #define THROWN_MOST (16 * 1024 * 1024) /* more than two sockets hold: then it is no echo, and nobody waits for it */
 #define SPARES_KEPT 64
 
@@ -22,7 +23,7 @@ struct relay_room {
 	struct loop *loop;
 	struct relay_pipe *spare;
 	size_t spare_count;
-	char bytes[COPY_BYTES];
+	char bytes[TLS_BYTES];
 };
 
 /* --- pipes --- */
@@ -130,12 +131,13 @@ static enum step judge_write(struct relay_flow *flow, ssize_t count)
 static enum step copy(struct relay *relay, struct relay_flow *flow, struct endpoint *from, struct endpoint *to)
 {
 	char *bytes = relay->room->bytes;
-	ssize_t count = endpoint_read(from, bytes, COPY_BYTES);
+	size_t most = to->tls ? TLS_BYTES : COPY_BYTES;
+	ssize_t count = endpoint_read(from, bytes, most);
 	enum step step = judge_read(flow, count, true);
 	if (step != STEP_MOVED || count == 0)
 		return step;
-	flow->bulk = count == COPY_BYTES;
-	flow->readable = flow->ending || flow->urgent || !endpoint_is_drained(from, (size_t)count, COPY_BYTES);
+	flow->bulk = (size_t)count == most;
+	flow->readable = flow->ending || flow->urgent || !endpoint_is_drained(from, (size_t)count, most);
 	ssize_t sent = endpoint_write(to, bytes, (size_t)count);
 	step = judge_write(flow, sent);
 	size_t taken = sent > 0 ? (size_t)sent : 0;
@@ -372,7 +374,7 @@ static void on_idle(struct loop_timer *timer)
 static void hear(struct relay *relay, int side, uint32_t events)
 {
 	struct relay_flow *flow = &relay->flows[side];
-	flow->urgent |= (events & EPOLLPRI) && !relay->ends[side].tls;
+	flow->urgent |= (events & EPOLLPRI) != 0;
 	flow->readable |= (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
 	flow->ending |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
 	flow->gone |= (events & (EPOLLHUP | EPOLLERR)) != 0;

@@ -12,6 +12,7 @@
 #include "tls_internal.h"
 
 #define MOST_RECORDS 16 /* tickets and warning alerts that are read over in one call */
+#define RECORD_MOST 16384 /* what one record holds (RFC 8446 §5.1) */
 
 static ssize_t pull(gnutls_transport_ptr_t context, void *bytes, size_t size)
 {
@@ -33,11 +34,13 @@ static ssize_t pull(gnutls_transport_ptr_t context, void *bytes, size_t size)
 	return (ssize_t)size;
 }
 
+/* Records that follow each other at once make segments together: that takes the kernel one go, and not one for each. Where
+ * the next one does not fit, what it was to follow goes by itself, with the first acknowledgement or within 200 ms. */
 static ssize_t push(gnutls_transport_ptr_t context, const giovec_t *pieces, int count)
 {
 	struct tls *tls = context;
 	struct msghdr message = {.msg_iov = (struct iovec *)(void *)(uintptr_t)pieces, .msg_iovlen = (size_t)count};
-	ssize_t sent = sendmsg(tls->fd, &message, MSG_NOSIGNAL);
+	ssize_t sent = sendmsg(tls->fd, &message, MSG_NOSIGNAL | (tls->more ? MSG_MORE : 0));
 	if (sent < 0)
 		gnutls_transport_set_errno(tls->session, errno);
 	return sent;
@@ -187,19 +190,30 @@ bool tls_is_drained(const struct tls *tls)
 }
 
 /* GnuTLS holds the record that it could not send; called again it goes on with that one, whatever it is given. */
-enum tls_result tls_write(struct tls *tls, const void *bytes, size_t size, size_t *count)
+static ssize_t send_record(struct tls *tls, const void *bytes, size_t size)
 {
 	ssize_t result;
-	*count = 0;
+	tls->more = size > RECORD_MOST;
 	do
 		result = gnutls_record_send(tls->session, bytes, size);
 	while (result == GNUTLS_E_INTERRUPTED);
+	tls->more = false;
+	return result;
+}
+
+enum tls_result tls_write(struct tls *tls, const void *bytes, size_t size, size_t *count)
+{
+	ssize_t result = 0;
+	*count = 0;
+	do {
+		result = send_record(tls, (const char *)bytes + *count, size - *count);
+		*count += result > 0 ? (size_t)result : 0;
+	} while (result > 0 && *count < size);
+	if (*count > 0)
+		return TLS_OK;
 	if (result == GNUTLS_E_AGAIN)
 		return waits(tls);
-	if (result < 0)
-		return TLS_FAILED;
-	*count = (size_t)result;
-	return TLS_OK;
+	return result < 0 ? TLS_FAILED : TLS_OK;
 }
 
 void tls_shut(struct tls *tls)

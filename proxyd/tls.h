@@ -44,7 +44,7 @@ bool tls_is_h2(const struct tls *tls);
  * caller compares it: the client may ask for anything. */
 const char *tls_server_name(const struct tls *tls);
 
-/* `*count` bytes were read or written on TLS_OK. */
+/* `*count` bytes were read or written on TLS_OK: of one record; and of as many as go without waiting. */
 enum tls_result tls_read(struct tls *tls, void *bytes, size_t size, size_t *count);
 enum tls_result tls_write(struct tls *tls, const void *bytes, size_t size, size_t *count);
 /* Behind a read: is nothing left here, in the session or on the socket, that no event will tell of? */

@@ -34,6 +34,7 @@ struct tls {
 	char *host; /* a client's server; the name that came, of a server: NULL where none did */
 	gnutls_typed_vdata_st wanted[2]; /* what the certificate must be for; GnuTLS keeps a pointer */
 	bool established, shut, ticket_kept; /* shut: close_notify was said, or is not to be */
+	bool more;    /* records follow the one that is sent */
 	/* GnuTLS would read a record by two calls, its five bytes of header first. */
 	bool emptied; /* by the read that was last the socket was: it gave less than there was room for */
 	size_t start, end;
