@@ -4,6 +4,7 @@
 
 #define WHOLE_LIMIT (32 * 1024) /* a body that is here already and no longer goes out as one piece */
 #define BLOCK_BYTES (32 * 1024)
+#define WORTH_READING 4096 /* room behind what was read already; a search of little room for secrets takes memory for it */
 
 /* libmicrohttpd wants strings, refuses empty values (a blank is the same to a reader, RFC 9110 §5.5), and copies. */
 static bool add_field(struct MHD_Response *response, const struct field *field, struct arena *arena)
@@ -108,20 +109,30 @@ static ssize_t cut_short(struct client *client)
 	return MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
+/* What is here, as far as it fits: a call of libmicrohttpd for each record of the upstream's would cost more than the record. */
+static ssize_t read_piece(struct client *client, char *bytes, size_t size)
+{
+	struct span part = span_head(client->prefetched, size);
+	ssize_t count = 1;
+	size_t filled = part.length;
+	if (filled)
+		memcpy(bytes, part.data, filled);
+	client->prefetched = span_from(client->prefetched, filled);
+	while ((filled == 0 || size - filled >= WORTH_READING) && count > 0 && client->state != CLIENT_CLOSE) {
+		count = exchange_read(client->exchange, bytes + filled, size - filled);
+		filled += count > 0 ? (size_t)count : 0;
+	}
+	/* Behind bytes an end or an error waits for the next call: it is told again. */
+	return filled > 0 ? (ssize_t)filled : count;
+}
+
 static ssize_t read_body(void *context, uint64_t position, char *bytes, size_t size)
 {
 	struct client *client = context;
 	(void)position;
-	if (client->prefetched.length > 0) {
-		struct span part = span_head(client->prefetched, size);
-		memcpy(bytes, part.data, part.length);
-		client->prefetched = span_from(client->prefetched, part.length);
-		front_h1_run_soon(client, 1);
-		return (ssize_t)part.length;
-	}
-	if (client->state == CLIENT_CLOSE)
+	if (client->state == CLIENT_CLOSE && client->prefetched.length == 0)
 		return cut_short(client);
-	ssize_t count = exchange_read(client->exchange, bytes, size);
+	ssize_t count = read_piece(client, bytes, size);
 	if (count == UPSTREAM_READ_AGAIN) {
 		front_h1_wait(client);
 		return 0;

@@ -12,7 +12,9 @@
 #include "trusts.h"
 #include "tunnel.h"
 
-#define PAIR_BYTES (32 * 1024) /* each way, so that what one exchange takes stays bounded; the kernel doubles it */
+/* Each way, so that what one exchange takes stays bounded; the kernel doubles it. A piece of up to 32 KiB goes in at once, with
+ * what the kernel counts beside it. */
+#define PAIR_BYTES (33 * 1024)
 
 enum intercept_state {
 	INTERCEPT_REACHING,  /* http2: tunnel: the upstream is dialled, and shakes hands */
