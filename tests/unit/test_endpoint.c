@@ -130,35 +130,6 @@ static void test_slow_reader(void **state)
 	close_pair(&pair);
 }
 
-static ssize_t read_some(struct endpoint *end, size_t size, bool emptied)
-{
-	char bytes[1000];
-	ssize_t count = endpoint_read(end, bytes, size);
-	if (count > 0)
-		assert_int_equal(endpoint_is_emptied(end, (size_t)count, size), emptied);
-	return count;
-}
-
-/* What is left in the session, or not read from it, is no end of what there is. */
-static void test_emptied(void **state)
-{
-	struct pair pair;
-	(void)state;
-	connect_tcp(&pair);
-	struct endpoint server = {.fd = pair.fds[1], .tls = pair.server}, client = {.fd = pair.fds[0], .tls = pair.client};
-	assert_int_equal(endpoint_write(&client, "one", 3), 3);
-	await(server.fd, POLLIN);
-	assert_int_equal(read_some(&server, 100, true), 3);
-	assert_int_equal(endpoint_write(&client, "one", 3), 3);
-	assert_int_equal(endpoint_write(&client, "two", 3), 3);
-	await(server.fd, POLLIN);
-	assert_int_equal(read_some(&server, 2, false), 2);
-	assert_int_equal(read_some(&server, 2, false), 1);
-	assert_int_equal(read_some(&server, 2, false), 2);
-	assert_int_equal(read_some(&server, 2, true), 1);
-	close_pair(&pair);
-}
-
 /* --- a relay --- */
 
 struct world {
@@ -229,7 +200,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_records_together),
 		cmocka_unit_test(test_slow_reader),
-		cmocka_unit_test(test_emptied),
 		cmocka_unit_test(test_urgent_mark),
 	};
 	return cmocka_run_group_tests(tests, enter, leave);
