@@ -13,7 +13,8 @@ from peers import Failure
 sys.path.insert(0, os.path.join(os.path.dirname(peers.HERE), 'tests', 'e2e'))
 from wire.h2_floods import FLOODS  # noqa: E402
 
-RATE = 200         # good requests a second, on one connection
+RATE = 200         # good requests a second
+IDLE = 40          # connections that they have
 HOSTILE = 8        # connections at a time; one that is cut is followed by the next at once
 BYTES = 1 << 20    # of a flood, for each of them
 PATHS = {'small': '/plain/1k', 'big': '/slow/huge', 'early': '/none/x', 'sink': '/plain/post'}
@@ -25,26 +26,39 @@ def percentile(values, part):
 
 
 def good(proxy, seconds):
-    """Microseconds from when each request was due to the end of its answer."""
-    request = streams.request_head(proxy, '/plain/1k')
-    delays, began = [], time.monotonic()
-    with streams.connect(proxy.port) as client:
-        for number in range(int(seconds * RATE)):
-            due = began + number / RATE
-            time.sleep(max(0, due - time.monotonic()))
+    """Microseconds from when each request was due to the end of its answer; one that is late keeps no other waiting."""
+    request, body = streams.request_head(proxy, '/plain/1k'), peers.BODY_1K.encode()
+    delays, began, sent, total = [], time.monotonic(), 0, int(seconds * RATE)
+    poll, free, due, came = selectors.DefaultSelector(), [streams.connect(proxy.port) for _ in range(IDLE)], {}, {}
+    for client in free:
+        poll.register(client, selectors.EVENT_READ)
+    while len(delays) < total:
+        now, next_due = time.monotonic(), began + sent / RATE
+        if now - began > seconds + 20:
+            raise Failure(f'{proxy.name}: {total - len(delays)} of {total} good requests had no answer')
+        if sent < total and now >= next_due and free:
+            client = free.pop()
+            due[client], came[client] = next_due, b''
             client.sendall(request)
-            answer = client.recv(65536)
-            while not answer.endswith(peers.BODY_1K.encode()):
-                more = client.recv(65536)
-                if not more:
-                    raise Failure(f'{proxy.name}: good traffic was cut')
-                answer += more
-            delays.append((time.monotonic() - due) * 1e6)
+            sent += 1
+            continue
+        for key, _ in poll.select(max(0, next_due - now) if sent < total and free else 1):
+            client = key.fileobj
+            data = client.recv(65536)
+            came[client] += data
+            if not data:
+                raise Failure(f'{proxy.name}: good traffic was cut')
+            if came[client].endswith(body):
+                delays.append((time.monotonic() - due[client]) * 1e6)
+                free.append(client)
+    poll.close()
+    for client in free:
+        client.close()
     return delays
 
 
 class Attack:
-    """A process of its own, which has what the others leave of their core. `--flood NUMBER PORT AUTHORIZATION` is its side."""
+    """A process of its own (`floods.py NUMBER PORT PATH`), niced: what good traffic needs of their core goes first."""
 
     def __init__(self, proxy, number, core):
         path = PATHS[FLOODS[number].path]
@@ -100,7 +114,7 @@ def attack(number, port, path):
     flood = FLOODS[number].bytes(fields, BYTES)
     poll = selectors.DefaultSelector()
     poll.register(sys.stdin, selectors.EVENT_READ)
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    os.nice(15)
     hostile = [Hostile(poll, port, flood) for _ in range(HOSTILE)]
     print('ready', flush=True)
     while True:
