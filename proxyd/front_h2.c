@@ -1,6 +1,7 @@
 #include "front_h2_internal.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 
 #define READ_BYTES (16 * 1024)
 #define READ_LEAST 1024         /* of what is no body: small frames are much work */
+#define END_MOST 8              /* each may end a connection */
 #define BEGIN_MOST 2            /* requests at once: each may mean a connection to be made */
 #define PIECE_BYTES 1024
 #define OUT_BYTES (64 * 1024)   /* written at once */
@@ -47,20 +49,22 @@ void front_h2_set_time(struct h2_client *client)
 
 /* --- the end --- */
 
-static void end_streams(struct h2_client *client)
+/* True once none is left. */
+static bool end_streams(struct h2_client *client, unsigned most)
 {
-	while (!LIST_EMPTY(&client->streams)) {
+	for (unsigned i = 0; i < most && !LIST_EMPTY(&client->streams); i++) {
 		struct h2_stream *stream = LIST_FIRST(&client->streams);
 		front_h2_end_exchange(stream, stream->whole);
 		front_h2_free_stream(stream);
 	}
+	return LIST_EMPTY(&client->streams);
 }
 
 /* Everything but the endpoint, and the count of connections. */
 static void take_down(struct h2_client *client)
 {
 	struct loop *loop = client->front->worker->loop;
-	end_streams(client);
+	end_streams(client, UINT_MAX);
 	loop_watch_remove(loop, &client->watch);
 	loop_timer_stop(loop, &client->timer);
 	loop_later_cancel(loop, &client->task);
@@ -283,6 +287,19 @@ static void wait_for_turn(struct h2_client *client)
 	loop_next(front->worker->loop, &front->turn);
 }
 
+/* Its streams end first, a few at a time: nothing is read or written meanwhile. */
+static void depart(struct h2_client *client)
+{
+	if (client->waits)
+		return;
+	if (!end_streams(client, END_MOST))
+		wait_for_turn(client);
+	else if (client->gone)
+		cut(client);
+	else
+		leave(client);
+}
+
 /* The client may be freed behind it. */
 static void serve(struct h2_client *client)
 {
@@ -300,10 +317,8 @@ static void serve(struct h2_client *client)
 		more = write_some(client);
 	if (client->wrong && !client->refused)
 		accused(client);
-	if (client->gone)
-		cut(client);
-	else if (is_over(client))
-		leave(client);
+	if (client->gone || is_over(client))
+		depart(client);
 	else if (more || (!client->refused && (client->unread || !TAILQ_EMPTY(&client->asked))))
 		wait_for_turn(client);
 }
