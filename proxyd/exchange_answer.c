@@ -105,7 +105,7 @@ const struct response *exchange_filter(struct exchange *exchange, const struct r
 	for (size_t i = 0; i < response->fields.count; i++) {
 		struct field field = response->fields.list[i];
 		if (stays(response, field.name, nominations))
-			fields_add(&out->fields, &exchange->arena, field.name, field.value);
+			fields_add_like(&out->fields, &exchange->arena, &field, field.value);
 	}
 	rewrite_locations(exchange, &out->fields);
 	scrub_head(&exchange->scrub, out, &exchange->arena);
@@ -117,7 +117,7 @@ const struct fields *exchange_filter_trailers(struct exchange *exchange, const s
 	struct fields *out = arena_zero(&exchange->arena, sizeof *out);
 	for (size_t i = 0; i < trailers->count; i++)
 		if (!is_dropped(trailers->list[i].name))
-			fields_add(out, &exchange->arena, trailers->list[i].name, trailers->list[i].value);
+			fields_add_like(out, &exchange->arena, &trailers->list[i], trailers->list[i].value);
 	rewrite_locations(exchange, out);
 	scrub_fields(&exchange->scrub, out, &exchange->arena);
 	return out;

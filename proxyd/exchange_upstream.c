@@ -352,8 +352,7 @@ static void keep_trailers(struct exchange *exchange, const struct fields *traile
 	struct fields kept = {0};
 	inject_trailers(exchange->snapshot, &exchange->judgement, &exchange->request, trailers, &exchange->arena, &kept);
 	for (size_t i = 0; i < kept.count; i++)
-		fields_add(&exchange->trailers, &exchange->arena, arena_span(&exchange->arena, kept.list[i].name),
-		           arena_span(&exchange->arena, kept.list[i].value));
+		fields_add_copy(&exchange->trailers, &exchange->arena, &kept.list[i]);
 }
 
 void exchange_finish(struct exchange *exchange, const struct fields *trailers)

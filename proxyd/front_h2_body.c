@@ -60,12 +60,12 @@ void front_h2_body_end(struct h2_stream *stream)
 		finish(stream);
 }
 
-void front_h2_trailer_add(struct h2_stream *stream, struct span name, struct span value)
+void front_h2_trailer_add(struct h2_stream *stream, const struct field *field)
 {
 	struct arena *arena = exchange_arena(stream->exchange);
-	stream->trailers_size += name.length + value.length + strlen(": \r\n");
+	stream->trailers_size += field->name.length + field->value.length + strlen(": \r\n");
 	if (stream->trailers_size <= front_h2_limits(stream->client)->head)
-		fields_add(&stream->trailers, arena, arena_span(arena, name), arena_span(arena, value));
+		fields_add_copy(&stream->trailers, arena, field);
 }
 
 bool front_h2_trailers_check(struct h2_stream *stream)

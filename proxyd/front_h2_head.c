@@ -22,19 +22,18 @@ static struct span *pseudo_field(struct h2_head *head, struct span name)
 	return NULL;
 }
 
-bool front_h2_head_add(struct h2_stream *stream, struct span name, struct span value)
+bool front_h2_head_add(struct h2_stream *stream, const struct field *field)
 {
 	struct arena *arena = exchange_arena(stream->exchange);
 	size_t most = (size_t)front_h2_limits(stream->client)->head;
-	stream->head.size += name.length + value.length + FIELD_BYTES;
+	stream->head.size += field->name.length + field->value.length + FIELD_BYTES;
 	if (stream->head.size > most)
 		return stream->head.size <= most * BEYOND;
-	struct span *place = pseudo_field(&stream->head, name);
-	value = arena_span(arena, value);
+	struct span *place = pseudo_field(&stream->head, field->name);
 	if (place)
-		*place = value;
+		*place = arena_span(arena, field->value);
 	else
-		fields_add(&exchange_request(stream->exchange)->fields, arena, arena_span(arena, name), value);
+		fields_add_copy(&exchange_request(stream->exchange)->fields, arena, field);
 	return true;
 }
 

@@ -136,7 +136,7 @@ void front_h2_reset(struct h2_stream *stream, uint32_t code);
 /* ---- front_h2_head.c ---- */
 
 /* Adds a field of the head, copied. False where the head is over its limit, by so much that nobody errs like that. */
-bool front_h2_head_add(struct h2_stream *stream, struct span name, struct span value);
+bool front_h2_head_add(struct h2_stream *stream, const struct field *field);
 /* The request that the complete head is, checked; `alone`: no body follows. `*why` as codec_request_head() has it. */
 enum codec_result front_h2_head_read(struct h2_stream *stream, bool alone, const char **why);
 
@@ -149,7 +149,7 @@ void front_h2_body_go_on(struct h2_stream *stream);
 void front_h2_body_drop(struct h2_stream *stream);
 /* END_STREAM came. */
 void front_h2_body_end(struct h2_stream *stream);
-void front_h2_trailer_add(struct h2_stream *stream, struct span name, struct span value);
+void front_h2_trailer_add(struct h2_stream *stream, const struct field *field);
 /* Are the trailers that came fit to go on? If not the stream is reset. */
 bool front_h2_trailers_check(struct h2_stream *stream);
 

@@ -20,8 +20,10 @@ static struct span lower(struct span name, struct arena *arena)
 /* Names in small letters (RFC 9113 §8.2). libnghttp2 copies what it is given. */
 static size_t write_fields(const struct fields *fields, nghttp2_nv *pairs, struct arena *arena)
 {
-	for (size_t i = 0; i < fields->count; i++)
+	for (size_t i = 0; i < fields->count; i++) {
 		pairs[i] = pair(lower(fields->list[i].name, arena), fields->list[i].value);
+		pairs[i].flags = fields->list[i].sensitive ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE;
+	}
 	return fields->count;
 }
 

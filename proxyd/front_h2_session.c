@@ -156,14 +156,14 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 {
 	struct h2_client *client = context;
 	struct h2_stream *stream = stream_of(client, frame->hd.stream_id);
-	struct span name_span = {(const char *)name, name_length}, value_span = {(const char *)value, value_length};
+	const struct field field = {{(const char *)name, name_length}, {(const char *)value, value_length},
+	                            flags & NGHTTP2_NV_FLAG_NO_INDEX};
 	(void)session;
-	(void)flags;
 	if (!stream || !stream->exchange)
 		return 0;
 	if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
-		front_h2_trailer_add(stream, name_span, value_span);
-	else if (!front_h2_head_add(stream, name_span, value_span))
+		front_h2_trailer_add(stream, &field);
+	else if (!front_h2_head_add(stream, &field))
 		front_h2_accuse(client, NGHTTP2_ENHANCE_YOUR_CALM, "a header block that is many times longer than the limit");
 	return stop_if_wrong(client);
 }

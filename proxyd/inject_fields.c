@@ -155,14 +155,14 @@ static void sieve_field(struct sieve *sieve, const struct field *field, struct f
 		value = join_cookie(strip, value, sieve->cookie);
 		sieve->cookie.length = 0;
 	}
-	fields_add(out, strip->arena, field->name, value);
-	out->list[out->count - 1].secret = joins;
+	fields_add_like(out, strip->arena, field, value);
+	out->list[out->count - 1].sensitive |= joins;
 }
 
 static void add_secret(const struct strip *strip, struct fields *out, struct span name, struct span value)
 {
 	fields_add(out, strip->arena, name, value);
-	out->list[out->count - 1].secret = true;
+	out->list[out->count - 1].sensitive = true;
 }
 
 void inject_fields(const struct strip *strip, struct fields *out)

@@ -17,6 +17,18 @@ void fields_add(struct fields *fields, struct arena *arena, struct span name, st
 	fields->list[fields->count++] = (struct field){.name = name, .value = value};
 }
 
+void fields_add_like(struct fields *fields, struct arena *arena, const struct field *like, struct span value)
+{
+	fields_add(fields, arena, like->name, value);
+	fields->list[fields->count - 1].sensitive = like->sensitive;
+}
+
+void fields_add_copy(struct fields *fields, struct arena *arena, const struct field *field)
+{
+	const struct field copy = {arena_span(arena, field->name), field->value, field->sensitive};
+	fields_add_like(fields, arena, &copy, arena_span(arena, field->value));
+}
+
 const struct field *fields_find(const struct fields *fields, struct span name)
 {
 	for (size_t i = 0; i < fields->count; i++)

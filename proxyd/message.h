@@ -9,7 +9,7 @@
 
 struct field {
 	struct span name, value; /* value without surrounding OWS */
-	bool secret;             /* on its way up: one was injected into it */
+	bool sensitive;          /* never to be indexed in HTTP/2 (RFC 7541 §6.2.3): it holds the secret, or came like that */
 };
 
 /* Field lines in the order in which they came. The list lives in an arena; the spans wherever their owner says. */
@@ -19,6 +19,9 @@ struct fields {
 };
 
 void fields_add(struct fields *fields, struct arena *arena, struct span name, struct span value);
+/* As `like` is, but for its value; and with name and value copied into the arena. */
+void fields_add_like(struct fields *fields, struct arena *arena, const struct field *like, struct span value);
+void fields_add_copy(struct fields *fields, struct arena *arena, const struct field *field);
 const struct field *fields_find(const struct fields *fields, struct span name); /* the first by name, or NULL */
 size_t fields_count(const struct fields *fields, struct span name);
 void fields_remove(struct fields *fields, struct span name); /* every one of that name; order is kept */

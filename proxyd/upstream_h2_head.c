@@ -24,8 +24,8 @@ static bool is_replaced(struct span name)
 	return false;
 }
 
-/* `secret`: it is kept out of the compression's table, here and behind (RFC 7541 §7.1.3). */
-static void add_pair(struct h2_request *request, struct span name, struct span value, bool secret)
+/* `sensitive`: it is kept out of the compression's table, here and behind (RFC 7541 §7.1.3). */
+static void add_pair(struct h2_request *request, struct span name, struct span value, bool sensitive)
 {
 	char *lower = arena_copy(&request->arena, name.data, name.length);
 	for (size_t i = 0; i < name.length; i++)
@@ -35,13 +35,13 @@ static void add_pair(struct h2_request *request, struct span name, struct span v
 		(uint8_t *)arena_copy(&request->arena, value.data, value.length),
 		name.length,
 		value.length,
-		secret ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE,
+		sensitive ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE,
 	};
 }
 
 static bool is_private(const struct field *field)
 {
-	return field->secret || span_equal_nocase(field->name, SPAN("authorization")) ||
+	return field->sensitive || span_equal_nocase(field->name, SPAN("authorization")) ||
 	       span_equal_nocase(field->name, SPAN("cookie"));
 }
 
@@ -72,7 +72,7 @@ size_t h2_trailers_write(struct h2_request *request, nghttp2_nv **pairs)
 	request->pairs = arena_alloc(&request->arena, (trailers ? trailers->count : 0) * sizeof **pairs);
 	for (size_t i = 0; trailers && i < trailers->count; i++)
 		if (!is_replaced(trailers->list[i].name))
-			add_pair(request, trailers->list[i].name, trailers->list[i].value, false);
+			add_pair(request, trailers->list[i].name, trailers->list[i].value, trailers->list[i].sensitive);
 	*pairs = request->pairs;
 	return request->pair_count;
 }
@@ -89,12 +89,12 @@ static bool is_too_large(const struct h2_request *request)
 	return request->head_size > request->room->limits.head.head;
 }
 
-void h2_head_add(struct h2_request *request, struct span name, struct span value)
+void h2_head_add(struct h2_request *request, const struct field *field)
 {
 	struct arena *arena = &request->arena;
 	const struct codec_limits *limits = &request->room->limits.head;
 	struct fields *fields = request->state == H2_BODY ? &request->trailers : &request->response.fields;
-	size_t size = name.length + value.length + FIELD_BYTES;
+	size_t size = field->name.length + field->value.length + FIELD_BYTES;
 	request->head_size += size;
 	request->connection->block += size;
 	if (request->connection->block > limits->head * BEYOND)
@@ -102,10 +102,10 @@ void h2_head_add(struct h2_request *request, struct span name, struct span value
 		          "sends a head that is many times longer than limits.head");
 	if (is_too_large(request) || fields->count > limits->fields)
 		return;
-	if (span_equal(name, SPAN(":status")))
-		request->response.status = three_digits(value.data);
+	if (span_equal(field->name, SPAN(":status")))
+		request->response.status = three_digits(field->value.data);
 	else
-		fields_add(fields, arena, arena_span(arena, name), arena_span(arena, value));
+		fields_add_copy(fields, arena, field);
 }
 
 /* False where it failed for its size. */

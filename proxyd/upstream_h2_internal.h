@@ -205,8 +205,8 @@ bool h2_session_start(struct h2_connection *connection);
 void h2_head_write(struct h2_request *request, const struct request *head);
 /* The trailers, for libnghttp2, in request->arena. */
 size_t h2_trailers_write(struct h2_request *request, nghttp2_nv **pairs);
-/* Adds a field of a head, or of trailers. */
-void h2_head_add(struct h2_request *request, struct span name, struct span value);
+/* Adds a field of a head, or of trailers, copied. */
+void h2_head_add(struct h2_request *request, const struct field *field);
 /* A head, or trailers, are complete; `last`: END_STREAM. What is wrong with them fails the request. */
 void h2_head_read(struct h2_request *request, bool last);
 

@@ -43,10 +43,10 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 {
 	struct h2_connection *connection = context;
 	struct h2_request *request = request_of(session, frame->hd.stream_id);
-	(void)flags;
+	const struct field field = {{(const char *)name, name_length}, {(const char *)value, value_length},
+	                            flags & NGHTTP2_NV_FLAG_NO_INDEX};
 	if (request && !connection->wrong)
-		h2_head_add(request, (struct span){(const char *)name, name_length},
-		            (struct span){(const char *)value, value_length});
+		h2_head_add(request, &field);
 	return 0;
 }
 

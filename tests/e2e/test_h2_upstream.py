@@ -9,6 +9,7 @@ import subprocess
 import threading
 
 import pytest
+from hpack import NeverIndexedHeaderTuple
 
 from peers import evidence
 from peers.config import get, one_api
@@ -59,6 +60,26 @@ def test_a_secret_is_never_indexed(before_h2, inject, name, value):
     for came in by_h2(server, 3):
         assert name in came.never, came
         assert value is None or "; ".join(came.all(name)) == value.format(proxy.secrets["api"]), came
+
+
+def test_what_came_never_indexed_goes_on_so(before_h2):
+    """RFC 7541 section 6.2.3: fields and trailers, up and down, and no others."""
+    never = [NeverIndexedHeaderTuple(name, "1") for name in ("x-never", "x-last")]
+
+    def answer(session, came):
+        session.answer(came, b"ok", never[0], ("x-ever", "1"), trailers=[never[1]])
+
+    proxy, server = before_h2(respond(answer))
+    with H2(proxy) as client:
+        number = client.request("/api/x", never[0], ("x-ever", "1"), method="POST", end=False)
+        client.data(number, b"body")
+        client.trailers(number, never[1])
+        answer = client.answer(number)
+    (came,) = by_h2(server, 1)
+    assert "x-never" in came.never and "x-ever" not in came.never
+    for fields in (answer.fields, answer.trailers, came.trailers):
+        kept = {field[0] for field in fields if isinstance(field, NeverIndexedHeaderTuple)}
+        assert kept == {field[0] for field in fields} & {"x-never", "x-last"} and kept, fields
 
 
 @pytest.fixture

@@ -264,9 +264,9 @@ static void check_marks(const struct trial *trial, const struct row *row)
 	for (size_t i = 0; i < trial->out.fields.count; i++) {
 		const struct field *field = &trial->out.fields.list[i];
 		bool holds = memmem(field->value.data, field->value.length, PLAIN, strlen(PLAIN)) != NULL;
-		if (holds && !field->secret)
+		if (holds && !field->sensitive)
 			fail_msg("%s: `%s`: %.*s is not marked as secret", row->credential, row->request, SPAN_ARGS(field->name));
-		if (field->secret && !*row->credential)
+		if (field->sensitive && !*row->credential)
 			fail_msg("`%s`: %.*s is marked as secret", row->request, SPAN_ARGS(field->name));
 	}
 }

@@ -45,7 +45,11 @@ class Came:
 
 
 def octets(fields):
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
+    return [never_like(field)(*(part.encode("latin-1") for part in field)) for field in fields]
+
+
+def never_like(field):
+    return hpack.NeverIndexedHeaderTuple if isinstance(field, hpack.NeverIndexedHeaderTuple) else hpack.HeaderTuple
 
 
 class Session:
