@@ -11,7 +11,19 @@ import streams
 from peers import Failure
 
 sys.path.insert(0, os.path.join(os.path.dirname(peers.HERE), 'tests', 'e2e'))
-from wire.h2_floods import FLOODS  # noqa: E402
+from wire import h2_floods  # noqa: E402
+
+
+class Churn:
+    """The yardstick: what connections cost that come and go without any HTTP/2, each refused with 401."""
+
+    name, path = 'HTTP/1.1: no token, and gone', 'small'
+
+    def bytes(self, fields, size):
+        return b'GET /plain/1k HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n'
+
+
+FLOODS = [Churn(), *h2_floods.FLOODS]
 
 RATE = 200         # good requests a second
 IDLE = 40          # connections that they have

@@ -303,11 +303,9 @@ static void depart(struct h2_client *client)
 /* The client may be freed behind it. */
 static void serve(struct h2_client *client)
 {
-	bool more = false;
-	if (!client->waits) {
+	bool more = false, turn = !client->waits;
+	if (turn)
 		read_some(client);
-		begin_some(client);
-	}
 	/* Who has asked by then is answered. */
 	if (client->front->worker->draining)
 		front_h2_drain_client(client);
@@ -317,6 +315,9 @@ static void serve(struct h2_client *client)
 		more = write_some(client);
 	if (client->wrong && !client->refused)
 		accused(client);
+	/* Behind the resets and the GOAWAY that what was read has led to. */
+	if (turn && !is_over(client))
+		begin_some(client);
 	if (client->gone || is_over(client))
 		depart(client);
 	else if (more || (!client->refused && (client->unread || !TAILQ_EMPTY(&client->asked))))

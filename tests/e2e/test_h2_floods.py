@@ -4,6 +4,7 @@ audit has, or holds no more than is told; others are served meanwhile, and memor
 import fcntl
 import itertools
 import select
+import signal
 import termios
 
 import pytest
@@ -31,6 +32,7 @@ def script(connection):
 def serve(connection):
     while True:
         head = connection.head()
+        connection.origin.requests.append(head.target)
         if head.target.endswith("/big"):
             connection.send(f"HTTP/1.1 200 OK\r\nContent-Length: {1 << 30}\r\n\r\n")
             while True:
@@ -53,7 +55,7 @@ def most_memory(process):
 
 def ready(proxy, server):
     """What peers.frames wants of it."""
-    proxy.intercepts = f"localhost:{server.port}"
+    proxy.origin, proxy.intercepts = server, f"localhost:{server.port}"
     proxy.tokens = {"api": proxy.token(), "proxy": proxy.proxy_token()}
     return proxy
 
@@ -262,3 +264,17 @@ def test_what_follows_an_error(proxy, way):
             other.answers()
             assert sent < 100 << 20, "it is read for ever"
     wait_for(lambda: told(proxy, "flood") + told(proxy, "malformed") > before, "the audit line", 5)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_who_asks_much_has_no_more_than_a_share(limited, way):
+    """A hundred requests came before the one of another client, and it does not wait for them."""
+    proxy = limited("idle: 60s")
+    with WAYS[way](proxy) as client, WAYS[way](proxy, "/api/one" if way == "h2c" else "/one") as other:
+        proxy.process.send_signal(signal.SIGSTOP)
+        client.send(*(client.head(stream=stream) for stream in range(1, 201, 2)))
+        other.send(other.head())
+        proxy.process.send_signal(signal.SIGCONT)
+        assert other.status(1) == "200"
+        assert client.status(199) == "200"
+    assert proxy.origin.requests.index("/one") < 50, proxy.origin.requests
