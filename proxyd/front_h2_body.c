@@ -10,7 +10,7 @@ static void consume(struct h2_stream *stream, size_t size)
 /* The end of the body goes on once all in front of it has. */
 static void finish(struct h2_stream *stream)
 {
-	if (!stream->started || !stream->ended || !stream->has_body || stream->finished || backlog_size(&stream->pending) > 0)
+	if (!stream->ended || !stream->has_body || stream->finished || backlog_size(&stream->pending) > 0)
 		return;
 	stream->finished = true;
 	exchange_finish(stream->exchange, stream->trailers.count ? &stream->trailers : NULL);

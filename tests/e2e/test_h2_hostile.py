@@ -10,7 +10,7 @@ from peers.keystile import Keystile, wait_for
 from peers.tunnel import Tls, open_tunnel
 from peers.wire import Origin
 from wire.h2 import CASES, OURS
-from wire.h2_bytes import GOAWAY, PREFACE
+from wire.h2_bytes import GOAWAY, PING, PREFACE, ping
 
 
 def script(connection):
@@ -89,3 +89,12 @@ def test_fields_count_as_in_http_1(proxy, way, extra, status, host):
         client.send(client.head(*named, *[("x-a", "b")] * (99 + extra - others)))
         assert client.status(1) == status
         client.answers()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_is_read_behind_an_error(proxy, way):
+    """Not even what came in the same piece: where libnghttp2 would read on, a bomb would be unpacked to its end."""
+    with WAYS[way](proxy) as client:
+        client.send(client.head(stream=5) + client.head(stream=3) + ping())
+        heard = client.rest()
+        assert [one.kind for one in heard if one.kind in (GOAWAY, PING)] == [GOAWAY], heard

@@ -87,6 +87,11 @@ def trailers(field, flags):
     return lambda stream: frame(HEADERS, stream, block([field]), flags)
 
 
+def requests(fields):
+    """As short as they can be."""
+    return opens(post=False, flags=END_HEADERS | END_STREAM)(fields)
+
+
 def capitals(fields):
     for stream in range(1, LARGEST, 2):
         yield head(fields, stream, ("X-A", "b"))
@@ -142,7 +147,7 @@ FLOODS = [
     Flood("heads that are malformed", CALM, capitals, resets=True),
     Flood("HPACK bomb", CALM, bomb),
     Flood("HPACK tables", CALM, again(settings((HEADER_TABLE_SIZE, 0)), settings((HEADER_TABLE_SIZE, LARGEST)))),
-    Flood("more streams than announced", ENDED, opens(post=False, flags=END_HEADERS | END_STREAM),
+    Flood("more streams than announced", ENDED, requests,
           lambda fields: settings((INITIAL_WINDOW_SIZE, 0)), "big"),
     Flood("bodies of streams that are over", LATER, again(data(1, bytes(16384), end=False)), post, "early"),
     Flood("windows that never open", WAITS, nothing, hundred(first=settings((INITIAL_WINDOW_SIZE, 0))), "big", answered=True),
