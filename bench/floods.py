@@ -28,7 +28,8 @@ FLOODS = [Churn(), *h2_floods.FLOODS]
 RATE = 200         # good requests a second
 IDLE = 40          # connections that they have
 HOSTILE = 8        # connections at a time; one that is cut is followed by the next at once
-BYTES = 1 << 20    # of a flood, for each of them
+BYTES = 1 << 16    # of a flood, for each of them: more would load nothing but this machine's loopback
+LARGE = {'SETTINGS, many values', 'padding', 'unknown frames', 'small unknown frames', 'CONTINUATION'}  # it takes more to be cut
 PATHS = {'small': '/plain/1k', 'big': '/slow/huge', 'early': '/none/x', 'sink': '/plain/post'}
 
 
@@ -123,7 +124,7 @@ def attack(number, port, path):
     """Until a line comes; then it says how often it was cut."""
     authorization = sys.stdin.readline().strip()
     fields = [(':method', 'GET'), (':scheme', 'http'), (':path', path), (':authority', f'127.0.0.1:{port}'), ('authorization', authorization)]
-    flood = FLOODS[number].bytes(fields, BYTES)
+    flood = FLOODS[number].bytes(fields, BYTES * (16 if FLOODS[number].name in LARGE else 1))
     poll = selectors.DefaultSelector()
     poll.register(sys.stdin, selectors.EVENT_READ)
     os.nice(15)
