@@ -34,7 +34,7 @@ static size_t run(struct scrub *scrub, struct span text, bool gzip, size_t piece
 {
 	struct body body = {text, piece};
 	struct scrub_source source = {give, is_given, &body};
-	struct field field = {SPAN("Content-Encoding"), SPAN("gzip")};
+	struct field field = {.name = SPAN("Content-Encoding"), .value = SPAN("gzip")};
 	struct response response = {.status = 200, .body = {BODY_CHUNKED, 0}, .fields = {&field, gzip, 1}};
 	size_t length = 0;
 	scrub_start(scrub, &response);
