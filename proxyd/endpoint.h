@@ -21,8 +21,8 @@ ssize_t endpoint_read(struct endpoint *end, void *bytes, size_t size);
 /* Behind a read that gave so many of `size` bytes: was that all, so that an edge will tell of what comes next? An end of which an
  * edge has told may be there all the same, and behind TCP's urgent mark there may be more (RFC 9293 §3.8.5). */
 bool endpoint_is_drained(const struct endpoint *end, size_t count, size_t size);
-/* How many bytes were taken, or one of the two values above. After ENDPOINT_AGAIN the same bytes must come again: with TLS
- * some of them may be on their way. */
+/* How many bytes were taken, or one of the two values above. What was not taken must come again, and first: with TLS some of it
+ * may be on its way. */
 ssize_t endpoint_write(struct endpoint *end, const void *bytes, size_t size);
 /* What is written leaves without waiting for an acknowledgement of what left before (TCP_NODELAY). A listening socket hands
  * it on to what it accepts; one that is not TCP's is left as it is. */

@@ -11,7 +11,7 @@
 #include "mint_internal.h"
 #include "tls_internal.h"
 
-#define MOST_RECORDS 16 /* tickets and warning alerts that are read over in one call */
+#define MOST_RECORDS 16   /* tickets and warning alerts that are read over in one call */
 #define RECORD_MOST 16384 /* what one record holds (RFC 8446 §5.1) */
 
 static ssize_t pull(gnutls_transport_ptr_t context, void *bytes, size_t size)
