@@ -229,10 +229,11 @@ def test_what_is_not_read_stops_the_origin(before_h2):
                 stopped.append(sent)
         session.until(lambda: came.reset is not None, "the client's leaving")
 
-    proxy, _ = before_h2(script)
+    proxy, server = before_h2(script)
     with H2(proxy, windows=False) as client:
         client.request()
         wait_for(lambda: stopped, "the origin to be stopped")
+    wait_for(lambda: server.requests[0].reset is not None, "the client's leaving to arrive")
     assert stopped[0] <= 65_535 + 256 * 1024
 
 
