@@ -6,10 +6,11 @@ import itertools
 import select
 import signal
 import termios
+import threading
 
 import pytest
 
-from peers import evidence, sanitizers
+from peers import evidence, sanitizers, wire
 from peers.config import one_api
 from peers.frames import WAYS, told
 from peers.keystile import Keystile, wait_for
@@ -200,7 +201,7 @@ def test_what_was_on_its_way_is_no_flood(proxy, way):
 def limited(keystile, origin, authority):
     """limited(LIMITS) gives a proxyd with them."""
 
-    def begin(limits):
+    def begin(limits, script=script):
         server = origin(script, context=authority.server_context())
         config = one_api(f"https://localhost:{server.port}", intercept="true", ca=authority.ca)
         return ready(keystile(config, {"api": evidence.secret("floods")}, {"limits": "{{ " + limits + " }}"}), server)
@@ -268,8 +269,19 @@ def test_what_follows_an_error(proxy, way):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_who_asks_much_has_no_more_than_a_share(limited, way):
-    """A hundred requests came before the one of another client, and it does not wait for them."""
-    proxy = limited("idle: 60s")
+    """A hundred requests came before the one of another client, and it does not wait for them: each has a connection to an origin that
+    answers none before it has heard them all, and its comes among the first."""
+    came, all_came = {}, threading.Event()
+
+    def script(connection):
+        target = connection.head().target
+        came[connection.number] = target
+        if len(came) == 101:
+            all_came.set()
+        assert all_came.wait(wire.TIMEOUT), came
+        connection.answer("200 OK", b"x" * 100, "Connection: close")
+
+    proxy = limited("idle: 60s", script)
     with WAYS[way](proxy) as client, WAYS[way](proxy, "/api/one" if way == "h2c" else "/one") as other:
         proxy.process.send_signal(signal.SIGSTOP)
         client.send(*itertools.islice(requests(client.fields()), 100))
@@ -277,4 +289,4 @@ def test_who_asks_much_has_no_more_than_a_share(limited, way):
         proxy.process.send_signal(signal.SIGCONT)
         assert other.status(1) == "200"
         assert client.status(199) == "200"
-    assert proxy.origin.requests.index("/one") < 50, proxy.origin.requests
+    assert next(number for number, target in came.items() if target == "/one") < 50, came

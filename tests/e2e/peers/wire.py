@@ -1,5 +1,6 @@
 """A client and a server that send exactly the bytes they are told to, and say what came."""
 
+import itertools
 import re
 import socket
 import ssl
@@ -9,6 +10,7 @@ from .evidence import EVIDENCE
 
 TIMEOUT = 10.0
 TRANSCRIPT = []  # (who, direction, bytes) of the running test; shown where it fails
+SHOWN = {byte: f"\\x{byte:02x}" for byte in [*range(32), *range(127, 160)] if chr(byte) not in "\t\r\n"}  # a log is text
 
 
 def note(who, direction, data):
@@ -23,7 +25,7 @@ def show_transcript(limit=6000):
             lines.append(f"--- {who} {direction}")
             last = (who, direction)
         lines.append(text if len(text) < 1500 else f"{text[:1500]}… ({len(text)} bytes)")
-    whole = "\n".join(lines)
+    whole = "\n".join(lines).translate(SHOWN)
     return whole if len(whole) <= limit else whole[:limit] + "\n…"
 
 
@@ -277,27 +279,27 @@ class Origin:
         self.listener = network.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listener.bind((host, port))
-        self.listener.listen(64)
+        self.listener.listen(256)
         self.port = self.listener.getsockname()[1]
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
     def run(self):
-        while True:
+        for number in itertools.count():
             try:
                 sock, _ = self.listener.accept()
             except OSError:
                 return
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
+            threading.Thread(target=self.serve, args=(sock, number), daemon=True).start()
 
-    def serve(self, sock):
+    def serve(self, sock, number):
         try:
             sock.settimeout(TIMEOUT)
             if self.context:
                 sock = self.context.wrap_socket(sock, server_side=True)
-            connection = Connection(sock, f"origin connection {len(self.connections)}")
-            connection.origin = self
+            connection = Connection(sock, f"origin connection {number}")
+            connection.origin, connection.number = self, number  # in the order in which they were accepted
             self.connections.append(connection)
             self.script(connection)
             connection.close()
