@@ -74,6 +74,13 @@ void codec_write_request(const struct request *request, struct buffer *out);
 /* Writes a response head the same way; `minor` is the client's: HTTP/1.0 gets no chunks. `close` adds Connection: close. */
 void codec_write_response(const struct response *response, unsigned minor, bool close, struct buffer *out);
 
+/* What follows the head that codec_write_response() wrote: `piece` (not empty) of the body, and behind the last one the end,
+ * with trailers where there are any and chunks to put them behind. A length nobody told makes chunks, too. */
+void codec_write_piece(const struct response *response, unsigned minor, struct span piece, struct buffer *out);
+void codec_write_end(const struct response *response, unsigned minor, const struct fields *trailers, struct buffer *out);
+/* Can only the end of the connection tell where such a response ends? */
+bool codec_ends_by_close(const struct response *response, unsigned minor);
+
 /* A chunk's head ("1f4\r\n") into `out`, at least 20 bytes; returns its length. Behind the data goes "\r\n". */
 size_t codec_chunk_head(uint64_t size, char *out);
 /* "0\r\n", the trailers, "\r\n". */

@@ -39,12 +39,17 @@ static struct span decimal(uint64_t number, char text[NUMBER_TEXT])
 	return (struct span){start, (size_t)(text + NUMBER_TEXT - start)};
 }
 
+static bool is_chunked(struct body_framing body, bool chunks)
+{
+	return chunks && (body.kind == BODY_CHUNKED || body.kind == BODY_UNTIL_CLOSE);
+}
+
 static char *put_framing(char *out, struct body_framing body, bool chunks)
 {
 	char text[NUMBER_TEXT];
 	if (body.kind == BODY_LENGTH)
 		return put_field(out, SPAN("Content-Length"), decimal(body.length, text));
-	if (body.kind == BODY_CHUNKED && chunks)
+	if (is_chunked(body, chunks))
 		return put_field(out, SPAN("Transfer-Encoding"), SPAN("chunked"));
 	return out;
 }
@@ -104,4 +109,26 @@ void codec_write_last_chunk(const struct fields *trailers, struct buffer *out)
 	end = put(end, SPAN("\r\n"));
 	*end = 0;
 	out->length += (size_t)(end - start);
+}
+
+void codec_write_piece(const struct response *response, unsigned minor, struct span piece, struct buffer *out)
+{
+	char head[20];
+	bool chunked = is_chunked(response->body, minor >= 1);
+	if (chunked)
+		buffer_append(out, head, codec_chunk_head(piece.length, head));
+	buffer_span(out, piece);
+	if (chunked)
+		buffer_string(out, "\r\n");
+}
+
+void codec_write_end(const struct response *response, unsigned minor, const struct fields *trailers, struct buffer *out)
+{
+	if (is_chunked(response->body, minor >= 1))
+		codec_write_last_chunk(trailers, out);
+}
+
+bool codec_ends_by_close(const struct response *response, unsigned minor)
+{
+	return minor == 0 && (response->body.kind == BODY_CHUNKED || response->body.kind == BODY_UNTIL_CLOSE);
 }

@@ -28,37 +28,18 @@ static bool flush(struct client *client)
 	return true;
 }
 
-static bool chunked(const struct client *client)
+static unsigned minor_of(const struct client *client)
 {
-	const struct response *head = exchange_response(client->exchange);
-	return exchange_request(client->exchange)->minor == 1 &&
-	       (head->body.kind == BODY_CHUNKED || head->body.kind == BODY_UNTIL_CLOSE);
-}
-
-static void add_piece(struct client *client, const char *bytes, size_t size)
-{
-	char chunk[24];
-	if (chunked(client))
-		buffer_append(&client->raw, chunk, codec_chunk_head(size, chunk));
-	buffer_append(&client->raw, bytes, size);
-	if (chunked(client))
-		buffer_string(&client->raw, "\r\n");
-}
-
-static void end_of_body(struct client *client)
-{
-	if (chunked(client))
-		codec_write_last_chunk(exchange_trailers(client->exchange), &client->raw);
-	client->raw_done = true;
+	return exchange_request(client->exchange)->minor;
 }
 
 /* Where the end of the connection is the end of the body, a plain close would look like a whole one. */
 static void cut_short(struct client *client)
 {
-	if (chunked(client) || exchange_response(client->exchange)->body.kind == BODY_LENGTH)
-		front_h1_close(client);
-	else
+	if (codec_ends_by_close(exchange_response(client->exchange), minor_of(client)))
 		front_h1_reset(client);
+	else
+		front_h1_close(client);
 }
 
 /* Says the last word and waits a moment for the client to stop sending. */
@@ -71,6 +52,7 @@ static void close_softly(struct client *client)
 
 void front_h1_raw_pump(struct client *client)
 {
+	const struct response *head = exchange_response(client->exchange);
 	char bytes[PIECE_BYTES];
 	for (;;) {
 		if (!flush(client)) {
@@ -82,9 +64,7 @@ void front_h1_raw_pump(struct client *client)
 			close_softly(client);
 			return;
 		}
-		ssize_t count = exchange_response(client->exchange)->body.kind == BODY_NONE
-		                        ? 0
-		                        : exchange_read(client->exchange, bytes, sizeof bytes);
+		ssize_t count = head->body.kind == BODY_NONE ? 0 : exchange_read(client->exchange, bytes, sizeof bytes);
 		if (count == UPSTREAM_READ_AGAIN)
 			return;
 		if (count == UPSTREAM_READ_ERROR) {
@@ -92,9 +72,10 @@ void front_h1_raw_pump(struct client *client)
 			return;
 		}
 		if (count > 0)
-			add_piece(client, bytes, (size_t)count);
+			codec_write_piece(head, minor_of(client), (struct span){bytes, (size_t)count}, &client->raw);
 		else
-			end_of_body(client);
+			codec_write_end(head, minor_of(client), exchange_trailers(client->exchange), &client->raw);
+		client->raw_done = count == 0;
 	}
 }
 
@@ -102,9 +83,8 @@ void front_h1_raw_start(struct client *client)
 {
 	const struct response *head = exchange_response(client->exchange);
 	client->state = CLIENT_RAW;
-	client->reset_on_cut = exchange_request(client->exchange)->minor == 0 && head->body.kind != BODY_NONE &&
-	                       head->body.kind != BODY_LENGTH;
-	codec_write_response(head, exchange_request(client->exchange)->minor, true, &client->raw);
+	client->reset_on_cut = codec_ends_by_close(head, minor_of(client));
+	codec_write_response(head, minor_of(client), true, &client->raw);
 	/* It goes on reading the request, to drop it. */
 	front_h1_resume(client);
 	front_h1_raw_pump(client);

@@ -72,7 +72,7 @@ static void take_down(struct h2_client *client)
 	if (client->waits)
 		TAILQ_REMOVE(&client->front->turns, client, turns);
 	nghttp2_session_del(client->session);
-	buffer_free(&client->rest);
+	outbox_wipe(&client->outbox);
 	worker_way_over(client->front->worker, &client->way);
 }
 
@@ -129,22 +129,6 @@ void front_h2_refuse(struct h2_client *client, uint32_t code, const char *reason
 
 /* --- writing --- */
 
-/* False where some of it waits for the socket, or it broke. */
-static bool send_rest(struct h2_client *client)
-{
-	while (client->rest_sent < client->rest.length) {
-		struct span left = span_from(buffer_view(&client->rest), client->rest_sent);
-		ssize_t count = endpoint_write(&client->end, left.data, left.length);
-		client->gone |= count == ENDPOINT_BROKEN;
-		if (count < 0)
-			return false;
-		client->rest_sent += (size_t)count;
-	}
-	buffer_free(&client->rest);
-	client->rest_sent = 0;
-	return true;
-}
-
 /* The next frames, into front->out; behind the last GOAWAY nothing follows. */
 static bool make_frames(struct h2_client *client, struct buffer *out)
 {
@@ -158,25 +142,18 @@ static bool make_frames(struct h2_client *client, struct buffer *out)
 	return out->length > 0;
 }
 
-static void send_frames(struct h2_client *client, const struct buffer *out)
-{
-	ssize_t count = endpoint_write(&client->end, out->data, out->length);
-	client->gone |= count == ENDPOINT_BROKEN;
-	struct span left = span_from(buffer_view(out), count > 0 ? (size_t)count : 0);
-	if (!client->gone && left.length > 0)
-		buffer_span(&client->rest, left);
-}
-
 /* True where there is more to write, and the socket takes it. */
 static bool write_some(struct h2_client *client)
 {
 	struct buffer *out = &client->front->out;
-	for (unsigned turn = 0; turn < TURNS; turn++) {
-		if (!send_rest(client) || !make_frames(client, out))
+	enum outbox_result result = outbox_flush(&client->outbox, &client->end);
+	for (unsigned turn = 0; turn < TURNS && result == OUTBOX_EMPTY; turn++) {
+		if (!make_frames(client, out))
 			return false;
-		send_frames(client, out);
+		result = outbox_write(&client->outbox, &client->end, buffer_view(out));
 	}
-	return !client->gone;
+	client->gone |= result == OUTBOX_BROKEN;
+	return result == OUTBOX_EMPTY;
 }
 
 /* --- reading --- */
@@ -271,7 +248,7 @@ static void abort_streams(struct h2_client *client)
 
 static bool is_over(const struct h2_client *client)
 {
-	if (client->rest.length > 0)
+	if (outbox_size(&client->outbox) > 0)
 		return false;
 	return client->parted ||
 	       (!nghttp2_session_want_read(client->session) && !nghttp2_session_want_write(client->session));

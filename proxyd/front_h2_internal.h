@@ -11,6 +11,7 @@
 #include "codec_h1.h"
 #include "exchange.h"
 #include "front_h2.h"
+#include "outbox.h"
 
 #define GIVEN_UP 128
 #define H2_WINDOW 65535 /* of a stream; the default, which counts before the client has our SETTINGS */
@@ -37,8 +38,7 @@ struct h2_client {
 	nghttp2_session *session;
 	struct endpoint end;
 	struct way way;
-	struct buffer rest; /* frames that the socket did not take */
-	size_t rest_sent;
+	struct outbox outbox;
 	unsigned live;      /* streams with an exchange */
 	int32_t head_of;    /* the stream whose header block began and is not complete; 0: none */
 	struct budget frames, resets;

@@ -36,7 +36,7 @@ static void discard(struct h2_connection *connection)
 	nghttp2_session_del(connection->session);
 	endpoint_close(&connection->end);
 	stop_resting(connection);
-	buffer_wipe(&connection->rest);
+	outbox_wipe(&connection->outbox);
 	LIST_REMOVE(connection, others);
 	origin->connection_count--;
 	free(connection);

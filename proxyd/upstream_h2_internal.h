@@ -13,6 +13,7 @@
 
 #include "backlog.h"
 #include "budget.h"
+#include "outbox.h"
 #include "upstream_h2.h"
 
 #define H2_STREAMS_MOST 100       /* at once on one connection, however many the origin lets be opened */
@@ -83,8 +84,7 @@ struct h2_connection {
 	struct dial *dial;
 	struct endpoint end;
 	nghttp2_session *session; /* from H2_OPEN on */
-	struct buffer rest;       /* frames that the socket did not take */
-	size_t rest_sent;
+	struct outbox outbox;
 	uint32_t streams;         /* open, those whose request was released included */
 	uint64_t opened;          /* since it was made */
 	size_t block;             /* bytes of the header block that is being read */

@@ -22,20 +22,11 @@ static void fall_mute(struct h2_connection *connection)
 }
 
 /* False where some of it waits for the socket, or nothing more can be written. */
-static bool send_rest(struct h2_connection *connection)
+static bool is_sent(struct h2_connection *connection, enum outbox_result result)
 {
-	while (connection->rest_sent < connection->rest.length) {
-		struct span left = span_from(buffer_view(&connection->rest), connection->rest_sent);
-		ssize_t count = endpoint_write(&connection->end, left.data, left.length);
-		if (count == ENDPOINT_BROKEN)
-			fall_mute(connection);
-		if (count < 0)
-			return false;
-		connection->rest_sent += (size_t)count;
-	}
-	buffer_wipe(&connection->rest);
-	connection->rest_sent = 0;
-	return true;
+	if (result == OUTBOX_BROKEN)
+		fall_mute(connection);
+	return result == OUTBOX_EMPTY;
 }
 
 /* The next frames. libnghttp2 keeps its buffer for those that follow, and reads no byte of it again. */
@@ -51,25 +42,19 @@ static bool make_frames(struct h2_connection *connection, struct buffer *out)
 	return out->length > 0;
 }
 
-static void send_frames(struct h2_connection *connection, struct buffer *out)
+static bool send_frames(struct h2_connection *connection, struct buffer *out)
 {
-	ssize_t count = endpoint_write(&connection->end, out->data, out->length);
-	struct span left = span_from(buffer_view(out), count > 0 ? (size_t)count : 0);
-	if (count == ENDPOINT_BROKEN)
-		fall_mute(connection);
-	else if (left.length > 0)
-		buffer_span(&connection->rest, left);
+	bool sent = is_sent(connection, outbox_write(&connection->outbox, &connection->end, buffer_view(out)));
 	explicit_bzero(out->data, out->length);
 	buffer_clear(out);
+	return sent;
 }
 
 bool h2_connection_write(struct h2_connection *connection)
 {
 	struct buffer *out = &connection->room->out;
-	if (connection->mute || !send_rest(connection) || !make_frames(connection, out))
-		return false;
-	send_frames(connection, out);
-	return !connection->mute;
+	return !connection->mute && is_sent(connection, outbox_flush(&connection->outbox, &connection->end)) &&
+	       make_frames(connection, out) && send_frames(connection, out);
 }
 
 /* True where there is more to write, and the socket takes it. */
@@ -136,7 +121,7 @@ static bool is_over(const struct h2_connection *connection)
 {
 	if (connection->gone || connection->wrong)
 		return true;
-	if (connection->rest.length > 0 || nghttp2_session_want_write(connection->session))
+	if (outbox_size(&connection->outbox) > 0 || nghttp2_session_want_write(connection->session))
 		return false;
 	return !nghttp2_session_want_read(connection->session) ||
 	       (connection->state == H2_LEAVING && connection->streams == 0);

@@ -17,10 +17,10 @@ LAYERS = {
     "proxyd": [
         ("main", r"main|check\w*"),
         ("process", r"server|worker"),
-        ("ways in", r"listener|sniff|connect\w*|intercept|upgrade|tunnel|front_\w+|admin|linger"),
+        ("ways in", r"listener|sniff|opening|connect\w*|intercept|upgrade|tunnel|front_\w+|admin|linger"),
         ("exchange", r"exchange\w*"),
         ("upstream", r"upstream\w*|relay"),
-        ("outside", r"dial\w*|endpoint|tls\w*|trusts|mint_\w+|secrets\w*|snapshot|exec|watch|audit|metrics|service|loop"),
+        ("outside", r"dial\w*|endpoint|outbox|tls\w*|trusts|mint_\w+|secrets\w*|snapshot|exec|watch|audit|metrics|service|loop"),
         ("pure", r".*"),
     ],
     "envgen": [("main", r"main"), ("rooms", r".*")],
