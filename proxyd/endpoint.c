@@ -30,8 +30,6 @@ ssize_t endpoint_read(struct endpoint *end, void *bytes, size_t size)
 		return of_result(result, count);
 	}
 	ssize_t result = recv(end->fd, bytes, size, 0);
-	if (result == 0 && end->cut && *end->cut)
-		return ENDPOINT_BROKEN;
 	return result >= 0 ? result : of_errno();
 }
 
@@ -70,8 +68,6 @@ void endpoint_cut(struct endpoint *end)
 	setsockopt(end->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 	if (end->tls)
 		tls_cut(end->tls);
-	if (end->cut)
-		*end->cut = true;
 }
 
 void endpoint_close(struct endpoint *end)

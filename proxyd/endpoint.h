@@ -10,7 +10,6 @@
 struct endpoint {
 	int fd;          /* -1: none */
 	struct tls *tls; /* NULL: bare; established otherwise */
-	bool *cut;       /* of a pair of our own (way.h): that it was cut, which the sockets do not tell; NULL: they do */
 };
 
 #define ENDPOINT_AGAIN (-1)  /* nothing now */

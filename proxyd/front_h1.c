@@ -38,8 +38,6 @@ static void reset_socket(struct client *client)
 	/* SO_LINGER would come too late: libmicrohttpd shuts down before it closes. This resets TCP at once. */
 	static const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
 	connect(client->fd, &nobody, sizeof nobody);
-	if (client->way.pair)
-		client->way.pair->cut = true;
 }
 
 void front_h1_cut(struct client *client)

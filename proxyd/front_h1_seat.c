@@ -90,9 +90,10 @@ void front_h1_on_switch(void *context, struct MHD_Connection *connection, void *
 	(void)fd;
 	client->state = CLIENT_CLOSE;
 	if (taken >= 0) {
+		const struct endpoint end = {.fd = taken};
 		endpoint_send_at_once(taken); /* libmicrohttpd leaves it as its own writes want it */
 		client->exchange = NULL;
-		upgrade_start(client->front->worker, taken, &client->way, exchange, (struct span){bytes, size});
+		upgrade_start(client->front->worker, &end, &client->way, exchange, (struct span){bytes, size});
 	}
 	MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
 	front_h1_run_soon(client, 1);

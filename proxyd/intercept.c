@@ -1,25 +1,20 @@
 #include "intercept.h"
 
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include "front_h2.h"
+#include "front_https.h"
 #include "log.h"
 #include "memory.h"
 #include "mint_leaf.h"
 #include "relay.h"
-#include "sniff.h"
 #include "trusts.h"
 #include "tunnel.h"
-
-/* Each way, so that what one exchange takes stays bounded; the kernel doubles it. A piece of up to 32 KiB goes in at once, with
- * what the kernel counts beside it. */
-#define PAIR_BYTES (33 * 1024)
 
 enum intercept_state {
 	INTERCEPT_REACHING,  /* http2: tunnel: the upstream is dialled, and shakes hands */
 	INTERCEPT_HANDSHAKE, /* with the client */
-	INTERCEPT_FLOWING,   /* relayed: to a front, or past all of them to an upstream that speaks HTTP/2 as well */
+	INTERCEPT_PASSING,   /* http2: tunnel: HTTP/2 that nobody here reads is relayed */
 };
 
 struct intercept {
@@ -27,13 +22,12 @@ struct intercept {
 	struct loop_timer timer;
 	LIST_ENTRY(intercept) others;
 	struct worker *worker;
-	struct way way; /* once a front has it, what is left is the count for the profile, and the pair */
+	struct way way;
 	enum intercept_state state;
 	enum http2_mode http2;
 	struct snapshot *snapshot; /* a reference */
 	struct dial *dial;
 	uint32_t heard[RELAY_SIDES];
-	bool passes;               /* FLOWING: HTTP/2 that nobody here reads */
 	uint64_t started;          /* audit_clock() */
 	char id[20];
 };
@@ -89,7 +83,7 @@ static void end(struct intercept *intercept)
 {
 	struct worker *worker = intercept->worker;
 	struct way way = intercept->way;
-	bool lingers = intercept->state == INTERCEPT_FLOWING && tunnel_has_unread(&intercept->relay);
+	bool lingers = intercept->state == INTERCEPT_PASSING && tunnel_has_unread(&intercept->relay);
 	struct endpoint client = take_client(intercept);
 	tls_close(client.tls);
 	worker_way_over(worker, &way);
@@ -118,8 +112,7 @@ static void on_passed(struct relay *relay, enum relay_end how)
 static void pass(struct intercept *intercept)
 {
 	struct worker *worker = intercept->worker;
-	intercept->state = INTERCEPT_FLOWING;
-	intercept->passes = true;
+	intercept->state = INTERCEPT_PASSING;
 	note(intercept, "start", (struct tunnel_end){AUDIT_ALLOW, NULL});
 	relay_start(&intercept->relay, worker->relays, intercept->heard, worker->server->limits.tunnel_idle, on_passed);
 }
@@ -198,48 +191,13 @@ static void reach(struct intercept *intercept, const struct judgement *judgement
 
 /* --- behind the handshake --- */
 
-static void on_relayed(struct relay *relay, enum relay_end how)
-{
-	(void)how;
-	end((struct intercept *)relay);
-}
-
-/* To a front, which may end long before the client has taken what it said: until then the client counts for its profile. */
-static struct way lend_way(struct intercept *intercept)
-{
-	struct way way = intercept->way;
-	way.lent = way.counted > 0;
-	intercept->way.place = NULL;
-	intercept->way.profile = NULL;
-	return way;
-}
-
-/* Decrypted bytes go through a socket pair, at whose other end a front finds what it would find on a plain connection. */
-static void relay_to_front(struct intercept *intercept)
+/* What is in the client's TLS goes to the front that speaks its protocol. */
+static void hand_over(struct intercept *intercept, void (*front)(struct worker *, struct endpoint *, const struct way *))
 {
 	struct worker *worker = intercept->worker;
-	struct relay *relay = &intercept->relay;
-	const int size = PAIR_BYTES;
-	int pair[2];
-	let_go_of_upstream(intercept);
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0) {
-		fail(intercept, "out_of_descriptors");
-		return;
-	}
-	for (int i = 0; i < 2; i++)
-		setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
-	intercept->state = INTERCEPT_FLOWING;
-	intercept->way.pair = memory_alloc(sizeof *intercept->way.pair);
-	intercept->way.pair->users = 2;
-	relay->ends[RELAY_UPSTREAM] = (struct endpoint){.fd = pair[0], .cut = &intercept->way.pair->cut};
-	loop_watch_add(worker->loop, &relay->watches[RELAY_UPSTREAM], pair[0], RELAY_EVENTS);
-	/* The fronts have limits of their own for each pause. */
-	relay_start(relay, worker->relays, intercept->heard, worker->server->limits.tunnel_idle, on_relayed);
-	snapshot_unref(intercept->snapshot);
-	intercept->snapshot = NULL;
-	worker_connection_added(worker);
-	struct way way = lend_way(intercept);
-	sniff_start(worker, pair[1], &way);
+	struct way way = intercept->way;
+	struct endpoint client = take_client(intercept);
+	front(worker, &client, &way);
 }
 
 /* A second ClientHello could have another name than the one that was judged. */
@@ -253,25 +211,17 @@ static bool name_agrees(struct intercept *intercept)
 	return host_parse(span_of(name), &shown, NULL) && host_equal(&shown, host);
 }
 
-static void hand_to_h2(struct intercept *intercept)
-{
-	struct worker *worker = intercept->worker;
-	struct way way = intercept->way;
-	struct endpoint client = take_client(intercept);
-	front_h2_start(worker, &client, &way);
-}
-
 static void established(struct intercept *intercept)
 {
 	loop_timer_stop(intercept->worker->loop, &intercept->timer);
 	if (!name_agrees(intercept))
 		finish(intercept, (struct tunnel_end){AUDIT_DENY, "sni_mismatch"});
 	else if (!tls_is_h2(client_of(intercept)->tls))
-		relay_to_front(intercept);
+		hand_over(intercept, front_https_start);
 	else if (intercept->http2 == HTTP2_TUNNEL)
 		pass(intercept);
 	else
-		hand_to_h2(intercept);
+		hand_over(intercept, front_h2_start);
 }
 
 /* --- the handshake --- */
@@ -365,25 +315,12 @@ void intercept_start(struct worker *worker, int fd, const struct way *way, const
 		greet_client(intercept, intercept->http2 == HTTP2_ON);
 }
 
-void intercept_drain(struct worker *worker)
-{
-	for (struct intercept *intercept = LIST_FIRST(&worker->intercepts), *next; intercept; intercept = next) {
-		next = LIST_NEXT(intercept, others);
-		if (intercept->state == INTERCEPT_FLOWING && !intercept->passes)
-			relay_run(&intercept->relay);
-	}
-}
-
 void intercept_end_all(struct worker *worker)
 {
 	while (!LIST_EMPTY(&worker->intercepts)) {
 		struct intercept *intercept = LIST_FIRST(&worker->intercepts);
-		bool flows = intercept->state == INTERCEPT_FLOWING;
-		if (flows)
+		if (intercept->state == INTERCEPT_PASSING)
 			relay_cut(&intercept->relay);
-		if (flows && !intercept->passes)
-			end(intercept);
-		else
-			fail(intercept, "shutdown");
+		fail(intercept, "shutdown");
 	}
 }

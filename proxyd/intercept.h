@@ -9,13 +9,10 @@
  * copied, and what it holds taken over; its place says which certificate. `judgement`, of `snapshot`, says what may be
  * dialled for `http2: tunnel`, and need not outlive the call.
  *
- * What is inside goes, decrypted, to the same fronts as what is plain: HTTP/1.1 by a relay over a socket pair, which counts as
- * a connection of its own; HTTP/2 is read from the endpoint. */
+ * What is inside is read from the endpoint by the front of its protocol: front_https, front_h2. */
 void intercept_start(struct worker *worker, int fd, const struct way *way, const struct judgement *judgement,
                      struct snapshot *snapshot);
 
-/* Moves to the fronts what clients have said, in front of the fronts' own drain. */
-void intercept_drain(struct worker *worker);
 void intercept_end_all(struct worker *worker);
 
 #endif

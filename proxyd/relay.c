@@ -185,18 +185,12 @@ static enum step drain(struct relay_flow *flow, int to)
 	return judge_write(flow, count);
 }
 
-/* Of a pair's end splice(2) would not know whether it is a cut. */
-static bool may_splice(const struct endpoint *end)
-{
-	return !end->tls && !end->cut;
-}
-
 /* Where there is no pipe to be had, all is copied. */
 static bool is_spliced(struct relay *relay, struct relay_flow *flow)
 {
 	if (flow->held > 0)
 		return true;
-	if (!flow->bulk || flow->urgent || !may_splice(&relay->ends[RELAY_CLIENT]) || !may_splice(&relay->ends[RELAY_UPSTREAM]))
+	if (!flow->bulk || flow->urgent || relay->ends[RELAY_CLIENT].tls || relay->ends[RELAY_UPSTREAM].tls)
 		return false;
 	if (!flow->pipe)
 		flow->pipe = take_pipe(relay->room);
@@ -324,15 +318,6 @@ static bool is_broken(const struct relay *relay, int side)
 	return from->cut || (to->stopped && to->shut) || (from->gone && !to->shut);
 }
 
-/* A pair of our own (AF_UNIX) tells of room each time that its other end has read, even if nobody has found it full: it is
- * asked only while somebody waits for that. */
-static void ask_for_room(struct relay *relay, int side)
-{
-	uint32_t wanted = relay->flows[!side].writable ? RELAY_EVENTS & ~(uint32_t)EPOLLOUT : RELAY_EVENTS;
-	if (relay->ends[side].cut && relay->watches[side].events != wanted)
-		loop_watch_change(relay->room->loop, &relay->watches[side], wanted);
-}
-
 static void pump_both(struct relay *relay)
 {
 	uint64_t before = relay->flows[0].bytes + relay->flows[1].bytes;
@@ -351,8 +336,6 @@ static void pump_both(struct relay *relay)
 		end(relay, RELAY_BOTH_CLOSED);
 		return;
 	}
-	for (int side = 0; side < RELAY_SIDES; side++)
-		ask_for_room(relay, side);
 	if (relay->flows[0].bytes + relay->flows[1].bytes > before)
 		loop_timer_set(relay->room->loop, &relay->timer, relay->idle);
 	if (more)
@@ -422,11 +405,6 @@ void relay_start(struct relay *relay, struct relay_room *room, const uint32_t ev
 void relay_prepend(struct relay *relay, int side, struct span bytes)
 {
 	buffer_append(&relay->flows[side].rest, bytes.data, bytes.length);
-}
-
-void relay_run(struct relay *relay)
-{
-	pump_both(relay);
 }
 
 void relay_stop(struct relay *relay)

@@ -1,6 +1,6 @@
 /* Bytes both ways between two endpoints, untouched, until both have ended (DESIGN: relay).
  *
- * Where both are bare, and no pair of our own, many at once go through a pipe by splice(2); few are copied, which takes fewer
+ * Where both are bare, many at once go through a pipe by splice(2); few are copied, which takes fewer
  * calls, and so is all that goes through TLS. Who is slower sets the pace; the end of one side is passed on as such
  * (half-close) once all before it is. A relay is embedded in its owner's struct. */
 #ifndef KEYSTILE_RELAY_H
@@ -65,8 +65,6 @@ void relay_start(struct relay *relay, struct relay_room *room, const uint32_t ev
                  void (*done)(struct relay *relay, enum relay_end end));
 /* In front of relay_start(): bytes (copied) that were read already from that side go first. */
 void relay_prepend(struct relay *relay, int side, struct span bytes);
-/* Moves what can be moved, at once; may end it. */
-void relay_run(struct relay *relay);
 /* Ends it without `done`. Watches are removed; fine for a relay that was never started, or is over. */
 void relay_stop(struct relay *relay);
 /* In front of relay_stop(): the close of a side to which not all has gone will be a reset. */

@@ -80,13 +80,12 @@ static bool start_admin(struct server *server, const struct config *config, cons
 	return server->admin != NULL;
 }
 
-/* Each client needs a descriptor, and so does its upstream; where its TLS is ended here a pair stands between the two. */
+/* Each client needs a descriptor, and so does its upstream. */
 static void raise_file_limit(const struct config *config)
 {
 	const struct config_limits *limits = &config->limits;
 	struct rlimit limit;
-	rlim_t each = config_intercepts_any(config) ? 4 : 2;
-	rlim_t wanted = (rlim_t)limits->connections * each + 1024; /* pipes, listeners, look-ups; without a pipe tunnels copy */
+	rlim_t wanted = (rlim_t)limits->connections * 2 + 1024; /* pipes, listeners, look-ups; without a pipe tunnels copy */
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
 		return;
 	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;

@@ -39,7 +39,7 @@ static void end(struct upgrade *upgrade, enum audit_verdict verdict, const char 
 {
 	struct worker *worker = upgrade->worker;
 	struct relay *relay = &upgrade->relay;
-	int client = relay->ends[RELAY_CLIENT].fd;
+	struct endpoint client = relay->ends[RELAY_CLIENT];
 	bool lingers = tunnel_has_unread(relay);
 	note_end(upgrade, verdict, reason);
 	relay_stop(relay);
@@ -49,7 +49,8 @@ static void end(struct upgrade *upgrade, enum audit_verdict verdict, const char 
 	snapshot_unref(upgrade->switched.snapshot);
 	arena_free(&upgrade->switched.arena);
 	free(upgrade);
-	tunnel_close_client(worker, client, lingers, (struct span){0});
+	tls_close(client.tls);
+	tunnel_close_client(worker, client.fd, lingers, (struct span){0});
 }
 
 static void on_relayed(struct relay *relay, enum relay_end how)
@@ -58,8 +59,8 @@ static void on_relayed(struct relay *relay, enum relay_end how)
 	end((struct upgrade *)relay, told.verdict, told.reason);
 }
 
-void upgrade_start(struct worker *worker, int client, const struct way *way, struct exchange *exchange,
-                   struct span early)
+void upgrade_start(struct worker *worker, const struct endpoint *client, const struct way *way,
+                   struct exchange *exchange, struct span early)
 {
 	static const uint32_t nothing_heard[RELAY_SIDES];
 	struct upgrade *upgrade = memory_alloc(sizeof *upgrade);
@@ -70,7 +71,7 @@ void upgrade_start(struct worker *worker, int client, const struct way *way, str
 	exchange_switch(exchange, switched);
 	LIST_INSERT_HEAD(&worker->upgrades, upgrade, others);
 	note_start(upgrade);
-	relay->ends[RELAY_CLIENT] = (struct endpoint){.fd = client, .cut = way->pair ? &way->pair->cut : NULL};
+	relay->ends[RELAY_CLIENT] = *client;
 	relay->ends[RELAY_UPSTREAM] = switched->upstream;
 	relay_prepend(relay, RELAY_CLIENT, early);
 	relay_prepend(relay, RELAY_UPSTREAM, buffer_view(&switched->behind));

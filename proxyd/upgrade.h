@@ -5,9 +5,9 @@
 
 #include "exchange.h"
 
-/* Ends the exchange by exchange_switch(), and relays. The client has its 101; its socket (not watched) is taken over, and what
+/* Ends the exchange by exchange_switch(), and relays. The client has its 101; its endpoint (not watched) is taken over, and what
  * `way` holds, which is copied. `early`: what was read of the client behind its request; copied. */
-void upgrade_start(struct worker *worker, int client, const struct way *way, struct exchange *exchange, struct span early);
+void upgrade_start(struct worker *worker, const struct endpoint *client, const struct way *way, struct exchange *exchange, struct span early);
 
 /* Ends all of them, by resets. */
 void upgrade_end_all(struct worker *worker);

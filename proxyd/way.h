@@ -16,23 +16,14 @@ struct way_place {
 	bool open;               /* redirected plain HTTP: the first Host is to take the place of target.host */
 };
 
-/* What the two ends of a pair of our own tell each other, since a socket of such a pair cannot be reset: one of them was cut,
- * so the end that the other one finds is none. Both are the same worker's. */
-struct way_pair {
-	unsigned users;
-	bool cut;
-};
-
 struct way {
 	enum way_kind kind;       /* WAY_REVERSE stands for an open listener: each request tells origin-form from absolute-form */
 	const char *profile;      /* name, where CONNECT or the listener fixed it; else NULL. Valid as long as the connection */
 	bool tls;                 /* intercepted: the scheme is https */
 	bool served;              /* a request got another answer than 407 (Proxy Authentication Required): no CONNECT may follow */
 	struct way_place *place;  /* where CONNECT fixed it; else NULL. The connection's, moves with the struct */
-	struct way_pair *pair;    /* where a relay stands between the client and this connection; else NULL. A use of it */
 	char client[64];          /* the peer's address and port, or "unix" */
 	unsigned counted;         /* number + 1 of the profile that the connection counts for; 0: none so far */
-	bool lent;                /* that count is another one's, who holds it for longer: it is not given back with this way */
 };
 
 /* May a CONNECT come on this connection (SPEC §3)? */

@@ -9,6 +9,7 @@
 #include "exchange.h"
 #include "front_h1.h"
 #include "front_h2.h"
+#include "front_https.h"
 #include "intercept.h"
 #include "linger.h"
 #include "listener.h"
@@ -74,10 +75,10 @@ static void begin_drain(struct worker *worker)
 	serve_inbox(worker, true);
 	upstream_pool_close_idle(worker->pool);
 	upstream_h2_close_idle(worker->upstream_h2);
-	intercept_drain(worker);
 	sniff_drain(worker);
 	connect_drain(worker);
 	front_h1_drain(worker->front);
+	front_https_drain(worker->front_https);
 	front_h2_drain(worker->front_h2);
 	end_if_drained(worker);
 }
@@ -124,6 +125,7 @@ static bool make_rooms(struct worker *worker, struct fault *fault)
 	worker->peek = memory_alloc((size_t)server->limits.head + 1);
 	worker->snapshot = server_snapshot(server);
 	worker->front = front_h1_new(worker, fault);
+	worker->front_https = front_https_new(worker);
 	worker->front_h2 = worker->front ? front_h2_new(worker, fault) : NULL;
 	return worker->front_h2 != NULL;
 }
@@ -137,6 +139,8 @@ static void free_rooms(struct worker *worker)
 	linger_end_all(worker);
 	if (worker->front)
 		front_h1_free(worker->front);
+	if (worker->front_https)
+		front_https_free(worker->front_https);
 	upgrade_end_all(worker);
 	if (worker->front_h2)
 		front_h2_free(worker->front_h2);
@@ -231,10 +235,9 @@ bool worker_hand(struct worker *worker, struct listener *listener, int fd, const
 
 static void uncount_profile(struct server *server, struct way *way)
 {
-	if (way->counted && !way->lent)
+	if (way->counted)
 		atomic_fetch_sub(&server->profile_connections[way->counted - 1], 1);
 	way->counted = 0;
-	way->lent = false;
 }
 
 bool worker_admit(struct worker *worker, struct way *way, const struct config_profile *profile, struct arena *arena,
@@ -262,11 +265,6 @@ void worker_way_over(struct worker *worker, struct way *way)
 	uncount_profile(worker->server, way);
 	free(way->place);
 	way->place = NULL;
-	if (way->pair && --way->pair->users == 0)
-		free(way->pair);
-	else if (way->pair) /* both of its connections are one client's: what closes first takes the count for nothing */
-		atomic_fetch_add(&worker->server->connections, 1);
-	way->pair = NULL;
 }
 
 void worker_note_refusal(struct worker *worker, const struct way *way, const char *reason, unsigned status)
@@ -280,11 +278,6 @@ void worker_note_refusal(struct worker *worker, const struct way *way, const cha
 	}
 	audit_id(worker->audit, record.id);
 	audit_write(worker->audit, &record);
-}
-
-void worker_connection_added(struct worker *worker)
-{
-	atomic_fetch_add(&worker->connections, 1);
 }
 
 void worker_connection_closed(struct worker *worker)

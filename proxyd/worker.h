@@ -18,6 +18,7 @@
 struct admin;
 struct front_h1;
 struct front_h2;
+struct front_https;
 struct listener;
 struct relay_room;
 struct upstream_h2;
@@ -68,6 +69,7 @@ struct worker {
 	struct audit_writer *audit;
 	struct front_h1 *front;
 	struct front_h2 *front_h2;
+	struct front_https *front_https;
 	struct relay_room *relays;
 	struct loop_watch *accepting; /* one for each listener */
 	struct exchange *spare;       /* ended exchanges, kept with their arenas for the next ones */
@@ -118,9 +120,6 @@ void worker_way_over(struct worker *worker, struct way *way);
 /* The audit line of a connection that was refused before any request of it was read. Status 0: it got no answer. */
 void worker_note_refusal(struct worker *worker, const struct way *way, const char *reason, unsigned status);
 
-/* On the worker's own thread: one more, which came from no listener, but is the other end of a client's `pair` (way.h): towards
- * limits.connections the two are one. */
-void worker_connection_added(struct worker *worker);
 /* On the worker's own thread: one client connection less (its fd is closed). Ends a draining worker that has none left. */
 void worker_connection_closed(struct worker *worker);
 

@@ -11,10 +11,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from peers import evidence, names, sanitizers, wire  # noqa: E402
 from peers.authority import Authority  # noqa: E402
-from peers.config import one_api  # noqa: E402
+from peers.config import get, one_api  # noqa: E402
 from peers.evidence import EVIDENCE  # noqa: E402
 from peers.git_server import GitServer  # noqa: E402
 from peers.h2_origin import speak  # noqa: E402
+from peers.in_tls import InTls  # noqa: E402
 from peers.keystile import Keystile  # noqa: E402
 from peers.network import Network  # noqa: E402
 from peers.nginx import Nginx  # noqa: E402
@@ -93,6 +94,26 @@ def origin():
     for one in made:
         for error in one.errors:
             raise error
+
+
+@pytest.fixture(params=["plain", "in TLS"])
+def before(request, keystile, origin, authority):
+    """before(SCRIPT) gives proxyd and the server behind its credential `api`. What clients of proxyd.client() say is said to the
+    credential's endpoint, or, in TLS that proxyd ends, to its host (peers.in_tls); proxyd.request(PATH) makes a head for either."""
+
+    def start(script=None, head=None, **more):
+        tls = request.param == "in TLS"
+        server = origin(script, context=authority.server_context() if tls else None)
+        where = f"localhost:{server.port}" if tls else f"127.0.0.1:{server.port}"
+        more = {"intercept": "true", "ca": authority.ca, **more} if tls else more
+        proxy = keystile(one_api(f"{'https' if tls else 'http'}://{where}", **more), {"api": evidence.secret("before")}, head)
+        proxy.intercepts, base, host = (where, "", where) if tls else (None, "/api", "127.0.0.1")
+        if tls:
+            proxy.client = lambda who="client": InTls(proxy, who)
+        proxy.request = lambda path="/x", *fields, method="GET": get(base + path, proxy.token(), *fields, method=method, host=host)
+        return proxy, server
+
+    return start
 
 
 @pytest.fixture

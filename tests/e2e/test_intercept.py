@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import struct
 import threading
 
@@ -322,23 +323,42 @@ def test_who_has_it_not(keystile, network, authority, secret, server):
     assert not re.search("127.0.0.1:[0-9]+/api", done.stderr)
 
 
-@pytest.mark.parametrize("limit", ["connections", "profile_connections"])
-def test_a_client_that_does_not_read_counts(keystile, network, origin, authority, secret, limit):
-    """It counts, once, as long as its connection is there, though the front is done with it long before."""
+@pytest.fixture
+def hold(keystile, network, origin, authority, secret):
+    """hold(LIMITS, COUNT) gives a proxyd, and clients within TLS that asked for a large response and do not read it."""
 
     def script(connection):
         connection.request()
         with contextlib.suppress(OSError):
             connection.answer("200 OK", b"x" * (32 << 20))
 
-    origin(script, host="198.51.100.86", port=443, network=network, context=authority.server_context("held", ["DNS:held.seen.test"]))
-    network.names.addresses["held.seen.test"] = "198.51.100.86"
-    text = one_api("https://held.seen.test", intercept="true", ca=authority.ca)
-    one = keystile(text, {"api": secret}, {"limits": f"{{{{ {limit}: 2, response_idle: 1s }}}}"}, network=network)
-    held = [inside(one, "held.seen.test") for _ in range(2)]
-    for tls in held:
-        tls.step(tls.session.write, b"GET /x HTTP/1.1\r\nHost: held.seen.test\r\n\r\n")
-    one.audit(2, event="end", way="intercept")
+    def begin(limits, count):
+        origin(script, host="198.51.100.86", port=443, network=network, context=authority.server_context("held", ["DNS:held.seen.test"]))
+        network.names.addresses["held.seen.test"] = "198.51.100.86"
+        text = one_api("https://held.seen.test", intercept="true", ca=authority.ca)
+        one = keystile(text, {"api": secret}, {"limits": "{{ " + limits + " }}"}, network=network)
+        held = [inside(one, "held.seen.test") for _ in range(count)]
+        for tls in held:
+            tls.step(tls.session.write, b"GET /x HTTP/1.1\r\nHost: held.seen.test\r\n\r\n")
+            tls.stream.sock.recv(1, socket.MSG_PEEK)
+        return one, held
+
+    return begin
+
+
+def test_a_client_that_does_not_read_is_cut(hold):
+    """Not ended: what it reads later is no whole response."""
+    one, (tls,) = hold("response_idle: 1s", 1)
+    one.audit(1, event="end", way="intercept", verdict="fail", reason="stalled")
+    with pytest.raises((Closed, ssl.SSLError, ConnectionError)):
+        while tls.step(tls.session.read, 65536):
+            pass
+
+
+@pytest.mark.parametrize("limit", ["connections", "profile_connections"])
+def test_a_client_that_does_not_read_counts(hold, limit):
+    """Once, as long as its connection is there."""
+    one, held = hold(f"{limit}: 2", 2)
 
     def status():
         with one.client() as client:

@@ -26,12 +26,24 @@ def serve(keystile, origin):
     return start
 
 
+@pytest.fixture
+def both(before):
+    """The same, for plain clients and for those in TLS."""
+
+    def start(limits=None, script=None):
+        proxy, server = before(script, {"limits": f"{{{{ {limits} }}}}"} if limits else None)
+        proxy.padded = lambda size: proxy.request("/x", "X-Pad: " + "p" * size)
+        return proxy, server
+
+    return start
+
+
 SIZES = [10, 20000, 3000, 3850, 3870, 4080, 4200, 4500, 10, 5000, 5500, 6500, 10, 9000, 14000, 23000, 10]
 
 
-def test_heads_of_every_size(serve):
+def test_heads_of_every_size(both):
     """What is large needs another place than what is small; the client notices nothing."""
-    proxy, server = serve()
+    proxy, server = both()
     with proxy.client() as client:
         for size in SIZES:
             assert client.ask(proxy.padded(size)).status == 200, size
@@ -40,8 +52,8 @@ def test_heads_of_every_size(serve):
 
 @pytest.mark.parametrize("size", SIZES[3:])
 @pytest.mark.parametrize("place", ["field", "query"])
-def test_first_heads_of_every_size(serve, size, place):
-    proxy, server = serve()
+def test_first_heads_of_every_size(both, size, place):
+    proxy, server = both()
     request = proxy.padded(size) if place == "field" else get("/api/x?" + "p" * size, proxy.token())
     assert proxy.ask(request).status == 200
     with proxy.client() as client:
@@ -52,9 +64,9 @@ def test_first_heads_of_every_size(serve, size, place):
 
 @pytest.mark.parametrize("sizes", [[10] * 30, [10, 6000], [10, 3000, 3000, 3000, 3000], [10, 23000, 10]],
                          ids=["small ones", "a larger one", "more than one read", "large"])
-def test_heads_right_behind(serve, sizes):
+def test_heads_right_behind(both, sizes):
     """They come with the first, in one piece: they are read together with it. What does not fit may be refused then."""
-    proxy, server = serve()
+    proxy, server = both()
     with proxy.client() as client:
         client.send("".join(map(proxy.padded, sizes)))
         statuses = []
@@ -69,7 +81,7 @@ def test_heads_right_behind(serve, sizes):
 
 @pytest.mark.parametrize("way", ["first", "kept", "with a body", "kept, with a body"])
 @pytest.mark.parametrize("pieces", [1, 2])
-def test_large_answers_with_requests_right_behind(serve, way, pieces):
+def test_large_answers_with_requests_right_behind(both, way, pieces):
     """The answer's head takes what the requests that were read along leave of the memory. None is lost without a word."""
     sizes = iter(range(500, 9000, 130))
 
@@ -78,7 +90,7 @@ def test_large_answers_with_requests_right_behind(serve, way, pieces):
             size = int(request.get("X-Size") or 1)
             connection.send(f"HTTP/1.1 200 OK\r\nX-Pad: {'p' * size}\r\nContent-Length: 2\r\n\r\nok")
 
-    proxy, _ = serve(script=script)
+    proxy, _ = both(script=script)
     behind = "".join(proxy.padded(10) for _ in range(40))
     for size in sizes:
         with proxy.client() as client:
@@ -102,14 +114,14 @@ LARGE = "head: 64KiB, head_time: 3s"
 
 
 @pytest.mark.parametrize("sizes", [(20000, 31000), (20000, 48000), (30000, 64800), (60000, 60000, 10, 60000)])
-def test_large_heads_on_one_connection(serve, sizes):
-    proxy, _ = serve(LARGE)
+def test_large_heads_on_one_connection(both, sizes):
+    proxy, _ = both(LARGE)
     with proxy.client() as client:
         for size in sizes:
             assert client.ask(proxy.padded(size)).status == 200, size
 
 
-def test_a_client_that_left_while_it_was_answered(serve):
+def test_a_client_that_left_while_it_was_answered(both):
     """What it asked behind the answer that it was still taking ends with it, if it began at all."""
     def script(connection):
         with contextlib.suppress(OSError):
@@ -118,7 +130,7 @@ def test_a_client_that_left_while_it_was_answered(serve):
             if connection.request():
                 assert connection.rest() == b""
 
-    proxy, server = serve(script=script)
+    proxy, server = both(script=script)
     with proxy.client() as client:
         client.send(proxy.padded(10))
         client.head()
@@ -141,9 +153,9 @@ def test_an_empty_line_first(serve):
     assert len(server.requests) == 1
 
 
-def test_heads_that_end_where_a_read_ends(serve):
+def test_heads_that_end_where_a_read_ends(both):
     """No part of the next one is read with them, and no event tells of what was there before."""
-    proxy, server = serve("idle: 60s")
+    proxy, server = both("idle: 60s")
     one = get("/api/x", proxy.token(), "X-Pad: ")
     request = one.replace("X-Pad: ", "X-Pad: " + "p" * (-len(one) % 512))
     assert len(request) % 512 == 0
@@ -156,9 +168,9 @@ def test_heads_that_end_where_a_read_ends(serve):
 
 
 @pytest.mark.parametrize("size", [10, 3000])
-def test_a_head_in_pieces_behind_another(serve, size):
+def test_a_head_in_pieces_behind_another(both, size):
     """Its beginning was read with the one before, its end comes once that is answered."""
-    proxy, server = serve()
+    proxy, server = both()
     second = proxy.padded(size)
     with proxy.client() as client:
         for cut in (1, 3, 30, len(second) // 2, len(second) - 1):

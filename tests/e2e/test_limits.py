@@ -12,14 +12,12 @@ from peers.wire import Closed
 
 
 @pytest.fixture
-def serve(keystile, origin):
+def serve(before):
     """serve(SCRIPT, {LIMIT: VALUE}) gives proxyd with these limits in front of an origin that runs the script."""
 
     def start(script=None, limits=None, **more):
-        server = origin(script)
         text = ", ".join(f"{name}: {value}" for name, value in (limits or {}).items())
-        head = {"limits": "{{ " + text + " }}"} if limits else None
-        return keystile(one_api(f"http://127.0.0.1:{server.port}", **more), {"api": evidence.secret()}, head), server
+        return before(script, {"limits": "{{ " + text + " }}"} if limits else None, **more)
 
     return start
 
@@ -73,7 +71,7 @@ def test_head(serve, place, more, status):
     proxy, server = serve(limits={"head": "2KiB"})
     with proxy.client() as client:
         warm(client, proxy, place)
-        response = client.ask(padded(get("/api/x", proxy.token()), 2048 + more))
+        response = client.ask(padded(proxy.request(), 2048 + more))
     if status == 200:
         assert response.status == 200
     else:
@@ -237,7 +235,7 @@ def test_body_idle_of_a_chunk_head(serve):
     proxy, _ = serve(lambda connection: connection.rest(), {"body_idle": "1s"})
     with proxy.client() as client:
         client.send(get("/api/x", proxy.token(), "Transfer-Encoding: chunked", method="POST"))
-        assert drip(client, "0" * 1000)
+        assert drip(client, "1;" + "a" * 200)
         problem(client.response(), 408)
 
 

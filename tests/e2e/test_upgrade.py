@@ -68,6 +68,18 @@ def serve(keystile, origin):
     return start
 
 
+@pytest.fixture
+def both(before):
+    """The same, for plain clients and for those in TLS."""
+
+    def start(script=None, head=None, **more):
+        proxy, server = before(script or switching(), head, **more)
+        proxy.asks = lambda path="/x", *fields: proxy.request(path, *(fields or ASKS))
+        return proxy, server
+
+    return start
+
+
 def switched(client, request, early=b""):
     """Sends the request, and returns the 101 that must answer it."""
     client.send(request.encode() + early)
@@ -168,9 +180,9 @@ PIECES = {"with it": SWITCH + "first words", "dribbled": [*(SWITCH + "first word
 
 
 @pytest.mark.parametrize("sends", PIECES.values(), ids=PIECES)
-def test_bytes_behind_the_101(serve, sends):
+def test_bytes_behind_the_101(both, sends):
     """They come first, and none is lost."""
-    proxy, _ = serve(switching(sends))
+    proxy, _ = both(switching(sends))
     with proxy.client() as client:
         switched(client, proxy.asks())
         assert client.exactly(11) == b"first words"
@@ -198,8 +210,8 @@ def test_early_bytes(serve, place, early):
     assert lines_of(proxy)[1]["bytes_up"] == len(early) + 6
 
 
-def test_request_in_pieces(serve):
-    proxy, _ = serve()
+def test_request_in_pieces(both):
+    proxy, _ = both()
     with proxy.client() as client:
         request = proxy.asks().encode()
         for at in range(len(request)):
@@ -208,8 +220,8 @@ def test_request_in_pieces(serve):
         assert client.exactly(5) == b"early"
 
 
-def test_behind_interim_answers(serve):
-    proxy, _ = serve(switching("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + SWITCH + "words"))
+def test_behind_interim_answers(both):
+    proxy, _ = both(switching("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + SWITCH + "words"))
     with proxy.client() as client:
         client.send(proxy.asks())
         assert [client.head().status for _ in range(3)] == [100, 103, 101]
@@ -264,9 +276,9 @@ def proxyds_end(proxy, client):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may look at proxyd's sockets")
-def test_nothing_waits_for_an_acknowledgement(serve):
+def test_nothing_waits_for_an_acknowledgement(both):
     """The last part of a message leaves as the others did: libmicrohttpd sets that otherwise."""
-    proxy, _ = serve()
+    proxy, _ = both()
     with proxy.client() as client:
         assert client.ask(get("/api/x", proxy.token())).status == 200
         switched(client, proxy.asks())
@@ -319,17 +331,17 @@ FORMS = {
 
 
 @pytest.mark.parametrize("fields,asked", FORMS.values(), ids=FORMS)
-def test_forms(serve, fields, asked):
-    proxy, server = serve()
+def test_forms(both, fields, asked):
+    proxy, server = both()
     with proxy.client() as client:
         switched(client, proxy.asks("/x", *fields))
         assert talks(client)
     assert (server.requests[0].all("Connection"), server.requests[0].all("Upgrade")) == (["Upgrade"], asked)
 
 
-def test_nominated_fields(serve):
+def test_nominated_fields(both):
     """Those that Connection names beside end here, as ever."""
-    proxy, server = serve()
+    proxy, server = both()
     with proxy.client() as client:
         switched(client, proxy.asks("/x", "Connection: Upgrade, X-Gone", "Upgrade: echo", "X-Gone: 1", "X-Stays: 2"))
     assert (server.requests[0].all("X-Gone"), server.requests[0].all("X-Stays")) == ([], ["2"])
@@ -382,9 +394,9 @@ FORGED = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
 
 
 @pytest.mark.parametrize("what", NOT_ASKED)
-def test_a_101_all_the_same(serve, what):
+def test_a_101_all_the_same(both, what):
     """An upstream that colludes with the agent: what it sends behind a 101 that nobody asked for reaches nobody."""
-    proxy, server = serve(always(answer("Connection: Upgrade", "Upgrade: echo, h2c, TLS/1.2") + FORGED))
+    proxy, server = both(always(answer("Connection: Upgrade", "Upgrade: echo, h2c, TLS/1.2") + FORGED))
     with proxy.client() as client:
         request = not_asking(proxy, what)
         client.send(request + proxy.asks())
@@ -395,9 +407,9 @@ def test_a_101_all_the_same(serve, what):
     assert len(server.connections) == 1
 
 
-def test_a_colluding_upstream(serve):
+def test_a_colluding_upstream(both):
     """A 101 to a plain GET, and a second answer behind it, for the next one."""
-    proxy, server = serve(always(SWITCH + FORGED))
+    proxy, server = both(always(SWITCH + FORGED))
     with proxy.client() as client:
         client.send(get("/api/x", proxy.token()) * 2)
         problem(client.response(), 502)
@@ -423,8 +435,8 @@ NOT_GRANTED = {
 
 
 @pytest.mark.parametrize("sends", NOT_GRANTED.values(), ids=NOT_GRANTED)
-def test_another_101_than_was_asked_for(serve, sends):
-    proxy, server = serve(always(sends + "raw bytes"))
+def test_another_101_than_was_asked_for(both, sends):
+    proxy, server = both(always(sends + "raw bytes"))
     with proxy.client() as client:
         client.send(proxy.asks())
         assert "not asked for" in problem(client.response(), 502)["detail"]
@@ -438,7 +450,7 @@ def test_another_101_than_was_asked_for(serve, sends):
 
 
 @pytest.mark.parametrize("status", ["200 OK", "403 Forbidden", "426 Upgrade Required", "204 No Content"])
-def test_a_refused_upgrade(serve, status):
+def test_a_refused_upgrade(both, status):
     """A normal exchange; both connections go on, and may switch later."""
 
     def script(connection):
@@ -450,7 +462,7 @@ def test_a_refused_upgrade(serve, status):
                 connection.answer(status, b"no" * 5000, "Upgrade: echo", "Connection: Upgrade")
         switching()(connection)
 
-    proxy, server = serve(script)
+    proxy, server = both(script)
     with proxy.client() as client:
         for _ in range(2):
             response = client.ask(proxy.asks())
@@ -477,17 +489,17 @@ def test_a_request_behind_a_refused_upgrade(serve):
     assert [seen.target for seen in server.requests] == ["/x", "/y"]
 
 
-def test_upstream_gone_before_its_answer(serve):
+def test_upstream_gone_before_its_answer(both):
     def script(connection):
         connection.request()
 
-    proxy, _ = serve(script)
+    proxy, _ = both(script)
     with proxy.client() as client:
         problem(client.ask(proxy.asks()), 502)
         problem(client.ask(proxy.asks()), 502)
 
 
-def test_a_dead_connection_from_the_pool(serve):
+def test_a_dead_connection_from_the_pool(both):
     """It gave not one byte back, and a GET is asked again."""
     done = threading.Event()
 
@@ -497,7 +509,7 @@ def test_a_dead_connection_from_the_pool(serve):
         connection.request()
         done.set()
 
-    proxy, server = serve(script)
+    proxy, server = both(script)
     with proxy.client() as client:
         assert client.ask(get("/api/x", proxy.token())).status == 200
         server.script = switching()
@@ -509,7 +521,7 @@ def test_a_dead_connection_from_the_pool(serve):
 
 
 @pytest.mark.parametrize("how,reason", [("close", None), ("reset", "client_gone")])
-def test_client_gone(serve, how, reason):
+def test_client_gone(both, how, reason):
     gone = threading.Event()
 
     def script(connection):
@@ -518,7 +530,7 @@ def test_client_gone(serve, how, reason):
         connection.rest()
         gone.set()
 
-    proxy, _ = serve(script)
+    proxy, _ = both(script)
     client = proxy.client()
     switched(client, proxy.asks())
     getattr(client, how)()
@@ -526,7 +538,7 @@ def test_client_gone(serve, how, reason):
     assert lines_of(proxy)[1].get("reason") == reason
 
 
-def test_client_gone_before_the_101(serve):
+def test_client_gone_before_the_101(both):
     asked, gone = threading.Event(), threading.Event()
 
     def script(connection):
@@ -535,7 +547,7 @@ def test_client_gone_before_the_101(serve):
         connection.rest()
         gone.set()
 
-    proxy, _ = serve(script)
+    proxy, _ = both(script)
     client = proxy.client()
     client.send(proxy.asks())
     assert asked.wait(5)
@@ -562,8 +574,8 @@ def test_upstream_gone(serve, how, reason):
     assert lines_of(proxy)[1].get("reason") == reason
 
 
-def test_idle(serve):
-    proxy, server = serve(head={"limits": "{{ tunnel_idle: 1s }}"})
+def test_idle(both):
+    proxy, server = both(head={"limits": "{{ tunnel_idle: 1s }}"})
     with proxy.client() as client:
         switched(client, proxy.asks())
         assert talks(client)
@@ -571,10 +583,10 @@ def test_idle(serve):
     assert lines_of(proxy)[1]["reason"] == "tunnel_idle"
 
 
-def test_no_other_limit(serve):
+def test_no_other_limit(both):
     """Those of requests and responses have ended with them."""
     limits = "{{ tunnel_idle: 60s, idle: 1s, body_idle: 1s, response_idle: 1s, head_time: 1s }}"
-    proxy, server = serve(head={"limits": limits})
+    proxy, server = both(head={"limits": limits})
     with proxy.client() as client, proxy.client("idle client") as idle:
         assert idle.ask(get("/api/x", proxy.token())).status == 200
         switched(client, proxy.asks())
@@ -603,9 +615,9 @@ def test_one_start_line(serve, required):
     lines_of(proxy)
 
 
-def test_drains_at_sigterm(serve):
+def test_drains_at_sigterm(both):
     """An upgrade goes on as a tunnel does, and its end is proxyd's."""
-    proxy, _ = serve()
+    proxy, _ = both()
     with proxy.client() as client, proxy.client("silent client") as silent:
         switched(client, proxy.asks())
         proxy.process.send_signal(signal.SIGTERM)
@@ -622,9 +634,9 @@ def open_files(proxy):
 
 
 @pytest.mark.skipif(sanitizers.in_use() or os.geteuid() != 0, reason="strace attaches to proxyd, which only root may")
-def test_the_end_of_the_drain(serve):
+def test_the_end_of_the_drain(both):
     """What still goes on then is cut, and told so."""
-    proxy, server = serve(always(SWITCH))
+    proxy, server = both(always(SWITCH))
     with proxy.client() as client, proxy.client("silent client") as silent:
         switched(client, proxy.asks())
         end = ["-e", "trace=futex", "-e", "inject=futex:error=ETIMEDOUT:when=1"]
@@ -638,9 +650,9 @@ def test_the_end_of_the_drain(serve):
     wait_for(lambda: hasattr(server.connections[0], "left"), "the upstream's connection to be closed")
 
 
-def test_many_at_once(serve):
+def test_many_at_once(both):
     """Each has its two sockets, and nothing of the front or of the pool."""
-    proxy, _ = serve(head={"workers": "2"})
+    proxy, _ = both(head={"workers": "2"})
     before = open_files(proxy) + 10
     clients = [proxy.client(f"client {number}") for number in range(100)]
     for client in clients:
@@ -655,7 +667,7 @@ def test_many_at_once(serve):
     wait_for(lambda: open_files(proxy) <= before, "all sockets to be closed")
 
 
-def test_who_reads_nothing(serve):
+def test_who_reads_nothing(both):
     """The client sets the pace: the server can say no more than fits on the way."""
     stuck = threading.Event()
 
@@ -671,7 +683,7 @@ def test_who_reads_nothing(serve):
             stuck.set()
         connection.sent = sent
 
-    proxy, server = serve(script)
+    proxy, server = both(script)
     with proxy.client() as client:
         switched(client, proxy.asks())
         assert stuck.wait(20), "it could send all of it"

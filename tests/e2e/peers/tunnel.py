@@ -19,9 +19,9 @@ def connect(authority, token=None, *fields, host=None, version="1.1"):
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
-def open_tunnel(proxy, authority, token, behind=b"", *fields, who="client"):
+def open_tunnel(proxy, authority, token, behind=b"", *fields, who="client", client=None):
     """A client whose tunnel stands; `behind` follows the head in the same write."""
-    client = proxy.client(who)
+    client = client or proxy.client(who)
     client.send(connect(authority, token, *fields) + behind)
     response = client.head()
     assert response.status == 200, client.body(response, until_close=True)
