@@ -209,8 +209,8 @@ static void send_again(struct exchange *exchange, bool fresh)
 static void on_failed(void *context, const struct upstream_error *error)
 {
 	struct exchange *exchange = context;
-	if (exchange->state == EXCHANGE_RELAYING) {
-		/* exchange_read() tells the front. */
+	if (exchange->state != EXCHANGE_WAITING) {
+		/* exchange_read() tells the front, or has: until that ends it, a response that broke has its upstream still. */
 		exchange->table->readable(exchange->front);
 		return;
 	}

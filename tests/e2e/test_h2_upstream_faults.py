@@ -1,6 +1,7 @@
 """What origins do wrong in HTTP/2, or do not want to do: a list of answers (wire/answers_h2.py), and whose request is asked again
 (SPEC §5, §8)."""
 
+import gzip
 import itertools
 import os
 
@@ -410,3 +411,51 @@ def test_whoever_waits_and_leaves(before_h2):
         assert other.answer(first).body == b"ok"
         assert other.ask("/api/last").body == b"ok"
     assert {"/first", "/last"} <= {came.path for came in server.requests}
+
+
+def fill_or_break(session, came):
+    """`/large` has more of a body than the windows take; in `/packed` the secret stands, for which its response is broken."""
+    if came.path == "/behind":
+        session.answer(came)
+        return
+    session.head(came, *([("content-encoding", "gzip")] if came.path == "/packed" else []))
+    if came.path == "/large":
+        session.fill(came)
+    else:
+        secret = came.get("authorization").removeprefix("Bearer ").encode()
+        session.data(came, gzip.compress(os.urandom(9000) + secret + os.urandom(9000)))
+
+
+def test_a_reset_behind_a_response_that_broke(before_h2):
+    """The client does not take the reset that tells of it: the others have its windows. Then the origin resets it, too."""
+    resets = []
+
+    def script(session):
+        while True:
+            session.until_told(lambda: session.left or resets)
+            if resets:
+                session.reset(next(came for came in session.streams.values() if came.path == "/packed"), resets.pop())
+            else:
+                fill_or_break(session, session.left.pop(0))
+
+    proxy, server = before_h2(script, head={"workers": "1"})
+    with H2(proxy, windows=False) as client:
+        def all_is_taken(window):
+            client.until(lambda: sum(len(answer.body) for answer in client.answers.values()) == window, "all that the window takes")
+
+        for _ in range(4):
+            client.request("/api/large")
+        all_is_taken(65535)
+        number = client.request("/api/packed", ("accept-encoding", "gzip"))
+        client.connection.prioritize(number, weight=1)
+        client.ask("/api/behind", method="HEAD")
+        client.connection.increment_flow_control_window(80000)
+        client.flush()
+        all_is_taken(65535 + 80000)
+        packed = client.answers[number]
+        assert packed.body and packed.reset is None, packed
+        resets.append(INTERNAL_ERROR)
+        wait_for(lambda: not resets, "the reset")
+        with H2(proxy) as other:
+            assert other.ask("/api/behind").body == b"ok"
+    assert proxy.audit(1, path="/packed")[0]["reason"] == "secret_in_gzip"
