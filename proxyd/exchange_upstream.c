@@ -269,7 +269,8 @@ void exchange_send_upstream(struct exchange *exchange, bool fresh)
 void exchange_on_stall(struct loop_timer *timer)
 {
 	struct exchange *exchange = (struct exchange *)((char *)timer - offsetof(struct exchange, timer));
-	if (exchange->state == EXCHANGE_ANSWERED) {
+	/* The client takes no more of what we say. */
+	if (exchange->state == EXCHANGE_ANSWERED || exchange->state == EXCHANGE_BROKEN) {
 		exchange->table->abort(exchange->front);
 		return;
 	}
