@@ -20,6 +20,7 @@ static void stop_resting(struct h2_connection *connection)
 	if (!connection->resting)
 		return;
 	connection->resting = false;
+	loop_timer_stop(connection->room->loop, &connection->timer);
 	TAILQ_REMOVE(&connection->room->resting, connection, around);
 	connection->room->resting_count--;
 }
@@ -90,7 +91,6 @@ void h2_connection_set_time(struct h2_connection *connection)
 		return;
 	if (!rests) {
 		stop_resting(connection);
-		loop_timer_stop(room->loop, &connection->timer);
 		return;
 	}
 	connection->resting = true;

@@ -663,6 +663,29 @@ static void test_idle(void **state)
 	world_free(world);
 }
 
+/* Who comes just before the connection is to end has all of its time. */
+static void answer_the_first(struct link *link, int32_t id)
+{
+	if (id == 1)
+		answer(link, id);
+}
+
+static void test_leaves_with_a_new_stream(void **state)
+{
+	(void)state;
+	const struct script script = {.serve = answer_the_first, .streams = 100, .window = 65535};
+	struct world *world = world_new(&script, PATIENCE, 300);
+	world->clients[0].reads = true;
+	ask(world, 0);
+	run(world);
+	ask(world, 1);
+	h2_connection_leave(connection_of_world(world));
+	pause_for(world, 600);
+	expect(&world->clients[1], "connected", UPSTREAM_OK);
+	let_go(&world->clients[1]);
+	world_free(world);
+}
+
 static void test_late_settings(void **state)
 {
 	(void)state;
@@ -836,6 +859,7 @@ int main(void)
 		cmocka_unit_test(test_remembered),
 		cmocka_unit_test(test_last_id),
 		cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_leaves_with_a_new_stream),
 		cmocka_unit_test(test_late_settings),
 		cmocka_unit_test(test_windows_of_those_who_leave_early),
 		cmocka_unit_test(test_windows_of_those_who_read_nothing),
