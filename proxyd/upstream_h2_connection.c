@@ -6,7 +6,7 @@
 #include "upstream_h2_internal.h"
 
 #define LEAVE_TIME 2000 /* ms for the last frames to be taken */
-#define RESTING_MOST 256 /* connections without streams, to whatever origins */
+#define RESTING_MOST 256 /* connections without requests, to whatever origins */
 
 static void set_timer(struct h2_connection *connection, uint64_t milliseconds)
 {
@@ -86,7 +86,7 @@ static void fail_to_connect(struct h2_connection *connection, enum upstream_fail
 void h2_connection_set_time(struct h2_connection *connection)
 {
 	struct upstream_h2 *room = connection->room;
-	bool rests = connection->streams == 0;
+	bool rests = LIST_EMPTY(&connection->requests);
 	if (!connection->greeted || rests == connection->resting)
 		return;
 	if (!rests) {

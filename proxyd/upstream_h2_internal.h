@@ -54,7 +54,7 @@ struct upstream_h2 {
 	TAILQ_HEAD(, h2_origin) plain; /* remembered as HTTP/1.1, the oldest first */
 	size_t plain_count;
 	struct loop_timer forget;      /* the first of them */
-	TAILQ_HEAD(, h2_connection) resting; /* without streams, the oldest first */
+	TAILQ_HEAD(, h2_connection) resting; /* without requests, the oldest first */
 	size_t resting_count;
 	struct h2_request *telling;    /* an interim answer is being told; NULL once it was released within */
 	struct buffer out;             /* frames on their way to a socket; empty between two calls */
@@ -73,7 +73,7 @@ struct h2_origin {
 
 struct h2_connection {
 	struct loop_watch watch;
-	struct loop_timer timer; /* the handshake and their SETTINGS; then, without streams: the idle limit; leaving: the end */
+	struct loop_timer timer; /* the handshake and their SETTINGS; then, without requests: the idle limit; leaving: the end */
 	struct loop_task task;   /* reads on, writes */
 	LIST_ENTRY(h2_connection) others;   /* of its origin */
 	TAILQ_ENTRY(h2_connection) around;  /* in room->resting, while `resting` */
@@ -92,7 +92,7 @@ struct h2_connection {
 	const char *wrong;        /* what the upstream did that ends the connection; static */
 	uint32_t wrong_code;
 	bool greeted;             /* their SETTINGS came */
-	bool resting;             /* no streams: the timer runs to the idle limit */
+	bool resting;             /* no requests: the timer runs to the idle limit, whether the upstream takes their resets or not */
 	bool unread;              /* there may be bytes on the socket */
 	bool mute;                /* nothing more can be written; there may be something to be read */
 	bool gone, reset;         /* it closed, or broke */

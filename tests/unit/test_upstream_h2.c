@@ -75,6 +75,7 @@ struct link {
 	int32_t reset; /* a stream that is to be reset, with `reset_code` */
 	uint32_t reset_code;
 	bool shaken, ended;
+	bool deaf; /* reads nothing more */
 	uint32_t goaway; /* that the client said; 1000: none */
 };
 
@@ -192,7 +193,8 @@ static void on_link(struct loop_watch *watch, uint32_t events)
 			return;
 		link_start(link);
 	}
-	link_read(link);
+	if (!link->deaf)
+		link_read(link);
 	if (link->ended && link->world->left == 0)
 		loop_stop(link->world->loop);
 }
@@ -474,6 +476,13 @@ static struct h2_connection *connection_of_world(struct world *world)
 	return LIST_FIRST(&h2_origin_get(world->room, &world->destination)->connections);
 }
 
+/* Unlike that, it leaves no origin without a connection. */
+static struct h2_connection *find_connection(struct world *world)
+{
+	const struct h2_origin *origin = world->room->buckets[destination_hash(&world->destination) % DESTINATION_BUCKETS];
+	return origin ? LIST_FIRST(&origin->connections) : NULL;
+}
+
 /* ---- connections ---- */
 
 static void test_shared(void **state)
@@ -686,6 +695,36 @@ static void test_leaves_with_a_new_stream(void **state)
 	world_free(world);
 }
 
+/* Its windows are open for more than the sockets hold. */
+static void fall_deaf(struct link *link, int32_t id)
+{
+	const int little = 4096;
+	(void)id;
+	setsockopt(link->end.fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+	nghttp2_session_set_local_window_size(link->session, NGHTTP2_FLAG_NONE, 0, INT32_MAX);
+	link_flush(link);
+	link->deaf = true;
+}
+
+static void test_takes_no_reset(void **state)
+{
+	(void)state;
+	const struct script script = {.serve = fall_deaf, .streams = 100, .window = INT32_MAX};
+	struct world *world = world_new(&script, PATIENCE, 100);
+	/* The second one finds out that what the socket took of the first is all that it takes. */
+	for (size_t i = 0; i < 2; i++) {
+		world->clients[i].body = SIZE_MAX;
+		ask(world, i);
+		pause_for(world, 500);
+	}
+	assert_true(find_connection(world)->rest.length > 0);
+	let_go(&world->clients[0]);
+	let_go(&world->clients[1]);
+	pause_for(world, 3000);
+	assert_null(find_connection(world));
+	world_free(world);
+}
+
 static void test_late_settings(void **state)
 {
 	(void)state;
@@ -860,6 +899,7 @@ int main(void)
 		cmocka_unit_test(test_last_id),
 		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_leaves_with_a_new_stream),
+		cmocka_unit_test(test_takes_no_reset),
 		cmocka_unit_test(test_late_settings),
 		cmocka_unit_test(test_windows_of_those_who_leave_early),
 		cmocka_unit_test(test_windows_of_those_who_read_nothing),
