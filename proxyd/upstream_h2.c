@@ -85,7 +85,8 @@ void h2_request_open(struct h2_request *request, struct h2_connection *connectio
 	request->connection = connection;
 	request->state = H2_HEAD;
 	request->error.reused = connection->opened++ > 0;
-	connection->streams++;
+	if (connection->streams++ == 0)
+		connection->silent_since = loop_now(connection->room->loop);
 	LIST_INSERT_HEAD(&connection->requests, request, others);
 	h2_tell(request, H2_NEWS_CONNECTED);
 	if (request->wants_write)
@@ -226,6 +227,13 @@ static void stop_making(struct h2_origin *origin)
 	}
 }
 
+/* Whoever waited longest got nothing at all: perhaps nobody is there any more, and TCP takes a quarter of an hour to find out. */
+static bool is_silent(const struct h2_request *request, const struct h2_connection *connection)
+{
+	struct upstream_h2 *room = request->room;
+	return !request->answered && loop_now(room->loop) - connection->silent_since >= room->limits.handshake;
+}
+
 static void h2_release(struct upstream *upstream)
 {
 	struct h2_request *request = h2_request_of(upstream);
@@ -235,6 +243,8 @@ static void h2_release(struct upstream *upstream)
 	if (room->telling == request)
 		room->telling = NULL;
 	if (connection) {
+		if (is_silent(request, connection))
+			h2_connection_leave(connection);
 		nghttp2_submit_rst_stream(connection->session, NGHTTP2_FLAG_NONE, request->id, NGHTTP2_CANCEL);
 		h2_request_leave(request);
 	}

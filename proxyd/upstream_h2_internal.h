@@ -87,6 +87,7 @@ struct h2_connection {
 	struct outbox outbox;
 	uint32_t streams;         /* open, those whose request was released included */
 	uint64_t opened;          /* since it was made */
+	uint64_t silent_since;    /* loop_now(): of the last bytes that came, or of the first request since it had none */
 	size_t block;             /* bytes of the header block that is being read */
 	struct budget frames;
 	const char *wrong;        /* what the upstream did that ends the connection; static */

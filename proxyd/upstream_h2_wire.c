@@ -89,6 +89,7 @@ static void read_some(struct h2_connection *connection)
 			connection->unread = false;
 			connection->gone |= connection->mute;
 		} else {
+			connection->silent_since = loop_now(connection->room->loop);
 			take(connection, bytes, (size_t)count);
 		}
 	}

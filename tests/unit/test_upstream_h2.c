@@ -695,6 +695,30 @@ static void test_leaves_with_a_new_stream(void **state)
 	world_free(world);
 }
 
+/* Who gives up on an upstream that says nothing leaves its connection to nobody; who goes away at once does. */
+static void test_says_nothing(void **state)
+{
+	(void)state;
+	const struct script script = {.serve = answer_the_first, .streams = 100, .window = 65535};
+	struct world *world = world_new(&script, 300, PATIENCE);
+	world->clients[0].reads = true;
+	ask(world, 0);
+	run(world);
+	pause_for(world, 400);
+	for (size_t i = 1; i < 4; i++) {
+		ask(world, i);
+		pause_for(world, i < 3 ? 50 : 400);
+		assert_int_equal(world->link_count, 1);
+		let_go(&world->clients[i]);
+	}
+	world->clients[4].reads = true;
+	ask(world, 4);
+	run(world);
+	expect(&world->clients[4], "connected 200 end", UPSTREAM_OK);
+	assert_int_equal(world->link_count, 2);
+	world_free(world);
+}
+
 /* Its windows are open for more than the sockets hold. */
 static void fall_deaf(struct link *link, int32_t id)
 {
@@ -899,6 +923,7 @@ int main(void)
 		cmocka_unit_test(test_last_id),
 		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_leaves_with_a_new_stream),
+		cmocka_unit_test(test_says_nothing),
 		cmocka_unit_test(test_takes_no_reset),
 		cmocka_unit_test(test_late_settings),
 		cmocka_unit_test(test_windows_of_those_who_leave_early),
