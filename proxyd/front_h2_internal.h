@@ -50,6 +50,7 @@ struct h2_client {
 	unsigned given_up_count;
 	size_t appetite;    /* bytes to be read at once */
 	size_t carried;     /* of those that were read last, what was of a body */
+	size_t block;       /* bytes of the header block that is read, as it came: compressed */
 	bool waits;         /* in front->turns */
 	bool unread;        /* there may be bytes on the socket */
 	bool gone;          /* it closed, or broke */

@@ -131,11 +131,20 @@ static int stop_if_wrong(const struct h2_client *client)
 	return client->wrong ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
+static void measure_block(struct h2_client *client, const nghttp2_frame_hd *frame)
+{
+	if (frame->type == NGHTTP2_HEADERS)
+		client->block = frame->length;
+	else if (frame->type == NGHTTP2_CONTINUATION)
+		client->block += frame->length;
+}
+
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *frame, void *context)
 {
 	struct h2_client *client = context;
 	(void)session;
 	front_h2_count_frame(client);
+	measure_block(client, frame);
 	if (frame->type == NGHTTP2_HEADERS && is_out_of_order(client, frame->stream_id))
 		front_h2_accuse(client, NGHTTP2_PROTOCOL_ERROR, "a stream was opened out of order");
 	return stop_if_wrong(client);
@@ -223,14 +232,14 @@ static void take_headers(struct h2_client *client, struct h2_stream *stream, con
 	stream->ended |= alone && !stream->exchange;
 	if (!stream->exchange || client->wrong)
 		return;
+	/* Not what it is once it is read: a byte may stand for thousands. */
+	front_h2_count_use(client, client->block);
 	if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
-		front_h2_count_use(client, stream->head.size);
 		stream->ended = stream->alone = alone;
 		stream->asks = true;
 		TAILQ_INSERT_TAIL(&client->asked, stream, asked);
 		return;
 	}
-	front_h2_count_use(client, stream->trailers_size);
 	if (front_h2_trailers_check(stream))
 		front_h2_body_end(stream);
 }

@@ -104,6 +104,14 @@ def bomb(fields):
         yield frame(HEADERS, stream, first + indexed(62) * 8000, END_HEADERS | END_STREAM)
 
 
+def pings_behind_long_heads(fields):
+    """A few bytes stand for a head of 40 000, which is answered with 431: that earns no more than these few."""
+    first = literal("x-a", "a" * 4000, ADDED)
+    for stream in range(1, LARGEST, 2):
+        yield frame(HEADERS, stream, block(fields) + first + indexed(62) * 10, END_HEADERS | END_STREAM) + ping() * 140
+        first = b""
+
+
 def nothing(fields):
     return iter(())
 
@@ -146,6 +154,7 @@ FLOODS = [
     Flood("MadeYouReset: depends on itself", ENDED, opens(lambda stream: priority(stream, stream))),
     Flood("heads that are malformed", CALM, capitals, resets=True),
     Flood("HPACK bomb", CALM, bomb),
+    Flood("PING behind heads that are long once they are read", CALM, pings_behind_long_heads),
     Flood("HPACK tables", CALM, again(settings((HEADER_TABLE_SIZE, 0)), settings((HEADER_TABLE_SIZE, LARGEST)))),
     Flood("more streams than announced", ENDED, requests,
           lambda fields: settings((INITIAL_WINDOW_SIZE, 0)), "big"),
