@@ -113,11 +113,9 @@ void front_h2_drain_client(struct h2_client *client)
 	front_h2_soon(client);
 }
 
-void front_h2_refuse(struct h2_client *client, uint32_t code, const char *reason, const char *text)
+/* GOAWAY with this code and text, and the end. The audit has been told why. */
+static void send_away(struct h2_client *client, uint32_t code, const char *text)
 {
-	if (client->refused)
-		return;
-	worker_note_refusal(client->front->worker, &client->way, reason, 0);
 	client->refused = true;
 	client->leaving = true;
 	nghttp2_submit_goaway(client->session, NGHTTP2_FLAG_NONE,
@@ -178,7 +176,8 @@ static void accuse_of(struct h2_client *client, int error)
 
 static void accused(struct h2_client *client)
 {
-	front_h2_refuse(client, client->wrong_code, front_h2_reason(client->wrong_code), client->wrong);
+	worker_note_refusal(client->front->worker, &client->way, front_h2_reason(client->wrong_code), 0);
+	send_away(client, client->wrong_code, client->wrong);
 }
 
 static void take(struct h2_client *client, const uint8_t *bytes, size_t size)
@@ -327,6 +326,13 @@ static void on_socket(struct loop_watch *watch, uint32_t events)
 	serve(client);
 }
 
+static void too_late(struct h2_client *client)
+{
+	worker_note_failure(client->front->worker, &client->way, "head_late");
+	send_away(client, NGHTTP2_ENHANCE_YOUR_CALM,
+	          "the request head was not complete in time; send it at once, or raise limits.head_time");
+}
+
 static void on_time(struct loop_timer *timer)
 {
 	struct h2_client *client = client_of_timer(timer);
@@ -335,8 +341,7 @@ static void on_time(struct loop_timer *timer)
 		return;
 	}
 	if (client->head_of)
-		front_h2_refuse(client, NGHTTP2_ENHANCE_YOUR_CALM, "head_late",
-		                "the request head was not complete in time; send it at once, or raise limits.head_time");
+		too_late(client);
 	else
 		front_h2_drain_client(client);
 	client->leaving = true;

@@ -121,8 +121,6 @@ void front_h2_soon(struct h2_client *client);
 /* What the client's timer is to tell now. */
 void front_h2_set_time(struct h2_client *client);
 void front_h2_drain_client(struct h2_client *client);
-/* The end for what the client did: GOAWAY with this code and text, and an audit line with this word. */
-void front_h2_refuse(struct h2_client *client, uint32_t code, const char *reason, const char *text);
 
 /* ---- front_h2_session.c ---- */
 

@@ -60,6 +60,11 @@ void front_h2_end_exchange(struct h2_stream *stream, bool delivered)
 	if (!stream->exchange)
 		return;
 	loop_timer_stop(client->front->worker->loop, &stream->timer);
+	/* The exchange knows nothing of it, and writes no line. */
+	if (stream->spoilt && !stream->started)
+		worker_note_refusal(client->front->worker, &client->way, "malformed", 0);
+	else if (stream->asks)
+		worker_note_failure(client->front->worker, &client->way, "client_gone");
 	withdraw(stream);
 	if (stream->started && stream->spoilt && !stream->ended)
 		exchange_spoilt(stream->exchange);
@@ -99,8 +104,6 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 	(void)code;
 	if (!stream)
 		return 0;
-	if (!stream->started && stream->exchange && (stream->spoilt || stream->asks))
-		worker_note_refusal(client->front->worker, &client->way, stream->spoilt ? "malformed" : "client_gone", 0);
 	if (stream->whole)
 		front_h2_count_delivery(client);
 	if (!stream->ended)

@@ -267,17 +267,28 @@ void worker_way_over(struct worker *worker, struct way *way)
 	way->place = NULL;
 }
 
-void worker_note_refusal(struct worker *worker, const struct way *way, const char *reason, unsigned status)
+static void note_end(struct worker *worker, const struct way *way, enum audit_verdict verdict, const char *reason,
+                     unsigned status)
 {
 	struct audit_record record = {
 		.event = "end", .client = way->client, .way = way_name(way->kind), .profile = way->profile,
-		.verdict = audit_verdict_of(status), .reason = reason, .status = status};
+		.verdict = verdict, .reason = reason, .status = status};
 	if (way->place) {
 		record.host = host_span(&way->place->target.host);
 		record.port = way->place->target.port;
 	}
 	audit_id(worker->audit, record.id);
 	audit_write(worker->audit, &record);
+}
+
+void worker_note_refusal(struct worker *worker, const struct way *way, const char *reason, unsigned status)
+{
+	note_end(worker, way, audit_verdict_of(status), reason, status);
+}
+
+void worker_note_failure(struct worker *worker, const struct way *way, const char *reason)
+{
+	note_end(worker, way, AUDIT_FAIL, reason, 0);
 }
 
 void worker_connection_closed(struct worker *worker)

@@ -119,6 +119,8 @@ void worker_way_over(struct worker *worker, struct way *way);
 
 /* The audit line of a connection that was refused before any request of it was read. Status 0: it got no answer. */
 void worker_note_refusal(struct worker *worker, const struct way *way, const char *reason, unsigned status);
+/* The same of one that failed and got no answer: it was too slow, or went away. */
+void worker_note_failure(struct worker *worker, const struct way *way, const char *reason);
 
 /* On the worker's own thread: one client connection less (its fd is closed). Ends a draining worker that has none left. */
 void worker_connection_closed(struct worker *worker);

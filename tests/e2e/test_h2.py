@@ -443,6 +443,42 @@ def test_client_goes(serve):
     assert [line["reason"] for line in proxy.audit(3)] == ["client_gone"] * 3
 
 
+def open_at_once(client, number, path, reset=False):
+    """Requests, and their resets, that go out together."""
+    for _ in range(number):
+        stream = client.connection.get_next_available_stream_id()
+        client.connection.send_headers(stream, client.head(path), end_stream=True)
+        if reset:
+            client.connection.reset_stream(stream, CANCEL)
+    client.flush()
+
+
+def test_client_gives_up_at_once(serve):
+    """None of the requests is begun, and each has its line."""
+    proxy, server = serve()
+    with H2(proxy) as client:
+        open_at_once(client, 3, "/api/x", reset=True)
+        assert client.ask("/none/x").status == 404
+    lines = proxy.audit(3, reason="client_gone")
+    assert [line["verdict"] for line in lines] == ["fail"] * 3, lines
+    assert not server.connections
+
+
+def test_client_goes_at_once(serve):
+    """Its connection breaks over the first answers: what was not begun by then has its line, too."""
+    proxy, _ = serve()
+    client = H2(proxy)
+    assert client.ask("/none/x").status == 404
+    proxy.process.send_signal(signal.SIGSTOP)
+    open_at_once(client, 40, "/none/x")
+    client.stream.reset()
+    proxy.process.send_signal(signal.SIGCONT)
+    lines = proxy.audit(41)
+    assert len(lines) == 41, lines
+    assert {(line["verdict"], line["reason"]) for line in lines} <= {("deny", "no_credential"), ("fail", "client_gone")}, lines
+    assert ("fail", "client_gone") in {(line["verdict"], line["reason"]) for line in lines}, lines
+
+
 @pytest.mark.parametrize("framing", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
 def test_upstream_breaks(serve, framing):
     """A response that is cut is no response that ended."""

@@ -225,7 +225,7 @@ def test_a_head_that_never_ends(limited, way, fed):
         (one,) = [one for one in client.rest() if one.kind == GOAWAY]
         assert one.code == "ENHANCE_YOUR_CALM" and b"head_time" in one.payload, one
         other.answers()
-    assert proxy.audit(1, reason="head_late")
+    assert proxy.audit(1, reason="head_late", verdict="fail")
 
 
 @pytest.mark.parametrize("way", WAYS)
