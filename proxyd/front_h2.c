@@ -108,8 +108,8 @@ void front_h2_drain_client(struct h2_client *client)
 	if (client->draining || client->refused)
 		return;
 	client->draining = true;
-	nghttp2_submit_goaway(client->session, NGHTTP2_FLAG_NONE,
-	                      nghttp2_session_get_last_proc_stream_id(client->session), NGHTTP2_NO_ERROR, NULL, 0);
+	client->last = nghttp2_session_get_last_proc_stream_id(client->session);
+	nghttp2_submit_goaway(client->session, NGHTTP2_FLAG_NONE, client->last, NGHTTP2_NO_ERROR, NULL, 0);
 	front_h2_soon(client);
 }
 

@@ -46,6 +46,7 @@ struct h2_client {
 	const char *wrong;  /* what it did that ends the connection; static */
 	uint32_t wrong_code;
 	int32_t newest;     /* the last stream that it opened */
+	int32_t last;       /* draining: the last stream that is served, as the GOAWAY says, which may be written much later */
 	int32_t given_up[GIVEN_UP]; /* of the last streams that were reset before their requests ended */
 	unsigned given_up_count;
 	size_t appetite;    /* bytes to be read at once */

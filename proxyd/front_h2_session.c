@@ -228,6 +228,19 @@ void front_h2_begin(struct h2_client *client)
 	front_h2_body_go_on(stream);
 }
 
+/* Whoever reads the GOAWAY may ask elsewhere for what is behind it (RFC 9113 §6.8). Once that is written, libnghttp2 closes
+ * such streams. */
+static void ask(struct h2_client *client, struct h2_stream *stream)
+{
+	if (client->draining && stream->id > client->last) {
+		front_h2_end_exchange(stream, false);
+		front_h2_set_time(client);
+		return;
+	}
+	stream->asks = true;
+	TAILQ_INSERT_TAIL(&client->asked, stream, asked);
+}
+
 static void take_headers(struct h2_client *client, struct h2_stream *stream, const nghttp2_frame *frame)
 {
 	bool alone = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
@@ -239,8 +252,7 @@ static void take_headers(struct h2_client *client, struct h2_stream *stream, con
 	front_h2_count_use(client, client->block);
 	if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
 		stream->ended = stream->alone = alone;
-		stream->asks = true;
-		TAILQ_INSERT_TAIL(&client->asked, stream, asked);
+		ask(client, stream);
 		return;
 	}
 	if (front_h2_trailers_check(stream))

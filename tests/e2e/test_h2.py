@@ -1,10 +1,13 @@
 """HTTP/2 from clients, by prior knowledge (SPEC §3): each stream is a request like any other. Clients that break the rules are
 in test_h2_hostile.py."""
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
+import time
 
 import httpx
 import pytest
@@ -14,7 +17,7 @@ from peers.config import get, one_api, problem
 from peers.h2 import H2
 from peers.keystile import wait_for
 from peers.tunnel import open_tunnel
-from wire.h2_bytes import PREFACE
+from wire.h2_bytes import INITIAL_WINDOW_SIZE, PREFACE, ping
 
 NO_ERROR, INTERNAL_ERROR, CANCEL = 0, 2, 8
 
@@ -407,6 +410,14 @@ def test_early_answer(serve, by):
 # Ends
 
 
+def listens(proxy):
+    try:
+        proxy.client().sock.close()
+        return True
+    except ConnectionError:
+        return False
+
+
 def test_client_gives_up(serve):
     """Its reset ends the upstream's request."""
     ended = []
@@ -525,6 +536,37 @@ def test_sigterm(serve):
         assert client.answer(number).body == b"firstend"
         client.end()
     assert proxy.process.wait(10) == 0 and len(server.connections) == 1
+
+
+def test_what_comes_behind_an_unwritten_goaway(serve):
+    """A client that does not read has not seen it, and asks on. It will be told that this was not served: it may ask others."""
+
+    def script(connection):
+        came.append(connection.request().line)
+        if came[-1].startswith("GET"):
+            connection.send(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n")
+            with contextlib.suppress(ConnectionError):
+                connection.sock.sendall(bytes(size))
+            return
+        connection.answer("200 OK", b"ok")
+
+    came, size = [], 16 << 20
+    proxy, _ = serve(script)
+    with H2(proxy, windows=False, settings={INITIAL_WINDOW_SIZE: size}) as client:
+        client.stream.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.connection.increment_flow_control_window(size)
+        big = client.request("/api/big")
+        for _ in range(20):  # each makes it write on, until nothing that is between takes another byte
+            client.raw(ping())
+            time.sleep(0.02)
+        proxy.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: not listens(proxy), "the drain")
+        late = client.request("/api/late", method="POST")
+        time.sleep(0.3)  # it would be served by now
+        client.until(lambda: client.goaway, "GOAWAY")
+        assert client.goaway[0] == NO_ERROR and client.last == big and client.answers[late].status is None, client.last
+    assert proxy.process.wait(10) == 0
+    assert came == ["GET /big HTTP/1.1"]
 
 
 def test_profile_counts_connections_not_streams(serve):

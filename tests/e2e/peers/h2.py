@@ -37,7 +37,7 @@ class H2:
             client_side=True, header_encoding="latin-1", validate_outbound_headers=False, normalize_outbound_headers=False,
             validate_inbound_headers=True)
         self.connection = h2.connection.H2Connection(config)
-        self.answers, self.goaway, self.closed, self.acked, self.announced = {}, None, False, 0, {}
+        self.answers, self.goaway, self.last, self.closed, self.acked, self.announced = {}, None, None, False, 0, {}
         if settings:
             self.connection.local_settings = h2.settings.Settings(client=True, initial_values=settings)
         if greet:
@@ -129,6 +129,7 @@ class H2:
             self.announced.update({key: change.new_value for key, change in event.changed_settings.items()})
         elif isinstance(event, h2.events.ConnectionTerminated):
             self.goaway = (int(event.error_code), (event.additional_data or b"").decode())
+            self.last = event.last_stream_id
         elif isinstance(event, h2.events.PingAckReceived):
             self.acked += 1
         elif getattr(event, "stream_id", 0):
