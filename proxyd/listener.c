@@ -20,6 +20,8 @@
 
 #define ACCEPTS_PER_ROUND 64
 #define BACKLOG 1024
+#define SHORT_TIME 100      /* ms without a look at who waits, where there is no descriptor for him */
+#define TOLD_TIME 10000     /* ms until that is said again */
 #define SO_ORIGINAL_DST 80 /* linux/netfilter_ipv4.h, and ip6_tables.h, which cannot stand beside netinet/in.h */
 
 union address {
@@ -302,22 +304,22 @@ static struct worker *least_loaded(struct worker *self)
 
 struct accepting {
 	struct loop_watch watch;
+	struct loop_timer timer; /* no descriptor is free: until it is watched again */
 	struct worker *worker;
 	struct listener *listener;
+	uint64_t silent; /* until when no such lack is told */
 };
 
-/* One connection, for the worker with the fewest, or for this one where that one drains. False where nobody waits. */
+/* One connection, for the worker with the fewest, or for this one where that one drains. False where nobody waits, or with
+ * `errno` where he cannot be taken in. */
 static bool accept_one(struct worker *worker, struct listener *listener)
 {
 	char client[sizeof ((struct way *)NULL)->client];
 	union address peer = {.any.sa_family = AF_UNSPEC};
 	socklen_t length = sizeof peer;
 	int fd = accept4(listener->fd, &peer.any, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0) {
-		if (errno == EMFILE || errno == ENFILE)
-			log_warning("cannot accept: out of file descriptors; raise LimitNOFILE or lower limits.connections");
+	if (fd < 0)
 		return errno == ECONNABORTED;
-	}
 	struct worker *target = least_loaded(worker);
 	client_text(&peer, client, sizeof client);
 	atomic_fetch_add(&worker->server->connections, 1);
@@ -328,13 +330,39 @@ static bool accept_one(struct worker *worker, struct listener *listener)
 	return true;
 }
 
+static void watch_listener(struct accepting *accepting)
+{
+	loop_watch_add(accepting->worker->loop, &accepting->watch, accepting->listener->fd, EPOLLIN | EPOLLEXCLUSIVE);
+}
+
+static void on_rested(struct loop_timer *timer)
+{
+	watch_listener((struct accepting *)((char *)timer - offsetof(struct accepting, timer)));
+}
+
+/* Whoever waits would be told of without end. */
+static void rest(struct accepting *accepting)
+{
+	struct loop *loop = accepting->worker->loop;
+	loop_watch_remove(loop, &accepting->watch);
+	loop_timer_set(loop, &accepting->timer, SHORT_TIME);
+	if (loop_now(loop) < accepting->silent)
+		return;
+	accepting->silent = loop_now(loop) + TOLD_TIME;
+	log_warning("cannot accept: out of file descriptors; raise LimitNOFILE or lower limits.connections");
+}
+
 static void on_acceptable(struct loop_watch *watch, uint32_t events)
 {
 	struct accepting *accepting = (struct accepting *)watch;
 	(void)events;
-	for (unsigned i = 0; i < ACCEPTS_PER_ROUND; i++)
-		if (!accept_one(accepting->worker, accepting->listener))
-			return;
+	for (unsigned i = 0; i < ACCEPTS_PER_ROUND; i++) {
+		if (accept_one(accepting->worker, accepting->listener))
+			continue;
+		if (errno == EMFILE || errno == ENFILE)
+			rest(accepting);
+		return;
+	}
 }
 
 void listener_accept_start(struct worker *worker)
@@ -342,8 +370,11 @@ void listener_accept_start(struct worker *worker)
 	struct server *server = worker->server;
 	struct accepting *list = memory_array(server->listener_count, sizeof *list);
 	for (size_t i = 0; i < server->listener_count; i++) {
-		list[i] = (struct accepting){{.fd = -1, .ready = on_acceptable}, worker, &server->listeners[i]};
-		loop_watch_add(worker->loop, &list[i].watch, server->listeners[i].fd, EPOLLIN | EPOLLEXCLUSIVE);
+		list[i] = (struct accepting){.watch = {.fd = -1, .ready = on_acceptable},
+		                             .timer = {.fire = on_rested},
+		                             .worker = worker,
+		                             .listener = &server->listeners[i]};
+		watch_listener(&list[i]);
 	}
 	worker->accepting = &list->watch;
 }
@@ -353,8 +384,10 @@ void listener_accept_stop(struct worker *worker)
 	struct accepting *list = (struct accepting *)worker->accepting;
 	if (!list)
 		return;
-	for (size_t i = 0; i < worker->server->listener_count; i++)
+	for (size_t i = 0; i < worker->server->listener_count; i++) {
 		loop_watch_remove(worker->loop, &list[i].watch);
+		loop_timer_stop(worker->loop, &list[i].timer);
+	}
 	free(list);
 	worker->accepting = NULL;
 }

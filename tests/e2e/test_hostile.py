@@ -1,8 +1,11 @@
 """A hostile agent, and a hostile upstream: what they try, and what must not come of it (SPEC §2 Injection, §3, §7 to §9)."""
 
 import contextlib
+import os
+import resource
 import socket
 import threading
+import time
 import urllib.parse
 
 import pytest
@@ -124,6 +127,16 @@ def all_are_free(proxy, request, count):
     return answers == [200] * count
 
 
+WARNING = "out of file descriptors"
+
+
+def used(pid):
+    """Seconds of the processor's time."""
+    with open(f"/proc/{pid}/stat") as file:
+        times = file.read().rsplit(")", 1)[1].split()[11:13]
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+
+
 LIMITED = {"limits": "{{ connections: 20, profile_connections: 20 }}"}
 
 
@@ -150,6 +163,22 @@ def test_who_leaves_within_a_head_holds_nothing(serve):
             client.ask(get("/api/x", None))
             client.send("GET /api/x HTTP/1.1\r\nHos")
     wait_for(lambda: all_are_free(proxy, get("/api/x", proxy.token()), 20), "20 connections at once", 5)
+
+
+def test_no_descriptor_is_left(serve):
+    """Who holds them all keeps others waiting; that makes no work and no log without end, and they are served in the end."""
+    proxy, _ = serve()
+    pid, request = proxy.process.pid, get("/api/x", proxy.token())
+    most = len(os.listdir(f"/proc/{pid}/fd")) + 5
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
+    held = [proxy.client() for _ in range(10)]
+    wait_for(lambda: WARNING in proxy.log(), "the warning")
+    before = used(pid)
+    time.sleep(1)
+    assert used(pid) - before < 0.3 and len(proxy.log()) < 5000, proxy.log()[:1000]
+    for client in held:
+        client.close()
+    wait_for(lambda: proxy.ask(request).status == 200, "an answer", 5)
 
 
 @pytest.mark.parametrize("first", [0, 1], ids=["alone", "behind another"])
