@@ -2,20 +2,31 @@
 whole and in single bytes. What goes up has one reading, and what is refused goes up with no byte (SPEC §3)."""
 
 import contextlib
+import dataclasses
 import itertools
 import re
+import ssl
 
 import pytest
 
 from peers import evidence
 from peers.config import basic
+from peers.in_tls import InTls
 from peers.keystile import Keystile
 from wire import bodies, heads, rows
 from wire.origin import RawOrigin
 from wire.reading import Short, Unclear, take_response
 
 ROWS = heads.ROWS + bodies.ROWS
-WAYS = ("reverse", "credential", "allowed")  # a reverse endpoint; absolute-form to a credential host; to an allowed host
+# A reverse endpoint; absolute-form to a credential host; to an allowed host; in TLS that proxyd ends, to a credential host.
+WAYS = ("reverse", "credential", "allowed", "TLS")
+# There the host is settled, HTTP/2 takes ALPN, and the reader of chunks knows blanks around a coding.
+IN_TLS = {
+    **{row.id: dataclasses.replace(row, outcome=rows.STAYS, status=421, up=())
+       for row in ROWS if row.id in ("Host of another name", "Host without its port's number", "Host with underscore and sub-delims", "Host in brackets")},
+    **{row.id: dataclasses.replace(row, status=501) for row in ROWS if row.id == "a preface of HTTP/2 that is none"},
+    **{row.id: dataclasses.replace(row, outcome=rows.PASSES, up=(rows.Up("POST", body=b"hello"),)) for row in ROWS if row.id == "blank behind chunked"},
+}
 PLACES = ("first", "later", "behind")        # of the connection; once one was answered; in one write with one before it
 SPLIT_AT_MOST = 4000                         # bytes that are sent one by one
 OURS = {"host", "authorization", "content-length", "transfer-encoding"}
@@ -26,31 +37,40 @@ CONFIG = """credentials:
     secret: vault:api
     inject: {{ header: Authorization, value: "Bearer {{secret}}" }}
     env: {{ base_url: API_URL, token: API_TOKEN }}
+  inner:
+    upstream: https://localhost:{inner}
+    secret: vault:api
+    inject: {{ header: Authorization, value: "Bearer {{secret}}" }}
+    intercept: true
+    ca: {ca}
 profiles:
   agent:
     hosts: ["127.0.0.1:{other}"]
-    credentials: [api]
+    credentials: [api, inner]
 """
 
 
 class Bench:
     """One proxyd for all rows, between two origins."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, authority):
         self.secret = evidence.secret("strict")
-        self.origins = {"api": RawOrigin(), "other": RawOrigin()}
+        self.origins = {"api": RawOrigin(), "other": RawOrigin(), "inner": RawOrigin(authority.server_context())}
         ports = {name: origin.port for name, origin in self.origins.items()}
-        self.proxy = Keystile(folder, CONFIG.format(**ports), {"api": self.secret})
+        self.proxy = Keystile(folder, CONFIG.format(**ports, ca=authority.ca), {"api": self.secret})
         self.proxy.start()
         self.numbers = itertools.count(1)
-        self.expected = {"api": 0, "other": 0}
+        self.expected = dict.fromkeys(ports, 0)
+        self.proxy.intercepts = f"localhost:{ports['inner']}"
+        self.token = self.proxy.proxy_token()
         bearer = f"Authorization: Bearer {self.proxy.token()}"
-        proxied = f"Proxy-Authorization: {basic('agent', self.proxy.proxy_token())}"
+        proxied = f"Proxy-Authorization: {basic('agent', self.token)}"
         api, other = f"127.0.0.1:{ports['api']}", f"127.0.0.1:{ports['other']}"
         self.ways = {
             "reverse": ("api", "/api", f"127.0.0.1:{self.proxy.port}", bearer),
             "credential": ("api", f"http://{api}", api, proxied),
             "allowed": ("other", f"http://{other}", other, proxied),
+            "TLS": ("inner", "", self.proxy.intercepts, "Authorization: Bearer none"),
         }
 
     def close(self):
@@ -60,8 +80,8 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory):
-    made = Bench(tmp_path_factory.mktemp("strict"))
+def bench(tmp_path_factory, authority):
+    made = Bench(tmp_path_factory.mktemp("strict"), authority)
     yield made
     made.close()
     assert "Sanitizer" not in made.proxy.log() and "runtime error" not in made.proxy.log(), made.proxy.log()
@@ -79,7 +99,7 @@ class Try:
         self.origin = bench.origins[self.name]
         self.number = next(bench.numbers)
         self.to = f"{base}/n{self.number}"
-        self.client = bench.proxy.client()
+        self.client = InTls(bench.proxy, token=bench.token) if way == "TLS" else bench.proxy.client()
         self.client.sock.settimeout(2)
         self.got = b""
 
@@ -99,7 +119,7 @@ class Try:
                 self.client.send(data)
             for byte in data if split else b"":
                 self.client.sock.sendall(bytes([byte]))
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLError):
             pass  # it was refused already
 
     def responses(self, count):
@@ -149,10 +169,11 @@ def is_up(attempt, request, up):
     """Did the request go up just so?"""
     sent = [(name, value) for name, value in request.fields if name.lower() not in OURS]
     body = attempt.whole(up.body.decode("latin-1"))
-    secret = [f"Bearer {attempt.bench.secret}"] if attempt.name == "api" else []
+    secret = [] if attempt.name == "other" else [f"Bearer {attempt.bench.secret}"]
+    host = "localhost" if attempt.name == "inner" else "127.0.0.1"
     want = ((up.method, f"/n{attempt.number}{up.target}"), list(up.fields), body, list(up.trailers))
     return ((request.line, sent, request.body, request.trailers) == want and request.all("Authorization") == secret and
-            request.all("Host") == [f"127.0.0.1:{attempt.origin.port}"])
+            request.all("Host") == [f"{host}:{attempt.origin.port}"])
 
 
 def check_up(attempt, ups):
@@ -214,6 +235,7 @@ CHECKS = {rows.REFUSED: check_refused, rows.STAYS: check_refused, rows.LENIENT: 
 
 
 def run(bench, row, way, place, split):
+    row = IN_TLS.get(row.id, row) if way == "TLS" else row
     attempt = Try(bench, row, way, place)
     with attempt.client:
         good = attempt.whole(rows.GET.replace("/x", "/before") + "\r\n") if place != "first" else b""

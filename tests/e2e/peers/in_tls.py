@@ -6,15 +6,16 @@ import socket
 import ssl
 
 from .tunnel import open_tunnel
-from .wire import Client, Stream
+from .wire import Client, Stream, note
 
 
 class InTls(Client):
     """Of a proxy with `intercepts`, the credential's HOST:PORT."""
 
-    def __init__(self, proxy, who="client"):
+    def __init__(self, proxy, who="client", token=None):
         context = ssl.create_default_context(cafile=proxy.folder / "state/ca.pem")
-        tunnel = open_tunnel(proxy, proxy.intercepts, proxy.proxy_token(), client=Client(("127.0.0.1", proxy.port), "tunnel"))
+        token = token or proxy.proxy_token()
+        tunnel = open_tunnel(proxy, proxy.intercepts, token, client=Client(("127.0.0.1", proxy.port), "tunnel"))
         self.host = proxy.intercepts.encode()
         Stream.__init__(self, context.wrap_socket(tunnel.sock, server_hostname=proxy.intercepts.split(":")[0]), who, evidence="client")
 
@@ -22,6 +23,14 @@ class InTls(Client):
         """Of TCP alone; what comes is still read as TLS."""
         with socket.socket(fileno=os.dup(self.sock.fileno())) as bare:
             bare.shutdown(socket.SHUT_WR)
+
+    def receive(self):
+        try:
+            return super().receive()
+        except ssl.SSLError as error:
+            note(self.who, "got", f"[{error}]")
+            self.ended = True
+            return False
 
     def send(self, data):
         data = data.encode("latin-1") if isinstance(data, str) else data

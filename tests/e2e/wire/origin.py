@@ -1,5 +1,6 @@
 """A raw origin for many rows: it reads with `reading` alone, answers what is whole, and keeps what came by row."""
 
+import contextlib
 import re
 import socket
 import threading
@@ -18,7 +19,8 @@ def answer_ok(request):
 class RawOrigin:
     """`requests[n]` are those whose target has the mark of row n; `faults` is what could not be read in one way."""
 
-    def __init__(self):
+    def __init__(self, context=None):
+        self.context = context
         self.changed = threading.Condition()
         self.requests, self.partial, self.faults = {}, {}, []
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -43,7 +45,7 @@ class RawOrigin:
 
     def serve(self, sock):
         data = b""
-        with sock:
+        with contextlib.suppress(OSError), self.context.wrap_socket(sock, server_side=True) if self.context else sock as sock:
             while True:
                 try:
                     piece = sock.recv(65536)
