@@ -80,19 +80,21 @@ static bool start_admin(struct server *server, const struct config *config, cons
 	return server->admin != NULL;
 }
 
-/* Each client needs a descriptor, and so does its upstream. */
-static void raise_file_limit(const struct config *config)
+/* Each client needs a descriptor, and so does its upstream; by HTTP/2 one client may have an upstream for each of its streams,
+ * where these speak HTTP/1.1. */
+static void raise_file_limit(const struct config_limits *limits)
 {
-	const struct config_limits *limits = &config->limits;
+	const rlim_t others = 1024; /* pipes, listeners, look-ups; without a pipe tunnels copy */
+	rlim_t least = 2 * (rlim_t)limits->connections + others;
+	rlim_t wanted = (1 + (rlim_t)limits->streams) * (rlim_t)limits->connections + others;
 	struct rlimit limit;
-	rlim_t wanted = (rlim_t)limits->connections * 2 + 1024; /* pipes, listeners, look-ups; without a pipe tunnels copy */
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
 		return;
 	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
-	if (limit.rlim_cur < wanted)
+	if (limit.rlim_cur < least)
 		log_warning("the limit on open files is %llu; limits.connections asks for %llu (LimitNOFILE, ulimit -n)",
-		            (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
+		            (unsigned long long)limit.rlim_cur, (unsigned long long)least);
 }
 
 static void tell_waiting(const struct snapshot *snapshot)
@@ -153,7 +155,7 @@ bool server_open(struct server *server, struct config *config, struct fault *fau
 	if (!server->snapshot || !hand_out_ca(server->snapshot, fault))
 		return false;
 	server->profile_connections = memory_array(config->profile_count, sizeof *server->profile_connections);
-	raise_file_limit(config);
+	raise_file_limit(&config->limits);
 	note_all_own(server, config);
 	int passed[SERVICE_SOCKETS];
 	size_t passed_count;

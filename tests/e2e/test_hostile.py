@@ -165,6 +165,16 @@ def test_who_leaves_within_a_head_holds_nothing(serve):
     wait_for(lambda: all_are_free(proxy, get("/api/x", proxy.token()), 20), "20 connections at once", 5)
 
 
+@pytest.mark.parametrize("hard,told", [(2000, False), (1030, True)])
+def test_descriptors_for_all_streams(keystile, hard, told):
+    """Each stream may have an upstream of its own: as many as are asked for, or as there may be; told where clients have none."""
+    limits = {"limits": "{{ connections: 20, profile_connections: 20, streams: 30 }}"}
+    proxy = keystile(one_api("http://127.0.0.1:1"), {"api": evidence.secret()}, limits, launcher=["prlimit", f"--nofile=100:{hard}"])
+    wanted = 20 + 20 * 30 + 1024
+    assert resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE) == (min(wanted, hard), hard)
+    assert ("asks for 1064" in proxy.log()) == told
+
+
 def test_no_descriptor_is_left(serve):
     """Who holds them all keeps others waiting; that makes no work and no log without end, and they are served in the end."""
     proxy, _ = serve()
