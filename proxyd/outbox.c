@@ -3,7 +3,7 @@
 enum outbox_result outbox_write(struct outbox *outbox, struct endpoint *end, struct span bytes)
 {
 	if (outbox_size(outbox) > 0) {
-		buffer_span(&outbox->rest, bytes);
+		backlog_add(&outbox->rest, bytes.data, bytes.length);
 		return OUTBOX_WAITS;
 	}
 	ssize_t count = endpoint_write(end, bytes.data, bytes.length);
@@ -12,18 +12,18 @@ enum outbox_result outbox_write(struct outbox *outbox, struct endpoint *end, str
 	struct span left = span_from(bytes, count > 0 ? (size_t)count : 0);
 	if (left.length == 0)
 		return OUTBOX_EMPTY;
-	buffer_span(&outbox->rest, left);
+	backlog_add(&outbox->rest, left.data, left.length);
 	return outbox_flush(outbox, end); /* an edge tells of room only where there was none */
 }
 
 enum outbox_result outbox_flush(struct outbox *outbox, struct endpoint *end)
 {
 	while (outbox_size(outbox) > 0) {
-		struct span left = span_from(buffer_view(&outbox->rest), outbox->sent);
+		struct span left = backlog_view(&outbox->rest);
 		ssize_t count = endpoint_write(end, left.data, left.length);
 		if (count < 0)
 			return count == ENDPOINT_BROKEN ? OUTBOX_BROKEN : OUTBOX_WAITS;
-		outbox->sent += (size_t)count;
+		backlog_drop(&outbox->rest, (size_t)count);
 	}
 	outbox_wipe(outbox);
 	return OUTBOX_EMPTY;
@@ -31,11 +31,11 @@ enum outbox_result outbox_flush(struct outbox *outbox, struct endpoint *end)
 
 size_t outbox_size(const struct outbox *outbox)
 {
-	return outbox->rest.length - outbox->sent;
+	return backlog_size(&outbox->rest);
 }
 
 void outbox_wipe(struct outbox *outbox)
 {
-	buffer_wipe(&outbox->rest);
-	outbox->sent = 0;
+	buffer_wipe(&outbox->rest.bytes);
+	backlog_free(&outbox->rest);
 }

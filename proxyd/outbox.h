@@ -3,12 +3,11 @@
 #ifndef KEYSTILE_OUTBOX_H
 #define KEYSTILE_OUTBOX_H
 
-#include "buffer.h"
+#include "backlog.h"
 #include "endpoint.h"
 
 struct outbox {
-	struct buffer rest;
-	size_t sent; /* of it */
+	struct backlog rest;
 };
 
 enum outbox_result {
@@ -22,7 +21,7 @@ enum outbox_result outbox_write(struct outbox *outbox, struct endpoint *end, str
 /* Once the endpoint may take more. */
 enum outbox_result outbox_flush(struct outbox *outbox, struct endpoint *end);
 size_t outbox_size(const struct outbox *outbox); /* bytes that wait */
-/* Zeroes and frees what waits. */
+/* Frees what waits, zeroed. */
 void outbox_wipe(struct outbox *outbox);
 
 #endif

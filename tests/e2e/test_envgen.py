@@ -345,8 +345,10 @@ def test_killed_at_every_system_call(proxy):
         assert outcomes[-1], f"killed at stop {stops} of {total}: {path.read_text()[:100]!r}"
         if outcomes[-40:].count("old") == 40:
             break
-    assert "new" in outcomes and outcomes[-1] == "old"  # it may take a call more than the time before
-    assert counts_vary() or outcomes == sorted(outcomes), f"the new one came and went: {outcomes}"
+    assert "new" in outcomes and outcomes[-1] == "old"
+    last_new = max(place for place, outcome in enumerate(outcomes) if outcome == "new")
+    # It may take some calls more than the time before.
+    assert counts_vary() or last_new - outcomes.index("old") < 8, f"the new one came and went: {outcomes}"
 
 
 def test_a_failure_leaves_the_old_file(proxy):
