@@ -76,6 +76,10 @@ static void print_rules(const struct config_credential *credential)
 		print_label("encoded_slash");
 		puts("true");
 	}
+	if (credential->http2 == HTTP2_OFF) {
+		print_label("http2");
+		puts("off");
+	}
 }
 
 /* The variables, one a line, behind a label that only the first one has. */

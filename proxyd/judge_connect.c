@@ -7,18 +7,20 @@ static bool judge_content(const struct judging *judging)
 	return body->kind == BODY_NONE || (body->kind == BODY_LENGTH && body->length == 0) || refuse_content(judging);
 }
 
-/* Of the profile's credentials for the judgement's host, the one that says so; else one with an endpoint; else any. NULL:
- * the profile has none. */
+/* Of the profile's credentials for the judgement's host, the first that intercepts; else one with an endpoint; else any. NULL:
+ * the profile has none. HTTP/2 is off where it is off for any of them: which one a request is for is known later. */
 static const struct config_credential *credential_of_tunnel(const struct judging *judging)
 {
-	const struct judgement *judgement = judging->judgement;
+	struct judgement *judgement = judging->judgement;
 	const struct config_credential **list, *chosen = NULL;
 	size_t count = route_credentials(judging->snapshot->shared->routes, judgement->profile, &judgement->host,
 	                                 judgement->port, judging->arena, &list);
 	for (size_t i = 0; i < count; i++) {
-		if (list[i]->intercept)
-			return list[i];
-		if (!chosen || (chosen->upstream.wildcard && !list[i]->upstream.wildcard))
+		bool better = !chosen || (list[i]->intercept && !chosen->intercept) ||
+		              (list[i]->intercept == chosen->intercept && chosen->upstream.wildcard && !list[i]->upstream.wildcard);
+		if (list[i]->http2 == HTTP2_OFF)
+			judgement->http2 = HTTP2_OFF;
+		if (better)
 			chosen = list[i];
 	}
 	return chosen;
@@ -33,7 +35,6 @@ static bool judge_credential_tunnel(const struct judging *judging)
 		return refuse_host(judging);
 	judgement->credential = credential;
 	judgement->intercept = credential->intercept;
-	judgement->http2 = credential->http2;
 	return credential->intercept || refuse_tunnel(judging, credential);
 }
 

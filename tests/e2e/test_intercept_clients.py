@@ -121,7 +121,7 @@ def test_git_clone_and_push(keystile, network, authority, git_server, tmp_path):
     network.names.addresses["git.clients.test"] = "198.51.100.88"
     where = {"certificate": authority.issue("git", ["DNS:git.clients.test"]), "network": network, "address": "198.51.100.88", "port": 443}
     server = git_server(basic("x-access-token", secret), **where)
-    config = one_api("https://git.clients.test", "{ basic: x-access-token }", intercept="true", ca=authority.ca)
+    config = one_api("https://git.clients.test", "{ basic: x-access-token }", intercept="true", http2="off", ca=authority.ca)
     one = keystile(config, {"api": secret}, network=network)
     env = {**environment(one, tmp_path / "home"), **AUTHOR}
     copy = tmp_path / "copy"

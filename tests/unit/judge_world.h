@@ -30,7 +30,7 @@ static const char text[] =
 	"    inject: { path: \"/services/{T}/x{B}\" }, rules: [\"allow POST /services/{secret}/x{secret}/**\"] }\n"
 	"  seen: { upstream: https://seen.example, secret: env:JUDGE_SECRET, inject: { header: X-Key, value: \"{secret}\" },\n"
 	"    intercept: true, rules: [\"allow GET /v1/**\"] }\n"
-	"  beside: { upstream: https://seen.example/other, secret: env:JUDGE_SECRET, inject: { header: X-Key, value: \"{secret}\" } }\n"
+	"  beside: { upstream: https://seen.example/other, secret: env:JUDGE_SECRET, inject: { header: X-Key, value: \"{secret}\" }, http2: off }\n"
 	"  other: { upstream: http://other.example, secret: env:JUDGE_SECRET, inject: { header: X-Key, value: \"{secret}\" } }\n"
 	"profiles:\n"
 	"  a:\n"

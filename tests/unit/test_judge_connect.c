@@ -161,8 +161,9 @@ static void test_intercepted(void **state)
 	static const struct {
 		const char *place, *connect, *redirected;
 	} rows[] = {
-		{"seen.example:443", "credential seen, opened", "credential seen, opened"},
-		{"seen.example:80", "credential seen, opened", "credential seen, opened"},
+		/* Beside it at that host is one without HTTP/2. */
+		{"seen.example:443", "credential seen, opened, without h2", "credential seen, opened, without h2"},
+		{"seen.example:80", "credential seen, opened, without h2", "credential seen, opened, without h2"},
 		{"seen.example:8443", "403 host_not_allowed", "403 host_not_allowed"},
 		{"opened.example:443", "entry opened.example, opened, without h2", "entry opened.example, opened, without h2"},
 		{"allowed.example:443", "entry allowed.example", "entry allowed.example"},
@@ -223,6 +224,7 @@ static void test_inside_of_credentials(void **state)
 		assert_true(authority_parse(span_of(rows[i].place), &settled.target, NULL));
 		bool judged = judge_request(&sessions.snapshot, &sessions.own, &way, &request, &arena, &judgement, &problem);
 		judgement.intercept = false;
+		judgement.http2 = HTTP2_ON;
 		const char *came = passage(&arena, judged, &judgement, &problem);
 		if (strcmp(came, rows[i].outcome) != 0)
 			fail_msg("row %zu, %s: came %s, want %s", i, rows[i].request, came, rows[i].outcome);
