@@ -144,7 +144,8 @@ class Floods:
         self.proxy_core, self.load_core = options.cores
 
     def run(self):
-        """A fresh proxyd for each, quiet and flooded in turns."""
+        """A fresh proxyd for each, quiet and flooded in turns. What the floods ask for has an origin of its own, niced as they are."""
+        peers.start_slow_origin(self.place, self.load_core)
         print(f'\n{"good traffic beside a flood":44}{"p50, us":>16}{"p99, us":>16}\n'
             f'{f"{HOSTILE} connections of each; {RATE} good requests/s":44}'
             + f'{"quiet":>8}{"flooded":>8}' * 2 + f'{"ratio":>7}{"busy":>6}{"cut/s":>8}{"MiB":>6}')

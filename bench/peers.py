@@ -68,6 +68,7 @@ class Workplace:
         self.names = {'FOLDER': folder, 'USER': 'user root;' if os.geteuid() == 0 else '', 'SECRET': self.secret, 'BODY': BODY_1K,
             'BASIC': base64.b64encode(f'bench:{self.secret}'.encode()).decode(),
             'PLAIN': free_port(), 'TLS': free_port(), 'TLS_H2': free_port(), 'STREAM': free_port(), 'TUNNEL': free_port()}
+        self.names['SLOW'] = self.names['PLAIN']
         os.makedirs(self.path('tmp'))
         os.makedirs(self.path('files'))
         self.write('secret', self.secret)
@@ -206,9 +207,17 @@ class Proxy:
 
 
 def start_origin(place, core):
-    nginx = find('nginx')
-    place.template('origin.conf', 'origin.conf', {})
-    place.start('origin', [nginx, '-p', place.folder, '-c', place.path('origin.conf')], core, place.names['PLAIN'])
+    place.template('origin.conf', 'origin.conf', {'NAME': 'origin'})
+    place.start('origin', [find('nginx'), '-p', place.folder, '-c', place.path('origin.conf')], core, place.names['PLAIN'])
+
+
+def start_slow_origin(place, core):
+    """Another one for /slow/, which yields to the first."""
+    place.names['SLOW'] = free_port()
+    ports = {'PLAIN': place.names['SLOW'], 'TLS': free_port(), 'TLS_H2': free_port()}
+    place.template('origin.conf', 'slow.conf', {'NAME': 'slow', **ports})
+    words = ['nice', '-n', '15', find('nginx'), '-p', place.folder, '-c', place.path('slow.conf')]
+    place.start('slow', words, core, place.names['SLOW'])
 
 
 def start_nginx(place, core, name='nginx'):
