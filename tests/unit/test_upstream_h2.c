@@ -741,7 +741,7 @@ static void test_takes_no_reset(void **state)
 		ask(world, i);
 		pause_for(world, 500);
 	}
-	assert_true(find_connection(world)->rest.length > 0);
+	assert_true(outbox_size(&find_connection(world)->outbox) > 0);
 	let_go(&world->clients[0]);
 	let_go(&world->clients[1]);
 	pause_for(world, 3000);
