@@ -68,11 +68,12 @@ bool front_https_reply(struct https_client *client)
 
 static void interim(struct https_client *client, const struct response *response)
 {
-	AUTO_BUFFER struct buffer out = {0};
+	struct buffer *out = &client->front->out;
 	if (client->responds || minor_of(client) == 0)
 		return;
-	codec_write_response(response, 1, false, &out);
-	front_https_write(client, buffer_view(&out));
+	buffer_clear(out);
+	codec_write_response(response, 1, false, out);
+	front_https_write(client, buffer_view(out));
 	client->gone |= outbox_size(&client->outbox) > INTERIM_BYTES;
 	if (client->gone)
 		front_https_soon(client);
@@ -112,12 +113,13 @@ static bool front_upgrade(void *front)
 {
 	struct https_client *client = front;
 	struct response head = *exchange_response(client->exchange);
-	AUTO_BUFFER struct buffer out = {0};
+	struct buffer *out = &client->front->out;
 	if (client->state != HTTPS_ASKED)
 		return false;
 	fields_add(&head.fields, exchange_arena(client->exchange), SPAN("Connection"), SPAN("Upgrade"));
-	codec_write_response(&head, 1, false, &out);
-	front_https_write(client, buffer_view(&out));
+	buffer_clear(out);
+	codec_write_response(&head, 1, false, out);
+	front_https_write(client, buffer_view(out));
 	client->gone |= outbox_size(&client->outbox) > 0;
 	client->switches = true;
 	front_https_soon(client);
