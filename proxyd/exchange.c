@@ -68,6 +68,16 @@ void exchange_run_task(struct loop_task *task)
 	exchange->table->respond(exchange->front);
 }
 
+/* What answers HEAD tells of a body, and has none: the client would take it for the next answer (RFC 9110 §9.3.2). */
+static void leave_body_out(struct exchange *exchange)
+{
+	struct response *response = &exchange->response;
+	const char *length = arena_format(&exchange->arena, "%zu", exchange->own_body.length);
+	fields_add(&response->fields, &exchange->arena, SPAN("Content-Length"), span_of(length));
+	response->body = (struct body_framing){.kind = BODY_NONE};
+	exchange->own_body = span_head(exchange->own_body, 0);
+}
+
 void exchange_answer(struct exchange *exchange)
 {
 	struct response *response = &exchange->response;
@@ -75,6 +85,8 @@ void exchange_answer(struct exchange *exchange)
 	exchange_become(exchange, EXCHANGE_ANSWERED);
 	problem_response(&exchange->problem, &exchange->arena, response, &exchange->own_body);
 	response->body = (struct body_framing){BODY_LENGTH, exchange->own_body.length};
+	if (span_equal(exchange->request.method, SPAN("HEAD")))
+		leave_body_out(exchange);
 	/* A client that asks and asks and reads nothing must not hold its connection for ever. */
 	loop_timer_set(exchange->worker->loop, &exchange->timer, exchange->worker->server->limits.idle);
 	loop_later(exchange->worker->loop, &exchange->task);

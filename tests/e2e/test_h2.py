@@ -321,6 +321,13 @@ def test_response_without_body(serve, method, head, body, status, length):
     assert ("grpc-status", "5") in answer.fields or method != "POST"
 
 
+def test_problem_without_body(serve):
+    proxy, _ = serve(rules='["deny * /**"]')
+    with H2(proxy) as client:
+        answer = client.ask(method="HEAD")
+        assert (answer.status, answer.body) == (403, b"") and int(answer.get("content-length")) > 0, answer
+
+
 def test_trailers_behind_no_body(serve):
     proxy, _ = serve(answers("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked", b"0\r\ngrpc-status: 7\r\n\r\n"))
     with H2(proxy) as client:

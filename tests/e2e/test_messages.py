@@ -268,6 +268,14 @@ def test_head_of_chunked(serve):
             assert client.ask(proxy.request()).text == "ok", "nothing stands between the two answers"
 
 
+def test_head_of_a_problem(serve):
+    proxy, _ = serve(rules='["allow * /ok"]')
+    with proxy.client() as client:
+        response = client.ask(proxy.request("/denied", method="HEAD"), "HEAD")
+        assert response.status == 403 and int(response.get("Content-Length")) > 0, response
+        assert client.ask(proxy.request("/ok")).text == "ok", "nothing stands between the two answers"
+
+
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
 def test_no_body(serve, status):
     def script(connection):
