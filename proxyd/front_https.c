@@ -124,6 +124,12 @@ static bool has_left(const struct https_client *client)
 	return client->ended && outbox_size(&client->outbox) == 0 && (client->exchange || !client->unread);
 }
 
+/* Is there something that it should have got, and has not? */
+static bool is_owed(const struct https_client *client)
+{
+	return client->exchange || outbox_size(&client->outbox) > 0;
+}
+
 static bool is_idle(const struct https_client *client)
 {
 	return client->state == HTTPS_HEAD && backlog_size(&client->in) == 0 && !client->unread;
@@ -153,12 +159,12 @@ static bool work(struct https_client *client)
 static void serve(struct https_client *client)
 {
 	bool more = work(client);
-	if (client->gone || (client->exchange && has_left(client)))
+	if (is_owed(client) && (client->gone || has_left(client)))
 		cut(client);
 	else if (client->switches)
 		switch_over(client);
-	else if (client->state == HTTPS_PARTING ? parts(client) : has_left(client))
-		end(client);
+	else if (client->gone || (client->state == HTTPS_PARTING ? parts(client) : has_left(client)))
+		end(client); /* no reset: what it was sent may still be on its way */
 	else if (more)
 		loop_next(client->front->worker->loop, &client->task);
 }

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 
 import pytest
 
@@ -448,6 +449,24 @@ def test_fin_behind_the_request(serve):
         assert ended.wait(1), "the upstream's request ends within a second"
         assert client.rest() == b""
     assert proxy.audit(1, reason="client_gone")
+
+
+@pytest.mark.parametrize("field", ["Connection: close", "X-A: b"])
+def test_fin_behind_the_answer(serve, field):
+    """All of it is on its way: who says its own end before it has read it loses nothing of it."""
+    body = b"x" * 1_000_000
+
+    def script(connection):
+        connection.request()
+        connection.answer("200 OK", body)
+
+    proxy, _ = serve(script)
+    with proxy.client() as client:
+        client.send(proxy.request("/x", field))
+        assert proxy.audit(1, event="end", method="GET", verdict="allow")
+        client.half_close()
+        time.sleep(0.2)
+        assert client.response().body == body
 
 
 def test_hop_by_hop_down(serve):
