@@ -2,10 +2,10 @@
 
 import contextlib
 import threading
-import time
 
 import pytest
 
+from peers.keystile import wait_for
 from peers.wire import Closed
 
 CHUNKED = "Transfer-Encoding: chunked"
@@ -461,11 +461,12 @@ def test_fin_behind_the_answer(serve, field):
         connection.answer("200 OK", body)
 
     proxy, _ = serve(script)
+    before = proxy.open_files()
     with proxy.client() as client:
         client.send(proxy.request("/x", field))
         assert proxy.audit(1, event="end", method="GET", verdict="allow")
         client.half_close()
-        time.sleep(0.2)
+        wait_for(lambda: proxy.open_files() <= before + 1, "its connection to be closed, and the upstream's kept at most")
         assert client.response().body == body
 
 

@@ -629,10 +629,6 @@ def test_drains_at_sigterm(both):
     assert proxy.stop(patience=5) == 0
 
 
-def open_files(proxy):
-    return len(os.listdir(f"/proc/{proxy.process.pid}/fd"))
-
-
 @pytest.mark.skipif(sanitizers.in_use() or os.geteuid() != 0, reason="strace attaches to proxyd, which only root may")
 def test_the_end_of_the_drain(both):
     """What still goes on then is cut, and told so."""
@@ -653,18 +649,18 @@ def test_the_end_of_the_drain(both):
 def test_many_at_once(both):
     """Each has its two sockets, and nothing of the front or of the pool."""
     proxy, _ = both(head={"workers": "2"})
-    before = open_files(proxy) + 10
+    before = proxy.open_files() + 10
     clients = [proxy.client(f"client {number}") for number in range(100)]
     for client in clients:
         switched(client, proxy.asks())
-    wait_for(lambda: open_files(proxy) <= before + 200, "the front to have let go of them")
+    wait_for(lambda: proxy.open_files() <= before + 200, "the front to have let go of them")
     for number, client in enumerate(clients):
         client.send(f"{number:3}" * 1000)
     for number, client in enumerate(clients):
         assert client.exactly(3000) == f"{number:3}".encode() * 1000
         client.close()
     assert len(proxy.audit(100, event="end", status=101, verdict="allow")) == 100
-    wait_for(lambda: open_files(proxy) <= before, "all sockets to be closed")
+    wait_for(lambda: proxy.open_files() <= before, "all sockets to be closed")
 
 
 def test_who_reads_nothing(both):

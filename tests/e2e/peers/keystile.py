@@ -181,6 +181,10 @@ class Keystile:
     def client(self, who="client"):
         return Client(("127.0.0.1", self.port), who, self.network)
 
+    def open_files(self):
+        """How many descriptors it has."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
     def ask(self, data, method="GET"):
         with self.client() as client:
             return client.ask(data, method)
