@@ -30,6 +30,7 @@ IDLE = 40          # connections that they have
 HOSTILE = 8        # connections at a time; one that is cut is followed by the next at once
 BYTES = 1 << 16    # of a flood, for each of them: more would load nothing but this machine's loopback
 LARGE = {'SETTINGS, many values', 'padding', 'unknown frames', 'small unknown frames', 'CONTINUATION'}  # it takes more to be cut
+UNREAD = {'answers that are not read'}
 PATHS = {'small': '/plain/1k', 'big': '/slow/huge', 'early': '/none/x', 'sink': '/plain/post'}
 
 
@@ -94,14 +95,14 @@ class Attack:
 class Hostile:
     """One connection after the other that sends a flood."""
 
-    def __init__(self, poll, port, flood):
-        self.poll, self.port, self.flood, self.cut = poll, port, flood, 0
+    def __init__(self, poll, port, flood, reads):
+        self.poll, self.port, self.flood, self.reads, self.cut = poll, port, flood, reads, 0
         self.open()
 
     def open(self):
         self.sock, self.sent = socket.create_connection(('127.0.0.1', self.port), 5), 0
         self.sock.setblocking(False)
-        self.poll.register(self.sock, selectors.EVENT_READ | selectors.EVENT_WRITE, self)
+        self.poll.register(self.sock, self.reads | selectors.EVENT_WRITE, self)
 
     def step(self, events):
         try:
@@ -110,7 +111,7 @@ class Hostile:
             if events & selectors.EVENT_READ and not self.sock.recv(65536):
                 raise ConnectionError
             if self.sent == len(self.flood):
-                self.poll.modify(self.sock, selectors.EVENT_READ, self)
+                self.poll.modify(self.sock, self.reads, self) if self.reads else self.poll.unregister(self.sock)
         except BlockingIOError:
             pass
         except ConnectionError:
@@ -128,7 +129,8 @@ def attack(number, port, path):
     poll = selectors.DefaultSelector()
     poll.register(sys.stdin, selectors.EVENT_READ)
     os.nice(15)
-    hostile = [Hostile(poll, port, flood) for _ in range(HOSTILE)]
+    reads = 0 if FLOODS[number].name in UNREAD else selectors.EVENT_READ
+    hostile = [Hostile(poll, port, flood, reads) for _ in range(HOSTILE)]
     print('ready', flush=True)
     while True:
         for key, events in poll.select(1):
