@@ -487,10 +487,9 @@ def test_client_goes_at_once(serve):
     proxy, _ = serve()
     client = H2(proxy)
     assert client.ask("/none/x").status == 404
-    proxy.process.send_signal(signal.SIGSTOP)
-    open_at_once(client, 40, "/none/x")
-    client.stream.reset()
-    proxy.process.send_signal(signal.SIGCONT)
+    with proxy.standing_still():
+        open_at_once(client, 40, "/none/x")
+        client.stream.reset()
     lines = proxy.audit(41)
     assert len(lines) == 41, lines
     assert {(line["verdict"], line["reason"]) for line in lines} <= {("deny", "no_credential"), ("fail", "client_gone")}, lines

@@ -4,7 +4,6 @@ audit has, or holds no more than is told; others are served meanwhile, and memor
 import fcntl
 import itertools
 import select
-import signal
 import termios
 import threading
 
@@ -283,10 +282,9 @@ def test_who_asks_much_has_no_more_than_a_share(limited, way):
 
     proxy = limited("idle: 60s", script)
     with WAYS[way](proxy) as client, WAYS[way](proxy, "/api/one" if way == "h2c" else "/one") as other:
-        proxy.process.send_signal(signal.SIGSTOP)
-        client.send(*itertools.islice(requests(client.fields()), 100))
-        other.send(other.head())
-        proxy.process.send_signal(signal.SIGCONT)
+        with proxy.standing_still():
+            client.send(*itertools.islice(requests(client.fields()), 100))
+            other.send(other.head())
         assert other.status(1) == "200"
         assert client.status(199) == "200"
     assert next(number for number, target in came.items() if target == "/one") < 50, came
