@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from peers import evidence
+from peers import evidence, sanitizers
 from peers.config import get, one_api, problem
 from peers.keystile import wait_for
 from peers.wire import Closed
@@ -420,7 +420,8 @@ def test_flood(serve, start, again):
         response = client.response()
         assert response.status == 502 or not response.clean, response
     assert ended.wait(5), f"the upstream got rid of all its {sent[0]} bytes"
-    assert memory_of(proxy.process) - before < 4 << 20
+    # What a sanitizer keeps of freed memory grows with all that passes.
+    assert sanitizers.in_use() or memory_of(proxy.process) - before < 4 << 20
     assert proxy.audit(1, verdict="fail")
 
 
