@@ -131,10 +131,8 @@ void config_read_profiles(struct reading *reading, const struct node *node, void
 		profile->number = (unsigned)i;
 		own->token_version = 1;
 		config_name(reading, key, "a profile");
-		if (config_expect_entry(reading, key, node->pairs[i].value, &profile_mapping)) {
+		if (config_expect_entry(reading, key, node->pairs[i].value, &profile_mapping))
 			config_read_mapping(reading, node->pairs[i].value, &profile_mapping, own);
-			config_note_unbuilt(reading, node->pairs[i].value, PART_PROFILE);
-		}
 		table_put(&config->private->profiles, span_of(profile->name), profile);
 	}
 }

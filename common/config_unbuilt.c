@@ -7,15 +7,13 @@ struct unbuilt {
 };
 
 static const struct unbuilt of_top[] = {{"parent", NULL}, {NULL, NULL}},
-                            of_credential[] = {{"client", NULL}, {"rate", NULL}, {"rotation", "overlap"}, {NULL, NULL}},
-                            of_injection[] = {{"aws_sigv4", NULL}, {"oauth2", NULL}, {"jwt", NULL}, {NULL, NULL}},
-                            of_profile[] = {{"rate", NULL}, {NULL, NULL}};
+                            of_credential[] = {{"client", NULL}, {"rotation", "overlap"}, {NULL, NULL}},
+                            of_injection[] = {{"aws_sigv4", NULL}, {"oauth2", NULL}, {"jwt", NULL}, {NULL, NULL}};
 
 static const struct unbuilt *const parts[] = {
 	[PART_TOP] = of_top,
 	[PART_CREDENTIAL] = of_credential,
 	[PART_INJECTION] = of_injection,
-	[PART_PROFILE] = of_profile,
 };
 
 static bool asks(const struct node_pair *pair, const struct unbuilt *row)

@@ -58,18 +58,27 @@ bool quantity_duration(struct span text, uint64_t *milliseconds, struct fault *f
 	                 SPAN_ARGS(span_head(text, 60)));
 }
 
+static const struct unit rate_units[] = {{"/s", 1}, {"/m", 60}, {"/h", 3600}, {NULL, 0}};
+
 bool quantity_rate(struct span text, struct rate *rate, struct fault *fault)
 {
-	static const struct unit units[] = {{"/s", 1}, {"/m", 60}, {"/h", 3600}, {NULL, 0}};
 	struct span rest = text;
 	uint64_t count;
 	const struct unit *unit;
-	if (!take_number(&rest, &count) || !(unit = find_unit(units, rest)) || count == 0 || count > UINT32_MAX)
+	if (!take_number(&rest, &count) || !(unit = find_unit(rate_units, rest)) || count == 0 || count > UINT32_MAX)
 		return fault_set(fault, FAULT_USAGE,
 		                 "`%.*s` is not a rate; write requests per second, minute or hour, like 10/s, 600/m or 5000/h",
 		                 SPAN_ARGS(span_head(text, 60)));
 	*rate = (struct rate){(uint32_t)count, (uint32_t)unit->factor};
 	return true;
+}
+
+const char *quantity_rate_unit(struct rate rate)
+{
+	const struct unit *unit = rate_units;
+	while (unit->factor != rate.seconds)
+		unit++;
+	return unit->name;
 }
 
 bool quantity_number(struct span text, uint64_t least, uint64_t most, uint64_t *number, struct fault *fault)

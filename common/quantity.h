@@ -19,6 +19,8 @@ struct rate {
 	uint32_t seconds;
 };
 bool quantity_rate(struct span text, struct rate *rate, struct fault *fault);
+/* What stands behind the count of a rate that was read: "/m". Static. */
+const char *quantity_rate_unit(struct rate rate);
 
 /* A whole number without sign, from `least` to `most`. */
 bool quantity_number(struct span text, uint64_t least, uint64_t most, uint64_t *number, struct fault *fault);

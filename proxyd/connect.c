@@ -6,6 +6,7 @@
 
 #include "connect_internal.h"
 #include "memory.h"
+#include "rates.h"
 #include "refusal.h"
 #include "sniff.h"
 #include "tunnel.h"
@@ -217,7 +218,9 @@ static void on_dialled(void *context, const struct dial_result *result)
 
 bool connect_admit(struct connect *connect)
 {
-	return worker_admit(connect->worker, &connect->way, connect->judgement.profile, &connect->arena, &connect->problem) &&
+	const struct config_profile *profile = connect->judgement.profile;
+	return worker_admit(connect->worker, &connect->way, profile, &connect->arena, &connect->problem) &&
+	       rates_take(connect->snapshot->shared->rates, profile, NULL, audit_clock(), &connect->arena, &connect->problem) &&
 	       start_is_noted(connect);
 }
 

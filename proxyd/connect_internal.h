@@ -49,7 +49,8 @@ static inline const struct config_limits *connect_limits(const struct connect *c
 
 /* Takes the socket of a client over, which is to be watched by its relay's watch. */
 struct connect *connect_new(struct worker *worker, int fd, const struct way *way);
-/* It was judged: may the connection count for its profile, and is its start noted? Else a problem. */
+/* It was judged: may the connection count for its profile, is the profile within its rate, and is the start noted? Else a
+ * problem. */
 bool connect_admit(struct connect *connect);
 /* Judged and admitted: connects, or waits for TLS that is to be ended here. */
 void connect_go(struct connect *connect);

@@ -14,7 +14,7 @@ static bool judge_place(struct connect *connect, const struct authority *place)
 /* As SPEC §4 after the 200: on a port that an entry names, the upstream may be the one that speaks first. */
 static bool is_served_at_once(struct connect *connect)
 {
-	return judge_place(connect, &connect->original) && connect_is_named(&connect->judgement) && connect_admit(connect);
+	return judge_place(connect, &connect->original) && connect_is_named(&connect->judgement);
 }
 
 static void wait_for_name(struct connect *connect)
@@ -31,12 +31,12 @@ void connect_start_redirected(struct worker *worker, int fd, const struct way *w
 	connect->redirected = true;
 	connect->original = *original;
 	loop_watch_add(worker->loop, &connect->relay.watches[RELAY_CLIENT], fd, RELAY_EVENTS);
-	if (is_served_at_once(connect))
-		connect_go(connect);
-	else if (connect->problem.status == 503)
-		connect_refuse(connect);
-	else
+	if (!is_served_at_once(connect))
 		wait_for_name(connect);
+	else if (connect_admit(connect))
+		connect_go(connect);
+	else
+		connect_refuse(connect);
 }
 
 void connect_named(struct connect *connect, const struct host *name)

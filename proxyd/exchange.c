@@ -5,6 +5,7 @@
 #include "exchange_internal.h"
 #include "inject.h"
 #include "memory.h"
+#include "rates.h"
 
 #define SPARES_KEPT 256
 
@@ -149,6 +150,14 @@ static bool start_is_noted(struct exchange *exchange)
 	return audit_start(exchange->worker->audit, &record, &exchange->problem);
 }
 
+/* Of an exchange, so that what is repeated counts once; behind all that judges, so that what is denied counts nothing. */
+static bool is_within_rates(struct exchange *exchange)
+{
+	const struct judgement *judgement = &exchange->judgement;
+	return rates_take(exchange->snapshot->shared->rates, judgement->profile, judgement->credential, exchange->started,
+	                  &exchange->arena, &exchange->problem);
+}
+
 /* From a judged request to one that is on its way up. */
 static bool prepare(struct exchange *exchange)
 {
@@ -157,7 +166,7 @@ static bool prepare(struct exchange *exchange)
 	                   &exchange->judgement, &exchange->problem))
 		return false;
 	if (!worker_admit(worker, exchange->way, exchange->judgement.profile, &exchange->arena, &exchange->problem) ||
-	    !body_fits(exchange))
+	    !body_fits(exchange) || !is_within_rates(exchange))
 		return false;
 	if (!inject_request(exchange->snapshot, &exchange->judgement, &exchange->request, &exchange->arena,
 	                    &exchange->outgoing, &exchange->injected, &exchange->problem))

@@ -2,8 +2,10 @@
 
 #include <stdlib.h>
 
+#include "audit.h"
 #include "inject.h"
 #include "memory.h"
+#include "rates.h"
 #include "route.h"
 
 static bool load_tokens(struct shared_config *shared, struct fault *fault)
@@ -30,6 +32,7 @@ static void shared_unref(struct shared_config *shared)
 {
 	if (atomic_fetch_sub(&shared->references, 1) != 1)
 		return;
+	rates_free(shared->rates);
 	mint_free(shared->mint);
 	trusts_free(shared->trusts);
 	if (shared->routes)
@@ -60,6 +63,7 @@ struct snapshot *snapshot_new(struct config *config, struct fault *fault)
 		return NULL;
 	}
 	shared->routes = route_table_new(config);
+	shared->rates = rates_new(config, audit_clock());
 	return make(shared, secrets_load(config, NULL));
 }
 

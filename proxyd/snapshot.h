@@ -14,6 +14,7 @@
 
 struct route_table;  /* route.h */
 struct inject_table; /* inject.h */
+struct rates;        /* rates.h */
 
 /* A configuration that several snapshots share, when only secrets have changed. */
 struct shared_config {
@@ -23,6 +24,7 @@ struct shared_config {
 	struct route_table *routes;
 	struct trusts *trusts;
 	struct mint *mint; /* NULL: nothing is intercepted */
+	struct rates *rates;
 };
 
 struct snapshot {

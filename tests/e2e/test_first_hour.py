@@ -193,7 +193,6 @@ CONFIGURATION = [
     *(Said(f"{line} (not built yet)", f'proxyd: error: ./keystile.yaml:{place}: "{what}" is not built yet in this version; '
            "take it out", edit)
       for line, what, place, edit in [
-          ("rate: 600/m", "rate", "10:…", option("rate: 600/m")),
           ("client:", "client", "10:…", option('client: { cert: c.pem, key: "file:k.pem" }')),
           ("parent:", "parent", "3:…", top("parent: { proxy: http://proxy.test:3128 }")),
           ("aws_sigv4", "aws_sigv4", "9:…", ('{ header: Authorization, value: "Bearer {secret}" }',

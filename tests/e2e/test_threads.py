@@ -16,12 +16,12 @@ CLIENTS, ROUNDS, RELOADS = 6, 12, 8
 
 
 def config(plain, tls, authority):
-    api = "upstream: '{}', secret: vault:api, inject: {{ header: X-Key, value: '{{secret}}' }}, env: {{ token: {} }}"
+    api = "upstream: '{}', secret: vault:api, inject: {{ header: X-Key, value: '{{secret}}' }}, env: {{ token: {} }}, rate: 1000000/s"
     return (
         "credentials:\n"
         f"  plain: {{ {api.format(f'http://127.0.0.1:{plain.port}', 'PLAIN_TOKEN')}, rules: ['allow GET,POST /x/**'] }}\n"
         f"  tls: {{ {api.format(f'https://localhost:{tls.port}', 'TLS_TOKEN')}, ca: '{authority.ca}' }}\n"
-        "profiles:\n  agent: { credentials: [plain, tls] }\n"
+        "profiles:\n  agent: { credentials: [plain, tls], rate: 1000000/s }\n"
     )
 
 

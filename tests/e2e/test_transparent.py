@@ -69,14 +69,20 @@ def servers(gateway, authority, tmp_path_factory):
         one.close()
 
 
+@pytest.fixture
+def more():
+    """What stands behind the configuration, in profile coder."""
+    return ""
+
+
 @pytest.fixture(params=["redirect", "tproxy"])
-def proxy(request, gateway, servers, keystile, authority, tmp_path):
+def proxy(request, gateway, servers, keystile, authority, tmp_path, more):
     rules = (EXAMPLE / f"{request.param}.nft").read_text().replace("{ 80, 443 }", "{ 80, 443, 9999 }")
     (tmp_path / "rules.nft").write_text(rules)
     first = request.param == "tproxy" and gateway.network.run("ip", "rule", "show").stdout.count(b"lookup 100") == 0
     gateway.rules(tmp_path / "rules.nft", *(ROUTES + (ROUTES_6 if gateway.has_v6() else []) if first else []))
     secret = evidence.secret("transparent")
-    one = keystile(CONFIG.format(ca=authority.ca, number=NUMBER), {"api": secret}, HEAD, network=gateway.network)
+    one = keystile(CONFIG.format(ca=authority.ca, number=NUMBER) + more, {"api": secret}, HEAD, network=gateway.network)
     one.secret = secret
     for server in servers:
         server.forget()
@@ -179,6 +185,24 @@ def test_a_server_that_speaks_first(proxy, gateway):
         assert done.stdout == b"hello\n\x00\x01echo"
     finally:
         server.close()
+
+
+@pytest.mark.parametrize("more", ["    rate: 2/h\n"])
+def test_rate(proxy, gateway, authority, more):
+    """A redirected connection counts as a tunnel does. Over the rate there is nobody to answer: it is closed, also at an address
+    and port where the server would speak first, and TLS gets an alert."""
+    server = Origin(lambda connection: connection.send(b"hello\n"), host=NUMBER, port=9999, network=gateway.network)
+    try:
+        assert gateway.run("ncat", "--no-shutdown", "-i", "2", NUMBER, "9999", input=b"").stdout == b"hello\n"
+        assert curl(gateway, "https://open.far.test/say/x", "--cacert", authority.ca).stdout == "GET /say/x\n"
+        done = curl(gateway, "https://open.far.test/say/x", "--cacert", authority.ca)
+        assert done.returncode == 35 and "alert" in done.stderr, done
+        assert gateway.run("ncat", "--no-shutdown", NUMBER, "9999", input=b"").stdout == b""
+    finally:
+        server.close()
+    lines = proxy.audit(2, event="end", way="transparent", verdict="deny", reason="rate", profile="coder")
+    assert [(line["host"], line["port"], "status" in line) for line in lines] == [("open.far.test", 443, False), (NUMBER, 9999, False)]
+    assert len(server.connections) == 1
 
 
 @pytest.mark.parametrize("first", [b"\x00\x01\x02", b"SSH-2.0-x\r\n", b"\x16\x03\x01\x00\x02xx"])

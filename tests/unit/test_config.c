@@ -351,7 +351,6 @@ static void test_warnings(void **state)
 static const struct told_row unbuilt_rows[] = {
 	{"version: 1\ntls: {}\nparent: { proxy: \"http://x:1\" }\n" A, UNBUILT("3:1", "parent")},
 	{Q "rotation: overlap }\n" A, UNBUILT("3:39", "rotation: overlap")},
-	{Q "rate: 5/s }\n" A, UNBUILT("3:39", "rate")},
 	{Q "client: { cert: a, key: env:A } }\n" A, UNBUILT("3:39", "client")},
 	{"version: 1\ncredentials:\n  q: { upstream: https://a, secrets: { id: env:A, key: env:B }, inject:\n"
 	 "    { aws_sigv4: { region: a, service: b } } }\n" A, UNBUILT("4:7", "aws_sigv4")},
@@ -359,13 +358,13 @@ static const struct told_row unbuilt_rows[] = {
 	 "    [{ oauth2: { token_url: https://b } }] }\n" A, UNBUILT("4:8", "oauth2")},
 	{"version: 1\ncredentials:\n  q: { upstream: https://a, secret: env:A, inject:\n    { jwt: { google: x } } }\n" A,
 	 UNBUILT("4:7", "jwt")},
-	{"version: 1\nprofiles: { a: { rate: 1/s } }\n", UNBUILT("2:18", "rate")},
 	{"version: 1\ntls: { ca_out: ca.pem }\nprofiles: { a: { hosts: [{ host: x, intercept: true, http2: tunnel }, { host: y, http2: off }] } }\n",
 	 ""},
 	/* An alias is told where its anchor stands, once. */
-	{"version: 1\nprofiles: { a: &a { rate: 1/s }, b: *a }\n", UNBUILT("2:21", "rate")},
+	{"version: 1\ncredentials:\n  q: &q { preset: openai, secret: env:A, rotation: overlap }\n  r: *q\n" A,
+	 UNBUILT("3:42", "rotation: overlap")},
 	/* What is so without a word, or does no harm. */
-	{Q "intercept: false, http2: on, rotation: strict, scrub: off, encoded_slash: true }\nlimits: { streams: 5 }\n" A, ""},
+	{Q "intercept: false, http2: on, rate: 5/s, rotation: strict, scrub: off, encoded_slash: true }\nlimits: { streams: 5 }\n" A, ""},
 };
 
 static void test_unbuilt(void **state)

@@ -76,12 +76,16 @@ static void test_fields(void **state)
 	                             "  o: { token_version: 7, direct: false, rate: 10/s }\n"
 	                             "  p: { extends: o }\n"
 	                             "  q: { extends: o, token_version: 4294967295, direct: true, rate: 600/m }\n"
+	                             "  two: { extends: [q, o, none] }\n"
+	                             "  none: {}\n"
 	                             "  no: { hosts: [true, {host: 1.20.1.1, http2: off}, \"[::1]:8\", B\xc3\xbc" "cher.de] }\n");
 	const struct config_profile *o = config_profile(config, SPAN("o")), *p = config_profile(config, SPAN("p"));
 	const struct config_profile *q = config_profile(config, SPAN("q")), *no = config_profile(config, SPAN("no"));
 	assert_true(o->token_version == 7 && !o->direct && o->rate.count == 10);
 	assert_true(p->token_version == 1 && !p->direct && p->rate.count == 10);
 	assert_true(q->token_version == UINT32_MAX && q->direct && q->rate.count == 600 && q->rate.seconds == 60);
+	const struct config_profile *two = config_profile(config, SPAN("two"));
+	assert_true(two->rate.count == 10 && two->rate.seconds == 1); /* the last parent that says one */
 	assert_true(p->mark.line == 4 && p->mark.column == 3 && p->number == 1);
 	assert_true(no->direct && no->rate.count == 0);
 	assert_string_equal(no->hosts[0].pattern.host.name, "true");
@@ -89,7 +93,7 @@ static void test_fields(void **state)
 	assert_int_equal(no->hosts[1].http2, HTTP2_OFF);
 	assert_int_equal(no->hosts[2].pattern.port, 8);
 	assert_string_equal(no->hosts[3].pattern.host.name, "xn--bcher-kva.de");
-	assert_true(no->hosts[3].mark.line == 6 && no->hosts[3].mark.column == 64);
+	assert_true(no->hosts[3].mark.line == 8 && no->hosts[3].mark.column == 64);
 	config_free(config);
 }
 

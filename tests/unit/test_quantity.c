@@ -78,6 +78,8 @@ static void test_rate(void **state)
 		if (parsed != (row->rate.count != 0) || rate.count != row->rate.count || rate.seconds != row->rate.seconds)
 			fail_msg("`%s`: came %d %u/%u `%s`, should be %u/%u", row->text, parsed, rate.count, rate.seconds,
 			         fault.text, row->rate.count, row->rate.seconds);
+		if (parsed)
+			assert_string_equal(quantity_rate_unit(rate), strchr(row->text, '/'));
 	}
 }
 
