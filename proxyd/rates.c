@@ -57,7 +57,7 @@ static bool refuse(const char *kind, const char *name, struct rate rate, uint64_
                    struct problem *problem)
 {
 	uint64_t seconds = (wait + SECOND - 1) / SECOND;
-	problem->retry_after = seconds > 0 ? (unsigned)seconds : 1;
+	problem->retry_after = seconds > 0 ? (unsigned)seconds : 1; /* 0: meanwhile somebody gave back */
 	return problem_set(problem, 429, "rate",
 	                   arena_format(arena, "%s %s is over its rate of %u%s", kind, name, rate.count,
 	                                quantity_rate_unit(rate)),

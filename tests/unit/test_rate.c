@@ -137,6 +137,22 @@ static void test_both_or_none(void **state)
 	}
 }
 
+/* Asked as both at once, one budget has something left at a look, and nothing for the second taking: as where somebody
+ * else came in between. The first is given back. */
+static void test_gives_back(void **state)
+{
+	(void)state;
+	struct rate_bucket bucket;
+	rate_start(&bucket, (struct rate){5, 60}, 0);
+	assert_true(rate_take(&bucket, &bucket, 10 * SECOND));
+	assert_true(rate_take(&bucket, &bucket, 10 * SECOND));
+	assert_false(rate_take(&bucket, &bucket, 10 * SECOND));
+	assert_int_equal(let_through(&bucket, 10 * SECOND, 5), 1);
+	rate_start(&bucket, (struct rate){1, 60}, 0);
+	assert_false(rate_take(&bucket, &bucket, 10 * SECOND));
+	assert_int_equal(let_through(&bucket, 10 * SECOND, 5), 1);
+}
+
 /* --- many threads --- */
 
 #define THREADS 8
@@ -183,10 +199,35 @@ static void test_threads(void **state)
 {
 	(void)state;
 	struct rate_bucket bucket;
-	rate_start(&bucket, (struct rate){200000, 1}, 0);
-	assert_int_equal(hammer_all(&bucket, NULL, 0, 0), 200000);
+	rate_start(&bucket, (struct rate){3000000, 1}, 0);
+	assert_int_equal(hammer_all(&bucket, NULL, 0, 0), 3000000);
 	rate_start(&bucket, (struct rate){1000, 1}, 0);
 	assert_int_equal(hammer_all(&bucket, NULL, 50000, MS / 10), 1000 + 5000);
+}
+
+/* All of them race for each one of `own` that comes back: what those who lose asked of `shared` costs it nothing. */
+static void test_threads_race(void **state)
+{
+	(void)state;
+	struct rate_bucket own, shared;
+	rate_start(&own, (struct rate){1000, 1}, 0);
+	rate_start(&shared, (struct rate){1000000, 3600}, 0);
+	assert_int_equal(let_through(&shared, 0, 20000), 20000); /* so that it is not full at any time below */
+	assert_int_equal(hammer_all(&own, &shared, 20000, MS), 1000 + 20000);
+	assert_int_equal(shared.full, (20000 + 1000 + 20000) * shared.each);
+}
+
+/* Who asks in vain, however often, touches nothing. */
+static void test_threads_in_vain(void **state)
+{
+	(void)state;
+	struct rate_bucket own, shared;
+	rate_start(&own, (struct rate){1000, 60}, 0);
+	rate_start(&shared, (struct rate){1, 3600}, 0);
+	assert_true(rate_take(NULL, &shared, 0));
+	assert_int_equal(let_through(&own, 0, 500), 500);
+	assert_int_equal(hammer_all(&own, &shared, 50000, 0), 0);
+	assert_int_equal(let_through(&own, 0, 1000), 500);
 }
 
 /* The shared one lets through just what it may, and loses nothing to who is refused; their own may lose what they held
@@ -211,8 +252,9 @@ static void test_threads_both(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tables),    cmocka_unit_test(test_every_window), cmocka_unit_test(test_no_bucket),
-		cmocka_unit_test(test_late_comer), cmocka_unit_test(test_both_or_none), cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_tables), cmocka_unit_test(test_every_window), cmocka_unit_test(test_no_bucket),
+		cmocka_unit_test(test_late_comer), cmocka_unit_test(test_both_or_none), cmocka_unit_test(test_gives_back),
+		cmocka_unit_test(test_threads), cmocka_unit_test(test_threads_race), cmocka_unit_test(test_threads_in_vain),
 		cmocka_unit_test(test_threads_both),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,7 @@ static const char yaml[] = "version: 1\n"
                            "  any: { credentials: [free, slow] }\n"
                            "  few: { extends: any, rate: 3/h }\n"
                            "  child: { extends: few }\n"
+                           "  odd: { extends: any, rate: 7/m }\n"
                            "  quick: { extends: any, rate: 100/s }\n";
 
 static struct config *config;
@@ -50,6 +51,7 @@ struct step {
 
 #define OVER_FEW "profile few is over its rate of 3/h"
 #define OVER_SLOW "credential slow is over its rate of 2/m"
+#define OVER_ODD "profile odd is over its rate of 7/m"
 #define OVER_QUICK "profile quick is over its rate of 100/s"
 
 static const struct step steps_of_credential[] = {
@@ -61,6 +63,11 @@ static const struct step steps_of_credential[] = {
 	{0, "few", NULL, OVER_FEW, 1200}, {1199, "few", "free", OVER_FEW, 1},
 	{0, "child", NULL, NULL, 0}, /* inherits the rate, not the budget */
 	{0, "any", NULL, NULL, 0},     {1200, "few", NULL, NULL, 0},
+}, steps_of_part[] = { /* one comes back in 8.57 s */
+	{0, "odd", NULL, NULL, 0},     {0, "odd", NULL, NULL, 0},           {0, "odd", NULL, NULL, 0},
+	{0, "odd", NULL, NULL, 0},     {0, "odd", NULL, NULL, 0},           {0, "odd", NULL, NULL, 0},
+	{0, "odd", NULL, NULL, 0},     {0, "odd", NULL, OVER_ODD, 9},       {8, "odd", NULL, OVER_ODD, 1},
+	{9, "odd", NULL, NULL, 0},     {9, "odd", NULL, OVER_ODD, 9},
 }, steps_of_both[] = {
 	{0, "few", "slow", NULL, 0},         {0, "few", "slow", NULL, 0},
 	{0, "few", "slow", OVER_SLOW, 30}, /* and it costs few nothing */
@@ -102,6 +109,7 @@ static void test_profile(void **state)
 {
 	(void)state;
 	RUN(steps_of_profile);
+	RUN(steps_of_part);
 }
 
 static void test_both(void **state)
@@ -110,7 +118,7 @@ static void test_both(void **state)
 	RUN(steps_of_both);
 }
 
-/* However short the wait, the client comes again after a second: a field of 0 would have it come at once. */
+/* However short the wait, the client is told a second. */
 static void test_problem(void **state)
 {
 	(void)state;
