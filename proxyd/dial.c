@@ -11,6 +11,7 @@
 #include "dial_own.h"
 #include "memory.h"
 
+#define NAMES_KEPT 2L /* s; so long one look-up serves all who ask, and so soon a name that moved is followed */
 #define LOOKUPS 32
 #define LOOKUPS_PER_PROFILE 8
 #define LOOKUPS_KEPT 8 /* of LOOKUPS, for profiles that have none: a few that ask for dead names leave room for others */
@@ -247,6 +248,7 @@ static CURL *make_easy(struct dial *dial)
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
 	curl_easy_setopt(easy, CURLOPT_PROXY, "");
+	curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, NAMES_KEPT);
 	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, dial);

@@ -53,17 +53,21 @@ def name_in(query):
     return ".".join(labels).lower(), query[12 : at + 5], struct.unpack(">H", query[at + 1 : at + 3])[0]
 
 
-def answer_to(query, question, kind, address):
-    """A reply with the address if it is of the kind that was asked for; None: there is no such name."""
-    family, number, size = (socket.AF_INET6, 28, 16) if address and ":" in address else (socket.AF_INET, 1, 4)
-    fits = bool(address) and kind == number
-    head = query[:2] + struct.pack(">HHHHH", 0x8180 | (0 if address else 3), 1, fits, 0, 0)
-    record = b"\xc0\x0c" + struct.pack(">HHIH", number, 1, 0, size)
-    return head + question + (record + socket.inet_pton(family, address) if fits else b"")
+def record_of(address):
+    """Its type (RFC 1035 3.2.2, RFC 3596 2.1), and the whole of it."""
+    family, number, size = (socket.AF_INET6, 28, 16) if ":" in address else (socket.AF_INET, 1, 4)
+    return number, b"\xc0\x0c" + struct.pack(">HHIH", number, 1, 0, size) + socket.inet_pton(family, address)
+
+
+def answer_to(query, question, kind, addresses):
+    """A reply with those addresses that are of the kind that was asked for; none at all: there is no such name."""
+    records = [record for number, record in map(record_of, addresses) if number == kind]
+    head = query[:2] + struct.pack(">HHHHH", 0x8180 | (0 if addresses else 3), 1, len(records), 0, 0)
+    return head + question + b"".join(records)
 
 
 class Names:
-    """`addresses` maps names to their address, or None where there is no such name; any other name has the address
+    """`addresses` maps names to their address, or a list of them, or None where there is no such name; any other name has the address
     `otherwise`, and without that a question for it gets no answer at all."""
 
     def __init__(self, addresses, network=socket, otherwise=None):
@@ -80,5 +84,5 @@ class Names:
             name, question, kind = name_in(query)
             self.asked[name] = self.asked.get(name, 0) + 1
             if name in self.addresses or self.otherwise:
-                address = self.addresses.get(name, self.otherwise)
-                self.sock.sendto(answer_to(query, question, kind, address), client)
+                found = self.addresses.get(name, self.otherwise) or []
+                self.sock.sendto(answer_to(query, question, kind, [found] if isinstance(found, str) else found), client)
