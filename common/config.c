@@ -105,14 +105,41 @@ static void read_tls(struct reading *reading, const struct node *node, void *fie
 	}
 }
 
+static bool is_http(struct span text)
+{
+	return span_equal_nocase(span_head(text, 7), SPAN("http://")) || span_equal_nocase(span_head(text, 8), SPAN("https://"));
+}
+
+static void read_socks(struct reading *reading, const struct node *node, struct span text, struct config_parent *parent)
+{
+	struct fault fault = FAULT_INIT;
+	struct authority authority;
+	if (text.length > 0 && text.data[text.length - 1] == '/')
+		text.length--;
+	if (!authority_parse(text, &authority, &fault))
+		config_error(reading, node, "expected socks5h://HOST:PORT: %s", fault.text);
+	else if (!authority.port)
+		config_error(reading, node, "a port is missing; write socks5h://HOST:PORT");
+	parent->socks = true;
+	parent->proxy = (struct origin){.host = authority.host, .port = authority.port, .path = arena_copy(reading->arena, "", 0)};
+}
+
 static void read_proxy(struct reading *reading, const struct node *node, void *field, const void *unused)
 {
+	static const struct span socks = SPAN("socks5h://");
+	struct config_parent *parent = field;
+	struct origin *proxy = &parent->proxy;
 	(void)unused;
-	struct origin *proxy = field;
-	if (!config_origin(reading, node, false, proxy))
+	if (!config_expect(reading, node, NODE_TEXT, "http://HOST:PORT"))
 		return;
-	if (proxy->tls || *proxy->path)
+	if (span_equal_nocase(span_head(node_text(node), socks.length), socks))
+		read_socks(reading, node, span_from(node_text(node), socks.length), parent);
+	else if (!is_http(node_text(node)))
+		config_error(reading, node, "expected http://HOST:PORT, or socks5h://HOST:PORT, which leaves names to the proxy");
+	else if (config_origin(reading, node, false, proxy) && *proxy->path)
 		config_error(reading, node, "expected http://HOST:PORT, without a path");
+	else if (proxy->tls)
+		config_error(reading, node, "TLS to the parent proxy itself is not spoken; expected http://HOST:PORT");
 }
 
 static void read_except(struct reading *reading, const struct node *node, void *field, const void *unused)
@@ -138,7 +165,7 @@ static void read_except(struct reading *reading, const struct node *node, void *
 }
 
 static const struct config_key parent_keys[] = {
-	{"proxy", read_proxy, offsetof(struct config_parent, proxy), NULL},
+	{"proxy", read_proxy, 0, NULL},
 	{"auth", config_read_secret, offsetof(struct config_parent, auth), NULL},
 	{"except", read_except, 0, NULL},
 };

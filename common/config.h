@@ -169,6 +169,7 @@ struct config_tls {
 struct config_parent {
 	bool on;
 	struct origin proxy;
+	bool socks; /* proxy: socks5h://, else http:// */
 	struct source auth;
 	struct pattern *except;
 	size_t except_count;

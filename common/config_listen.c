@@ -207,6 +207,26 @@ static void check_clashes(struct reading *reading)
 	}
 }
 
+/* Whoever connects to `address` would come to the listener. */
+static bool is_reached_by(const struct config_listener *listener, const struct host *host, uint16_t port)
+{
+	const struct host *own = &listener->address.host;
+	if (listener->kind == LISTENER_UNIX || listener->address.port != port)
+		return false;
+	return host_equal(own, host) || (host_is_loopback(host) && host_is_unspecified(own)) ||
+	       (host_is_loopback(own) && host->kind == HOST_NAME && host_is_loopback(host));
+}
+
+static void check_parent(struct reading *reading)
+{
+	const struct config *config = reading->config;
+	const struct origin *proxy = &config->parent.proxy;
+	for (size_t i = 0; config->parent.on && i < config->listener_count; i++)
+		if (is_reached_by(&config->listeners[i], &proxy->host, proxy->port))
+			config_error_at(reading, config->parent.mark, "the parent proxy %s:%u is the listener of line %u, so proxyd would ask "
+			                "itself", proxy->host.name, proxy->port, config->listeners[i].mark.line);
+}
+
 static void check_profiles(struct reading *reading)
 {
 	const struct config *config = reading->config;
@@ -269,6 +289,7 @@ void config_check_listeners(struct reading *reading, const struct node *root)
 	default_listener(reading, root);
 	choose_advertise(reading, root);
 	check_clashes(reading);
+	check_parent(reading);
 	check_profiles(reading);
 	if (reading->config->session.none)
 		check_open(reading);

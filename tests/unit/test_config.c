@@ -167,6 +167,7 @@ static void test_top(void **state)
 	assert_string_equal(config->tls.ca_cert, FOLDER "/c");
 	assert_string_equal(config->tls.advertise_ca, "in/box");
 	assert_true(config->parent.on && config->parent.proxy.port == 3128 && config->parent.except_count == 2);
+	assert_false(config->parent.socks);
 	config_free(config);
 	config = good("version: 1\nlisten: unix:p\naudit: { file: stdout }\nlimits: { body: none }\nprofiles: { a: {} }\n");
 	assert_int_equal(config->advertise.host.length, 0);
@@ -227,6 +228,21 @@ static const struct told_row top_rows[] = {
 	{"version: 1\ntls: { ca_cert: a }\n" A, "2:6: \"ca_key\" is missing here; write ca_key: PATH beside ca_cert"},
 	{"version: 1\nparent: { auth: env:A }\n" A, "2:9: \"proxy\" is missing here; write proxy: http://HOST:PORT"},
 	{"version: 1\nparent: { proxy: \"https://a:1/x\" }\n" A, "2:18: expected http://HOST:PORT, without a path"},
+	{"version: 1\nparent: { proxy: \"https://a:1\" }\n" A,
+	 "2:18: TLS to the parent proxy itself is not spoken; expected http://HOST:PORT"},
+	{"version: 1\nparent: { proxy: \"socks5://a:1\" }\n" A,
+	 "2:18: expected http://HOST:PORT, or socks5h://HOST:PORT, which leaves names to the proxy"},
+	{"version: 1\nparent: { proxy: a:1 }\n" A,
+	 "2:18: expected http://HOST:PORT, or socks5h://HOST:PORT, which leaves names to the proxy"},
+	{"version: 1\nparent: { proxy: \"socks5h://a:1/\", except: [a.b] }\n" A, ""},
+	{"version: 1\nparent: { proxy: \"socks5h://a\" }\n" A, "2:18: a port is missing; write socks5h://HOST:PORT"},
+	{"version: 1\nparent: { proxy: \"socks5h://a:1/x\" }\n" A, "2:18: expected socks5h://HOST:PORT: host `a:1/x` has no port from 1 to 65535 behind its `:`"},
+	{"version: 1\nparent: { proxy: [] }\n" A, "2:18: expected http://HOST:PORT (text), found a list"},
+	{"version: 1\nparent: { proxy: \"http://127.0.0.1:8180\" }\n" A,
+	 "2:9: the parent proxy 127.0.0.1:8180 is the listener of line 1, so proxyd would ask itself"},
+	{"version: 1\nlisten: [unix:a, \"[::]:3128\"]\nadvertise: a:1\nparent: { proxy: \"http://localhost:3128\" }\n" A,
+	 "4:9: the parent proxy localhost:3128 is the listener of line 2, so proxyd would ask itself"},
+	{"version: 1\nlisten: 127.0.0.1:3128\nparent: { proxy: \"http://127.0.0.2:3128\" }\n" A, ""},
 	{"version: 1\nparent: { proxy: \"http://u:p@a:1\" }\n" A,
 	 "2:18: a host has a user name or password (`@`) in front; leave that out"},
 	{"version: 1\nparent: { proxy: \"http://*.a:1\" }\n" A, "2:18: a URL with a wildcard, where one server is needed"},

@@ -24,6 +24,7 @@ GOOD = {
 { tls: { ca_cert: ca.pem, ca_key: ca.key, ca_out: out.pem, bundle_out: bundle.pem, advertise_ca: /etc/keystile } }
 { tls: {} }
 { parent: { proxy: "http://proxy.corp:3128", auth: "env:PROXY_AUTH", except: ["*.corp", 10.0.0.0/8] } }
+{ parent: { proxy: "socks5h://proxy.corp:1080" } }
 { audit: { file: stdout } }
 { audit: { file: audit.jsonl, required: true } }
 { state: /var/lib/keystile }
@@ -171,6 +172,9 @@ BAD = {
 { parent: {} }
 { parent: "http://proxy.corp:3128" }
 { parent: { proxy: "https://proxy.corp:3128" } }
+{ parent: { proxy: "socks5://proxy.corp:1080" } }
+{ parent: { proxy: "socks5h://proxy.corp" } }
+{ parent: { proxy: "proxy.corp:3128" } }
 { parent: { proxy: "http://proxy.corp:3128/path" } }
 { parent: { proxy: "http://proxy.corp:3128", auth: "user:pass" } }
 { parent: { proxy: "http://proxy.corp:3128", except: ["!a"] } }
