@@ -30,6 +30,7 @@ struct secrets {
 	size_t count, capacity;
 	size_t **used; /* for each credential and each of its secrets: which entry */
 	size_t credentials;
+	size_t parent; /* the entry of the parent proxy's `auth`, from 1; 0: none */
 	struct table by_key;
 	struct secret_arena *arena;
 	struct held_key *held;
@@ -63,14 +64,10 @@ static bool takes_lines(const struct config_credential *credential)
 	return false;
 }
 
-static size_t find_or_add(struct secrets *secrets, const struct config_credential *credential,
-                          const struct source *source)
+/* `group`: what belongs together is read by itself; "": what stands alone. */
+static size_t find_or_add(struct secrets *secrets, const struct source *source, bool lines, uint64_t ttl, const char *group)
 {
-	bool lines = takes_lines(credential);
-	uint64_t ttl = source->kind == SOURCE_EXEC ? (credential->ttl + 999) / 1000 : 0;
-	bool alone = credential->secret_count == 1;
-	char *key = memory_format("%d %d %llu %s %s", (int)source->kind, lines, (unsigned long long)ttl,
-	                          alone ? "" : credential->name, source->name);
+	char *key = memory_format("%d %d %llu %s %s", (int)source->kind, lines, (unsigned long long)ttl, group, source->name);
 	uintptr_t known = (uintptr_t)table_get(&secrets->by_key, span_of(key));
 	if (known) {
 		free(key);
@@ -83,6 +80,13 @@ static size_t find_or_add(struct secrets *secrets, const struct config_credentia
 	return secrets->count++;
 }
 
+static size_t list_secret(struct secrets *secrets, const struct config_credential *credential, const struct source *source)
+{
+	uint64_t ttl = source->kind == SOURCE_EXEC ? (credential->ttl + 999) / 1000 : 0;
+	bool alone = credential->secret_count == 1;
+	return find_or_add(secrets, source, takes_lines(credential), ttl, alone ? "" : credential->name);
+}
+
 static struct secrets *list_sources(const struct config *config)
 {
 	struct secrets *secrets = memory_alloc(sizeof *secrets);
@@ -92,8 +96,10 @@ static struct secrets *list_sources(const struct config *config)
 		const struct config_credential *credential = &config->credentials[i];
 		secrets->used[i] = memory_array(credential->secret_count, sizeof **secrets->used);
 		for (size_t j = 0; j < credential->secret_count; j++)
-			secrets->used[i][j] = find_or_add(secrets, credential, &credential->secrets[j].source);
+			secrets->used[i][j] = list_secret(secrets, credential, &credential->secrets[j].source);
 	}
+	if (config->parent.auth.kind != SOURCE_NONE)
+		secrets->parent = find_or_add(secrets, &config->parent.auth, false, 0, "") + 1;
 	return secrets;
 }
 
@@ -355,6 +361,11 @@ bool secrets_ready(const struct secrets *secrets, const struct config_credential
 		}
 	}
 	return true;
+}
+
+const struct secret_value *secrets_parent(const struct secrets *secrets)
+{
+	return secrets->parent ? &secrets->entries[secrets->parent - 1].value : NULL;
 }
 
 static bool same_text(const char *a, const char *b)

@@ -37,6 +37,9 @@ bool secrets_ready(const struct secrets *secrets, const struct config_credential
 /* Do the two sets hold the same values, readiness, reasons, and times of renewal and expiry? */
 bool secrets_same(const struct secrets *a, const struct secrets *b);
 
+/* What `auth:` of `parent:` gives; NULL where nothing is said there. */
+const struct secret_value *secrets_parent(const struct secrets *secrets);
+
 /* The earliest `renew` of all values; 0: none. */
 time_t secrets_next_renewal(const struct secrets *secrets);
 

@@ -6,15 +6,13 @@
 
 typedef void teller(void *context, const char *line);
 
-static void warn_of_blanks(const struct config_credential *credential, size_t index, struct span value, teller *tell,
+static void warn_of_blanks(struct mark mark, const char *name, const char *whose, struct span value, teller *tell,
                            void *context)
 {
-	const struct named_source *secret = &credential->secrets[index];
 	if (span_trim(value).length == value.length)
 		return;
 	AUTO_FREE char *line = memory_format("%s:%u:%u: the secret `%s` of %s begins or ends with a blank, and is sent "
-	                                     "that way", secret->mark.file, secret->mark.line, secret->mark.column,
-	                                     secret->id, credential->name);
+	                                     "that way", mark.file, mark.line, mark.column, name, whose);
 	tell(context, line);
 }
 
@@ -48,7 +46,8 @@ static void warn_of_prefix(const struct config_credential *credential, const str
 static void warn_of_secret(const struct config_credential *credential, size_t index, struct span value, teller *tell,
                            void *context)
 {
-	warn_of_blanks(credential, index, value, tell, context);
+	const struct named_source *secret = &credential->secrets[index];
+	warn_of_blanks(secret->mark, secret->id, credential->name, value, tell, context);
 	for (size_t i = 0; i < credential->injection_count; i++) {
 		const struct injection *injection = &credential->injections[i];
 		if (injection->kind == INJECT_HEADER)
@@ -71,4 +70,7 @@ void secrets_warnings(const struct config *config, const struct secrets *secrets
 				warn_of_secret(credential, j, value->bytes, tell, context);
 		}
 	}
+	const struct secret_value *auth = secrets_parent(secrets);
+	if (auth && auth->ready)
+		warn_of_blanks(config->parent.mark, "auth", "parent", auth->bytes, tell, context);
 }
