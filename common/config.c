@@ -228,7 +228,6 @@ static void read_root(struct reading *reading, const struct node *root)
 	reading->has_vault = root->kind == NODE_MAPPING && node_find(root, "vault");
 	if (!config_read_mapping(reading, root, &top_mapping, config))
 		return;
-	config_note_unbuilt(reading, root, PART_TOP);
 	config_require(reading, root, "version", "version: 1");
 	if (!node_find(root, "session"))
 		source_parse_key(SPAN("file:session.key"), config->folder, &config->session.key, NULL);

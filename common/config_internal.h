@@ -88,7 +88,7 @@ document_report config_document_error; /* its context is the reading */
 void config_report_write(struct report *report, const char *file, struct config_messages *messages); /* sorted */
 
 /* Notes what the keys of a mapping ask for that this build does not do. */
-enum config_part { PART_TOP, PART_CREDENTIAL, PART_INJECTION };
+enum config_part { PART_CREDENTIAL, PART_INJECTION };
 void config_note_unbuilt(struct reading *reading, const struct node *mapping, enum config_part part);
 
 /* `; did you mean "hosts"?`, or "" where nothing is near. In the arena. */

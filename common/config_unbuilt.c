@@ -6,12 +6,10 @@ struct unbuilt {
 	const char *value; /* the one that asks for it; NULL: any */
 };
 
-static const struct unbuilt of_top[] = {{"parent", NULL}, {NULL, NULL}},
-                            of_credential[] = {{"client", NULL}, {"rotation", "overlap"}, {NULL, NULL}},
+static const struct unbuilt of_credential[] = {{"client", NULL}, {"rotation", "overlap"}, {NULL, NULL}},
                             of_injection[] = {{"aws_sigv4", NULL}, {"oauth2", NULL}, {"jwt", NULL}, {NULL, NULL}};
 
 static const struct unbuilt *const parts[] = {
-	[PART_TOP] = of_top,
 	[PART_CREDENTIAL] = of_credential,
 	[PART_INJECTION] = of_injection,
 };

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "buffer.h"
+#include "dial_parent.h"
 #include "memory.h"
 #include "problem.h"
 
@@ -44,6 +45,18 @@ static void write_pair(struct buffer *out, const char *before, const char *name,
 	buffer_format(out, "%s\"%s\":\"", before, name);
 	buffer_json(out, span_of(value));
 	buffer_char(out, '"');
+}
+
+/* As the lists of credentials, of at most one: the parent proxy. */
+static size_t write_parent(const struct snapshot *snapshot, struct buffer *out)
+{
+	const char *why = snapshot->parent ? dial_parent_waits(snapshot->parent) : NULL;
+	if (!why)
+		return 0;
+	write_pair(out, ",\"waiting_parent\":{", "proxy", dial_parent_name(snapshot->parent));
+	write_pair(out, ",", "why", why);
+	buffer_char(out, '}');
+	return 1;
 }
 
 /* Why a credential works with a value whose source has gone; NULL where that is not so. */
@@ -85,6 +98,7 @@ static unsigned write_readiness(struct admin *admin, struct MHD_Connection *conn
 	bool all = MHD_lookup_connection_value_n(connection, MHD_GET_ARGUMENT_KIND, "all", 3, NULL, NULL) == MHD_YES;
 	bool serving = atomic_load(&admin->serving);
 	size_t waiting = write_list(snapshot, "waiting", snapshot_waits, &lists);
+	waiting += write_parent(snapshot, &lists);
 	write_list(snapshot, "stale", what_is_stale, &lists);
 	snapshot_unref(snapshot);
 	bool ready = serving && !(all && waiting);

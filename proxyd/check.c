@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "dial_parent.h"
 #include "keysource.h"
 #include "log.h"
 #include "memory.h"
@@ -142,6 +143,16 @@ static void check_interception(const struct config *config, struct findings *fin
 	mint_free(mint);
 }
 
+static void check_parent(const struct config *config, const struct secrets *secrets, struct findings *findings)
+{
+	struct dial_parent *parent = dial_parent_new(config, secrets_parent(secrets));
+	const char *why = parent ? dial_parent_waits(parent) : NULL;
+	if (why)
+		warn_at(findings, config->parent.mark, "the parent proxy %s is not ready, and what goes through it gets 503: %s",
+		        dial_parent_name(parent), why);
+	dial_parent_unref(parent);
+}
+
 static void check_secrets(const struct config *config, struct findings *findings)
 {
 	struct secrets *secrets = secrets_load(config, NULL);
@@ -154,6 +165,7 @@ static void check_secrets(const struct config *config, struct findings *findings
 				        credential->name, value->why);
 		}
 	}
+	check_parent(config, secrets, findings);
 	secrets_warnings(config, secrets, tell_line, findings);
 	secrets_free(secrets);
 }

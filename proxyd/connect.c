@@ -249,7 +249,7 @@ void connect_go(struct connect *connect)
 	connect->state = CONNECT_DIALLING;
 	connect->named = connect_is_named(judgement);
 	connect->dial = dial_start(connect->worker->dialer, &judgement->host, judgement->port,
-	                           dial_policy_of(judgement, connect->snapshot->shared->routes), judgement->profile->name,
+	                           dial_policy_of(judgement, connect->snapshot), judgement->profile->name,
 	                           on_dialled, connect);
 }
 

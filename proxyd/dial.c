@@ -9,6 +9,7 @@
 
 #include "dial_internal.h"
 #include "dial_own.h"
+#include "dial_parent_internal.h"
 #include "memory.h"
 
 #define NAMES_KEPT 2L /* s; so long one look-up serves all who ask, and so soon a name that moved is followed */
@@ -80,15 +81,23 @@ static void release_slot(struct dial *dial)
 
 /* ---- which addresses ---- */
 
+/* To whom the connection itself is made. */
+static const struct host *next_hop(const struct dial *dial)
+{
+	return dial->parent ? &dial->parent->host : &dial->host;
+}
+
 static void refuse(struct dial *dial, enum dial_failure failure, const char *what)
 {
 	struct dial_result *result = &dial->result;
+	const struct host *hop = next_hop(dial);
+	const char *whose = dial->parent ? "the parent proxy " : "";
 	result->failure = failure;
-	if (dial->host.kind == HOST_NAME)
-		snprintf(result->text, sizeof result->text, "%.100s resolves to %s, %s, which may not be reached",
-		         dial->host.name, result->address, what);
+	if (hop->kind == HOST_NAME)
+		snprintf(result->text, sizeof result->text, "%s%.100s resolves to %s, %s, which may not be reached", whose, hop->name,
+		         result->address, what);
 	else
-		snprintf(result->text, sizeof result->text, "%s is %s, which may not be reached", result->address, what);
+		snprintf(result->text, sizeof result->text, "%s%s is %s, which may not be reached", whose, result->address, what);
 }
 
 int dial_open(struct dial *dial, const struct sockaddr *address, socklen_t size)
@@ -98,9 +107,9 @@ int dial_open(struct dial *dial, const struct sockaddr *address, socklen_t size)
 		refuse(dial, DIAL_OWN_LISTENER, "a listener of this proxy");
 		return -1;
 	}
-	const char *what = dial_judge(address, dial->policy);
+	const char *what = dial_judge(address, dial->parent ? dial_tunnel_policy(dial->parent) : dial->policy);
 	if (what) {
-		refuse(dial, DIAL_REFUSED_ADDRESS, what);
+		refuse(dial, dial->parent ? DIAL_PARENT_ADDRESS : DIAL_REFUSED_ADDRESS, what);
 		return -1;
 	}
 	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
@@ -116,13 +125,16 @@ static curl_socket_t open_socket(void *context, curlsocktype purpose, struct cur
 	(void)purpose;
 	dial->state = DIAL_CONNECTING;
 	release_slot(dial);
-	return dial->done ? dial_open(dial, &address->addr, (socklen_t)address->addrlen) : CURL_SOCKET_BAD;
+	dial->latest = dial->done ? dial_open(dial, &address->addr, (socklen_t)address->addrlen) : -1;
+	return dial->latest >= 0 ? dial->latest : CURL_SOCKET_BAD;
 }
 
 /* CURLOPT_CLOSESOCKETFUNCTION: libcurl closes what it connected with its handle, but for the socket that is given away. */
 static int close_socket(void *context, curl_socket_t fd)
 {
 	struct dial *dial = context;
+	if (fd == dial->latest)
+		dial->latest = -1;
 	if (fd != dial->kept)
 		return close(fd);
 	dial->kept = -1;
@@ -131,16 +143,30 @@ static int close_socket(void *context, curl_socket_t fd)
 
 /* ---- the end of one dial ---- */
 
+/* libcurl's handle knows the password, and goes with it. */
+static void forget_parent(struct dial *dial)
+{
+	if (!dial->parent)
+		return;
+	if (dial->easy)
+		curl_easy_cleanup(dial->easy);
+	dial->easy = NULL;
+	dial_parent_unref(dial->parent);
+	dial->parent = NULL;
+}
+
 static void recycle(struct dial *dial)
 {
 	struct dialer *dialer = dial->dialer;
 	loop_timer_stop(dialer->loop, &dial->limit);
+	loop_later_cancel(dialer->loop, &dial->failed);
 	if (dial->state == DIAL_DIRECT)
 		dial_direct_stop(dial);
-	else if (dial->state != DIAL_WAITING)
+	else if (dial->state == DIAL_LOOKING || dial->state == DIAL_CONNECTING)
 		curl_multi_remove_handle(dialer->multi, dial->easy);
 	if (dial->kept >= 0)
 		abort(); /* libcurl would close a socket that is somebody else's by then */
+	forget_parent(dial);
 	release_slot(dial);
 	unlink_dial(dial);
 	dial->next = dialer->spare;
@@ -171,6 +197,11 @@ static void settle_failed(struct dial *dial, enum dial_failure failure, const ch
 
 static void settle_timeout(struct dial *dial)
 {
+	if (dial->parent) {
+		dial_tunnel_explain_late(dial);
+		settle(dial);
+		return;
+	}
 	settle_failed(dial, DIAL_TIMEOUT, "no connection to %.100s port %u within %g s%s", dial->host.name, dial->port,
 	              (double)dial->dialer->connect_limit / 1000,
 	              dial->state >= DIAL_CONNECTING ? "" : ": its name was not resolved in time");
@@ -199,6 +230,18 @@ void dial_settle_errno(struct dial *dial, int error)
 	settle_refused(dial, strerror(error));
 }
 
+void dial_fail_later(struct dial *dial, int error)
+{
+	dial->kept_errno = error;
+	loop_later(dial->dialer->loop, &dial->failed);
+}
+
+static void on_failed(struct loop_task *task)
+{
+	struct dial *dial = OWNER(task, struct dial, failed);
+	dial_settle_errno(dial, dial->kept_errno);
+}
+
 static void take_connected(struct dial *dial)
 {
 	curl_socket_t fd = CURL_SOCKET_BAD;
@@ -220,12 +263,16 @@ void dial_finished(struct dial *dial, int code)
 	}
 	curl_easy_getinfo(dial->easy, CURLINFO_OS_ERRNO, &error);
 	dial->out_of_files |= code == CURLE_OUT_OF_MEMORY;
-	if (code == CURLE_COULDNT_RESOLVE_HOST)
-		settle_failed(dial, DIAL_DNS, "cannot resolve %.100s", dial->host.name);
-	else if (code == CURLE_OPERATION_TIMEDOUT)
+	if (code == CURLE_OPERATION_TIMEDOUT) {
 		settle_timeout(dial);
-	else
+	} else if (dial->parent) {
+		dial_tunnel_explain(dial, code);
+		settle(dial);
+	} else if (code == CURLE_COULDNT_RESOLVE_HOST) {
+		settle_failed(dial, DIAL_DNS, "cannot resolve %.100s", dial->host.name);
+	} else {
 		settle_refused(dial, error ? strerror((int)error) : curl_easy_strerror((CURLcode)code));
+	}
 }
 
 static void limit_reached(struct loop_timer *timer)
@@ -257,7 +304,12 @@ static CURL *make_easy(struct dial *dial)
 	return easy;
 }
 
-/* Hands the dial of a name to libcurl, which starts in the next round. */
+static bool looks_up(const struct dial *dial)
+{
+	return next_hop(dial)->kind == HOST_NAME;
+}
+
+/* Hands the dial to libcurl, which starts in the next round. */
 static void begin(struct dial *dial)
 {
 	char authority[AUTHORITY_TEXT], url[AUTHORITY_TEXT + 16];
@@ -268,9 +320,11 @@ static void begin(struct dial *dial)
 	snprintf(url, sizeof url, "http://%s/", authority);
 	curl_easy_setopt(dial->easy, CURLOPT_URL, url);
 	curl_easy_setopt(dial->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)dialer->connect_limit);
+	if (dial->parent)
+		dial_tunnel_prepare(dial);
 	dial->state = DIAL_LOOKING;
-	dial->holds_slot = true;
-	dialer->lookups++;
+	dial->holds_slot = looks_up(dial);
+	dialer->lookups += dial->holds_slot;
 	link_running(dial);
 	curl_multi_add_handle(dialer->multi, dial->easy);
 }
@@ -304,7 +358,16 @@ static struct dial *take_dial(struct dialer *dialer)
 		dialer->spare = dial->next;
 	else
 		dial = memory_alloc(sizeof *dial);
-	*dial = (struct dial){.dialer = dialer, .easy = easy, .limit.fire = limit_reached, .kept = -1, .result.fd = -1};
+	*dial = (struct dial){
+		.dialer = dialer,
+		.easy = easy,
+		.limit.fire = limit_reached,
+		.failed.run = on_failed,
+		.kept = -1,
+		.latest = -1,
+		.direct.fd = -1,
+		.result.fd = -1,
+	};
 	return dial;
 }
 
@@ -316,14 +379,19 @@ struct dial *dial_start(struct dialer *dialer, const struct host *host, uint16_t
 	dial->host = *host;
 	dial->port = port;
 	dial->policy = policy;
+	dial->parent = dial_parent_ref(policy.parent);
 	snprintf(dial->profile, sizeof dial->profile, "%s", profile ? profile : "");
 	dial->done = done;
 	dial->context = context;
 	loop_timer_set(dialer->loop, &dial->limit, dialer->connect_limit);
-	if (host->kind != HOST_NAME) {
+	if (dial->parent && !dial_tunnel_may(dial)) {
+		link_running(dial);
+		dial->state = DIAL_REFUSED;
+		dial_fail_later(dial, 0);
+	} else if (host->kind != HOST_NAME && !dial->parent) {
 		link_running(dial);
 		dial_direct_begin(dial);
-	} else if (slot_is_free(dial)) {
+	} else if (!looks_up(dial) || slot_is_free(dial)) {
 		begin(dial);
 	} else {
 		link_waiting(dial);

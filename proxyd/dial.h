@@ -2,7 +2,8 @@
  *
  * libcurl CONNECT_ONLY does name resolution and happy eyeballs on the worker's loop; to an address goes a plain connect(2).
  * Every address is checked in the moment before its socket is made, and that socket is the one that is used, so nothing can
- * resolve differently later. */
+ * resolve differently later. Through a parent proxy libcurl asks for a tunnel (CONNECT): then the parent's own addresses are
+ * checked so, and of the host only its name, or the address that it is (SPEC §2). */
 #ifndef KEYSTILE_DIAL_H
 #define KEYSTILE_DIAL_H
 
@@ -19,6 +20,14 @@ enum dial_failure {
 	DIAL_CONNECT,         /* refused, unreachable: 502 */
 	DIAL_TIMEOUT,         /* limits.connect: 504 */
 	DIAL_RESOURCES,       /* out of descriptors or memory: 503 */
+	/* Of a parent proxy. */
+	DIAL_PARENT_ADDRESS,  /* its name leads to an address that may not be reached: 403 */
+	DIAL_PARENT_WAITS,    /* `auth` is not ready: 503 */
+	DIAL_PARENT_DOWN,     /* cannot be connected to, or says nothing: 502 */
+	DIAL_PARENT_AUTH,     /* does not take the credentials, or wants some: 502 */
+	DIAL_PARENT_REFUSED,  /* does not allow the tunnel: 502 */
+	DIAL_PARENT_FAILED,   /* could not connect: 502 */
+	DIAL_PARENT_TIMEOUT,  /* limits.connect, or its own limit: 504 */
 };
 
 struct pattern_index;
@@ -31,14 +40,15 @@ struct dial_policy {
 	/* The profile's entries that are addresses, for what a name resolves to: one that `named` holds is as good as a
 	 * literal, and one that `denied` holds is refused. NULL: there are none. */
 	const struct pattern_index *named, *denied;
+	struct dial_parent *parent; /* the proxy to go through (dial_parent.h); NULL: none */
 };
 
 struct judgement;   /* judge.h */
 struct problem;     /* problem.h */
-struct route_table; /* route.h */
+struct snapshot;    /* snapshot.h */
 
-/* Which addresses the judgement of a request, or of a CONNECT, lets be dialled. */
-struct dial_policy dial_policy_of(const struct judgement *judgement, const struct route_table *routes);
+/* Which addresses the judgement of a request, or of a CONNECT, lets be dialled, and through what. Holds no references. */
+struct dial_policy dial_policy_of(const struct judgement *judgement, const struct snapshot *snapshot);
 
 /* What a failure is to the client: status, reason, hint, and RFC 9209's error. `text`, dial_result's, must outlive
  * `*problem`. */
@@ -50,7 +60,7 @@ struct dial;   /* one attempt */
 struct dial_result {
 	enum dial_failure failure;
 	int fd;                 /* connected, non-blocking, TCP_NODELAY; the receiver's; -1 on failure */
-	char address[64];       /* the last one that was looked at: the one that was refused */
+	char address[64];       /* the last one that was looked at: the one that was refused; may be a parent proxy's */
 	char text[256];         /* what happened, for a person: "cannot resolve api.example.test" */
 };
 

@@ -5,20 +5,6 @@
 #include "dial_internal.h"
 #include "endpoint.h"
 
-/* The receiver is never called from within dial_start(): a failure that is known at once waits for the end of the round,
- * in `kept_errno`. */
-static void fail_later(struct dial *dial, int error)
-{
-	dial->kept_errno = error;
-	loop_later(dial->dialer->loop, &dial->direct_failed);
-}
-
-static void on_failed(struct loop_task *task)
-{
-	struct dial *dial = OWNER(task, struct dial, direct_failed);
-	dial_settle_errno(dial, dial->kept_errno);
-}
-
 static void on_ready(struct loop_watch *watch, uint32_t events)
 {
 	struct dial *dial = OWNER(watch, struct dial, direct);
@@ -41,10 +27,9 @@ void dial_direct_begin(struct dial *dial)
 	socklen_t size = host_sockaddr(&dial->host, dial->port, &address);
 	dial->state = DIAL_DIRECT;
 	dial->direct = (struct loop_watch){.fd = -1, .ready = on_ready};
-	dial->direct_failed.run = on_failed;
 	int fd = dial_open(dial, (struct sockaddr *)&address, size);
 	if (fd < 0) {
-		fail_later(dial, errno);
+		dial_fail_later(dial, errno);
 		return;
 	}
 	endpoint_send_at_once(fd);
@@ -52,14 +37,13 @@ void dial_direct_begin(struct dial *dial)
 		loop_watch_add(dial->dialer->loop, &dial->direct, fd, EPOLLOUT);
 		return;
 	}
-	fail_later(dial, errno);
+	dial_fail_later(dial, errno);
 	close(fd);
 }
 
 void dial_direct_stop(struct dial *dial)
 {
 	int fd = dial->direct.fd;
-	loop_later_cancel(dial->dialer->loop, &dial->direct_failed);
 	if (fd < 0)
 		return;
 	loop_watch_remove(dial->dialer->loop, &dial->direct);

@@ -1,5 +1,6 @@
 /* What the files of the dialer share: dial.c (slots, addresses, start and end of one dial), dial_direct.c (a host that is
- * an address) and dial_loop.c (libcurl's sockets and timer on the loop). For no other room. */
+ * an address), dial_tunnel.c (the way through a parent proxy) and dial_loop.c (libcurl's sockets and timer on the loop). For no
+ * other room. */
 #ifndef KEYSTILE_DIAL_INTERNAL_H
 #define KEYSTILE_DIAL_INTERNAL_H
 
@@ -11,15 +12,17 @@
 
 enum dial_state {
 	DIAL_WAITING,    /* for a look-up slot */
-	DIAL_LOOKING,    /* libcurl resolves; holds a slot */
-	DIAL_CONNECTING, /* libcurl connects */
+	DIAL_LOOKING,    /* libcurl resolves; holds a slot, where there is something to look up */
+	DIAL_CONNECTING, /* libcurl connects, and asks the parent proxy where there is one */
 	DIAL_DIRECT,     /* to the address that the host is: nothing to look up, and no other to try */
+	DIAL_REFUSED,    /* before anything was sent; to be told at the end of the round */
 };
 
 struct dial {
 	struct dialer *dialer;
 	struct dial *next, **link; /* in dialer->waiting or dialer->running; `next` alone in dialer->spare */
-	void *easy; /* CURL; NULL until a name is dialled */
+	void *easy; /* CURL; NULL until it is needed */
+	struct dial_parent *parent; /* what it goes through; a reference. NULL: nothing */
 	enum dial_state state;
 	bool holds_slot;
 	struct host host;
@@ -30,10 +33,11 @@ struct dial {
 	void *context;
 	struct loop_timer limit;
 	bool out_of_files; /* a socket could not be made */
+	int latest;        /* the last socket that was made for libcurl, while it is open; -1 */
 	int kept;          /* the socket that is given away, until libcurl has let go of it; -1 */
 	struct loop_watch direct; /* its fd is ours until it is given away */
-	struct loop_task direct_failed;
-	int kept_errno; /* of direct_failed */
+	struct loop_task failed;
+	int kept_errno; /* of `failed` */
 	struct dial_result result;
 };
 
@@ -71,11 +75,24 @@ int dial_open(struct dial *dial, const struct sockaddr *address, socklen_t size)
 /* These end the dial, with a connected `fd`, or with an errno that counts where dial_open() had nothing to say. */
 void dial_settle_connected(struct dial *dial, int fd);
 void dial_settle_errno(struct dial *dial, int error);
+/* The same at the end of the round: who dials is never called from within dial_start(). */
+void dial_fail_later(struct dial *dial, int error);
 
 /* ---- dial_direct.c ---- */
 
 void dial_direct_begin(struct dial *dial);
 void dial_direct_stop(struct dial *dial);
+
+/* ---- dial_tunnel.c: with a parent ---- */
+
+/* May the parent be asked for this host, judged by name and literal (SPEC §2)? Else the result says why not. */
+bool dial_tunnel_may(struct dial *dial);
+/* Which addresses the parent itself may have: it is the operator's own entry (SPEC §7). */
+struct dial_policy dial_tunnel_policy(const struct dial_parent *parent);
+void dial_tunnel_prepare(struct dial *dial); /* tells libcurl */
+/* Fills the result of a dial that failed with this CURLcode, or whose time is over. */
+void dial_tunnel_explain(struct dial *dial, int code);
+void dial_tunnel_explain_late(struct dial *dial);
 
 /* ---- dial_loop.c ---- */
 

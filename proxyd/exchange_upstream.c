@@ -16,7 +16,7 @@ bool exchange_find_destination(struct exchange *exchange)
 		.tls = judgement->tls,
 		.host = judgement->host,
 		.port = judgement->port,
-		.policy = dial_policy_of(judgement, exchange->snapshot->shared->routes),
+		.policy = dial_policy_of(judgement, exchange->snapshot),
 		.profile = judgement->profile->name,
 	};
 	if (!judgement->tls)

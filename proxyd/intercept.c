@@ -184,8 +184,7 @@ static void reach(struct intercept *intercept, const struct judgement *judgement
 	const struct way_place *place = intercept->way.place;
 	struct worker *worker = intercept->worker;
 	intercept->dial = dial_start(worker->dialer, &place->target.host, place->target.port,
-	                             dial_policy_of(judgement, intercept->snapshot->shared->routes), place->profile, on_dialled,
-	                             intercept);
+	                             dial_policy_of(judgement, intercept->snapshot), place->profile, on_dialled, intercept);
 	loop_timer_set(worker->loop, &intercept->timer, worker->server->limits.connect + worker->server->limits.handshake);
 }
 

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "dial_parent.h"
 #include "keysource.h"
 #include "listener.h"
 #include "log.h"
@@ -107,6 +108,11 @@ static void tell_waiting(const struct snapshot *snapshot)
 			log_warning("credential %s is not ready and answers 503: %s", credential->name, why);
 		any |= why != NULL;
 	}
+	const char *why = snapshot->parent ? dial_parent_waits(snapshot->parent) : NULL;
+	if (why)
+		log_warning("the parent proxy %s is not ready, and what goes through it gets 503: %s",
+		            dial_parent_name(snapshot->parent), why);
+	any |= why != NULL;
 	if (any)
 		log_info("secrets are read again at SIGHUP: kill -HUP %ld", (long)getpid());
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "audit.h"
+#include "dial_parent.h"
 #include "inject.h"
 #include "memory.h"
 #include "rates.h"
@@ -42,13 +43,22 @@ static void shared_unref(struct shared_config *shared)
 	free(shared);
 }
 
-static struct snapshot *make(struct shared_config *shared, struct secrets *secrets)
+/* The one before, where it would be no other: idle connections are kept by it. */
+static struct dial_parent *find_parent(const struct config *config, const struct secrets *secrets, struct dial_parent *before)
+{
+	const struct secret_value *auth = secrets_parent(secrets);
+	return before && dial_parent_is_current(before, auth) ? dial_parent_ref(before) : dial_parent_new(config, auth);
+}
+
+/* `before`: the parent proxy of an older snapshot of the same configuration, or NULL. */
+static struct snapshot *make(struct shared_config *shared, struct secrets *secrets, struct dial_parent *before)
 {
 	struct snapshot *snapshot = memory_alloc(sizeof *snapshot);
 	snapshot->shared = shared;
 	snapshot->config = shared->config;
 	snapshot->secrets = secrets;
 	snapshot->injections = inject_table_new(shared->config, secrets);
+	snapshot->parent = find_parent(shared->config, secrets, before);
 	atomic_init(&snapshot->references, 1);
 	return snapshot;
 }
@@ -64,13 +74,13 @@ struct snapshot *snapshot_new(struct config *config, struct fault *fault)
 	}
 	shared->routes = route_table_new(config);
 	shared->rates = rates_new(config, audit_clock());
-	return make(shared, secrets_load(config, NULL));
+	return make(shared, secrets_load(config, NULL), NULL);
 }
 
 struct snapshot *snapshot_with_secrets(const struct snapshot *old, struct secrets *secrets)
 {
 	atomic_fetch_add(&old->shared->references, 1);
-	return make(old->shared, secrets);
+	return make(old->shared, secrets, old->parent);
 }
 
 struct snapshot *snapshot_ref(struct snapshot *snapshot)
@@ -84,6 +94,7 @@ void snapshot_unref(struct snapshot *snapshot)
 	if (!snapshot || atomic_fetch_sub(&snapshot->references, 1) != 1)
 		return;
 	inject_table_free(snapshot->injections);
+	dial_parent_unref(snapshot->parent);
 	secrets_free(snapshot->secrets);
 	shared_unref(snapshot->shared);
 	free(snapshot);

@@ -15,6 +15,7 @@
 struct route_table;  /* route.h */
 struct inject_table; /* inject.h */
 struct rates;        /* rates.h */
+struct dial_parent;  /* dial_parent.h */
 
 /* A configuration that several snapshots share, when only secrets have changed. */
 struct shared_config {
@@ -33,6 +34,7 @@ struct snapshot {
 	const struct config *config; /* shared->config, close at hand */
 	struct secrets *secrets;
 	struct inject_table *injections; /* what each credential sends, rendered once, in guarded memory */
+	struct dial_parent *parent;      /* NULL: none */
 };
 
 /* Takes `config` over (also on failure). Loads session key (made where absent), trust, interception's CA

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "dial_parent.h"
 #include "memory.h"
 #include "upstream_connection.h"
 
@@ -73,7 +74,7 @@ static struct origin_pool *find_origin(struct upstream_pool *pool, const struct 
 	return origin;
 }
 
-/* Holds a reference to the trust, so that no other can come to the same address while it is compared by it. */
+/* Holds references to trust and parent, so that no others can come to the same addresses while it is compared by them. */
 static struct origin_pool *make_origin(struct upstream_pool *pool, const struct destination *destination)
 {
 	struct origin_pool **bucket = bucket_of(pool, destination);
@@ -81,6 +82,7 @@ static struct origin_pool *make_origin(struct upstream_pool *pool, const struct 
 	origin->destination = *destination;
 	origin->destination.profile = NULL;
 	tls_trust_ref(origin->destination.trust);
+	dial_parent_ref(origin->destination.policy.parent);
 	LIST_INIT(&origin->idle);
 	origin->next = *bucket;
 	*bucket = origin;
@@ -98,6 +100,7 @@ static void leave_origin(struct connection *connection)
 		link = &(*link)->next;
 	*link = origin->next;
 	tls_trust_free(origin->destination.trust);
+	dial_parent_unref(origin->destination.policy.parent);
 	free(origin);
 }
 

@@ -194,7 +194,6 @@ CONFIGURATION = [
            "take it out", edit)
       for line, what, place, edit in [
           ("client:", "client", "10:…", option('client: { cert: c.pem, key: "file:k.pem" }')),
-          ("parent:", "parent", "3:…", top("parent: { proxy: http://proxy.test:3128 }")),
           ("aws_sigv4", "aws_sigv4", "9:…", ('{ header: Authorization, value: "Bearer {secret}" }',
                                              "{ aws_sigv4: { region: r, service: s } }",
                                              "secret: vault:api", "secrets: { id: vault:a, key: vault:b }")),

@@ -1,0 +1,100 @@
+#include "dial_parent.h"
+
+#include <stdlib.h>
+
+#include "dial_parent_internal.h"
+#include "memory.h"
+#include "percent.h"
+#include "secret.h"
+
+/* The patterns are copied: the index points to them, and the configuration may be gone first. */
+static void keep_exceptions(struct dial_parent *parent, const struct config_parent *config)
+{
+	parent->except = memory_array(config->except_count, sizeof *parent->except);
+	parent->exceptions = pattern_index_new();
+	for (size_t i = 0; i < config->except_count; i++) {
+		parent->except[i] = config->except[i];
+		pattern_index_add(parent->exceptions, &parent->except[i], &parent->except[i]);
+	}
+}
+
+/* RFC 7617 §2: the first ":" ends the user. */
+static void keep_auth(struct dial_parent *parent, struct span auth)
+{
+	const char *colon = memchr(auth.data, ':', auth.length);
+	if (!colon || colon == auth.data) {
+		parent->why = memory_string("`auth` of `parent:` gives something other than USER:PASSWORD");
+		return;
+	}
+	size_t user = (size_t)(colon - auth.data);
+	parent->arena = secret_arena_new(4 * auth.length + 2);
+	parent->auth = secret_arena_add(parent->arena, auth);
+	parent->coded = secret_arena_room(parent->arena, 3 * auth.length);
+	char *end = parent->coded + percent_encode(span_head(auth, user), "", parent->coded);
+	*end++ = ':';
+	end += percent_encode(span_from(auth, user + 1), "", end);
+	*end = 0;
+	secret_arena_seal(parent->arena);
+}
+
+struct dial_parent *dial_parent_new(const struct config *config, const struct secret_value *auth)
+{
+	const struct origin *proxy = &config->parent.proxy;
+	if (!config->parent.on)
+		return NULL;
+	struct dial_parent *parent = memory_alloc(sizeof *parent);
+	atomic_init(&parent->references, 1);
+	parent->socks = config->parent.socks;
+	parent->host = proxy->host;
+	parent->port = proxy->port;
+	parent->self = config->advertise;
+	authority_format(&proxy->host, proxy->port, parent->name);
+	keep_exceptions(parent, &config->parent);
+	if (auth && auth->ready)
+		keep_auth(parent, auth->bytes);
+	else if (auth)
+		parent->why = memory_string(auth->why);
+	return parent;
+}
+
+struct dial_parent *dial_parent_ref(struct dial_parent *parent)
+{
+	if (parent)
+		atomic_fetch_add_explicit(&parent->references, 1, memory_order_relaxed);
+	return parent;
+}
+
+void dial_parent_unref(struct dial_parent *parent)
+{
+	if (!parent || atomic_fetch_sub(&parent->references, 1) != 1)
+		return;
+	pattern_index_free(parent->exceptions);
+	secret_arena_free(parent->arena);
+	free(parent->except);
+	free(parent->why);
+	free(parent);
+}
+
+bool dial_parent_is_current(const struct dial_parent *parent, const struct secret_value *auth)
+{
+	if (!auth)
+		return true;
+	if (!auth->ready)
+		return parent->why && strcmp(parent->why, auth->why) == 0;
+	return parent->arena && secret_equal(parent->auth, auth->bytes);
+}
+
+bool dial_parent_leads(const struct dial_parent *parent, const struct host *host, uint16_t port)
+{
+	return parent && !pattern_index_find(parent->exceptions, host, port);
+}
+
+const char *dial_parent_waits(const struct dial_parent *parent)
+{
+	return parent->why;
+}
+
+const char *dial_parent_name(const struct dial_parent *parent)
+{
+	return parent->name;
+}
