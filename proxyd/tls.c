@@ -181,6 +181,8 @@ enum tls_result tls_read(struct tls *tls, void *bytes, size_t size, size_t *coun
 	}
 	if (result == GNUTLS_E_AGAIN)
 		return waits(tls);
+	if (result == GNUTLS_E_FATAL_ALERT_RECEIVED)
+		tls->alert = gnutls_alert_get(tls->session);
 	return result == 0 ? TLS_CLOSED : TLS_FAILED;
 }
 

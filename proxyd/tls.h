@@ -2,22 +2,42 @@
  * intercepted as the server.
  *
  * A `tls` is a session on a connected non-blocking fd; it behaves like a socket that may need either direction to make
- * progress. TLS 1.3 and 1.2. A server's certificate is verified against the host name and the trust that was given, always;
- * clients show none. */
+ * progress. TLS 1.3 and 1.2. A server's certificate is verified against the host name and the trust that was given, always.
+ * A client shows a certificate where its trust has an identity, to whoever asks for one; our own clients are asked for none. */
 #ifndef KEYSTILE_TLS_H
 #define KEYSTILE_TLS_H
 
 #include <sys/types.h>
+#include <time.h>
 
 #include "buffer.h"
 #include "fault.h"
 #include "span.h"
+
+/* A client's certificate and its key (`client:`). Immutable.
+ *
+ * GnuTLS has a copy of the key of its own, in memory that is neither guarded nor locked; it is zeroed when the identity is
+ * freed, which is when the last connection that may show it has ended. */
+struct tls_identity;
+
+/* `file`: PEM certificates, the client's own first, then those of the CAs above it. `key`: PEM (pem.h), that of the first. The
+ * fault begins with "client.cert" or "client.key", whichever is wrong, and holds no byte of the key. */
+struct tls_identity *tls_identity_load(const char *file, struct span key, struct fault *fault);
+void tls_identity_free(struct tls_identity *identity); /* NULL is fine */
+/* Do the two show the same certificates? Then they have the same key. */
+bool tls_identity_equal(const struct tls_identity *a, const struct tls_identity *b);
+/* False, with words for what a server may have against it at `now`: it is too old, too new, or not for clients. */
+bool tls_identity_fits(const struct tls_identity *identity, time_t now, struct fault *fault);
 
 /* Trust and tickets for one kind of peer; immutable but for the ticket store, shared by all threads, refcounted. */
 struct tls_trust;
 
 /* `ca_file`: PEM certificates; NULL: the operator's roots (SSL_CERT_FILE, SSL_CERT_DIR, else the system's). */
 struct tls_trust *tls_trust_load(const char *ca_file, struct fault *fault);
+/* One that verifies as `verifier` does (a reference is taken), shows `identity` (taken over), and has tickets of its own: what
+ * resumes a session stands for the certificate that was shown in it. */
+struct tls_trust *tls_trust_with(struct tls_trust *verifier, struct tls_identity *identity);
+const struct tls_identity *tls_trust_identity(const struct tls_trust *trust); /* NULL: none */
 struct tls_trust *tls_trust_ref(struct tls_trust *trust);
 void tls_trust_free(struct tls_trust *trust);
 /* Appends the certificates as PEM. False where GnuTLS does not list them, as those of a PKCS #11 token. */
@@ -37,8 +57,12 @@ struct tls *tls_client_new(struct tls_trust *trust, int fd, const char *host, bo
 struct leaf;
 struct tls *tls_server_new(struct leaf *leaf, int fd, bool h2, struct fault *fault);
 
-/* FAULT_BROKEN, with words for what was wrong: with the server's certificate; or that a client does not take ours. */
+/* FAULT_BROKEN, with words for what was wrong: with the server's certificate; or that a client does not take ours. FAULT_DENIED:
+ * the server does not take our client's, or wants one and was shown none. */
 enum tls_result tls_handshake(struct tls *tls, struct fault *fault);
+/* Of a client, behind a read that failed: did the server say what makes a handshake FAULT_DENIED? With TLS 1.3 it says so when
+ * the client has long shaken hands. True with the fault set. */
+bool tls_is_refused(const struct tls *tls, struct fault *fault);
 bool tls_is_h2(const struct tls *tls);
 /* Of a server, once hands are shaken: the name that the client asked for (RFC 6066 §3), as it was sent; NULL: for none. The
  * caller compares it: the client may ask for anything. */

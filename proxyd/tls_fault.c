@@ -15,7 +15,7 @@ static void printable(char *text)
 			*text = '?';
 }
 
-static void date_text(time_t time, char text[32])
+void tls_date(time_t time, char text[32])
 {
 	struct tm parts;
 	gmtime_r(&time, &parts);
@@ -62,13 +62,13 @@ static bool fault_of_time(gnutls_x509_crt_t leaf, bool expired, struct fault *fa
 	char text[32];
 	time_t now = time(NULL), end = gnutls_x509_crt_get_expiration_time(leaf);
 	if (!expired) {
-		date_text(gnutls_x509_crt_get_activation_time(leaf), text);
+		tls_date(gnutls_x509_crt_get_activation_time(leaf), text);
 		return fault_set(fault, FAULT_BROKEN,
 		                 "the certificate is not valid before %s; is this machine's clock right?", text);
 	}
 	if (end >= now)
 		return fault_set(fault, FAULT_BROKEN, "a CA certificate behind the certificate has expired");
-	date_text(end, text);
+	tls_date(end, text);
 	return fault_set(fault, FAULT_BROKEN, "the certificate expired on %s", text);
 }
 
@@ -115,6 +115,45 @@ static bool fault_of_certificate(const struct tls *tls, struct fault *fault)
 	return false;
 }
 
+/* What servers say of a client's certificate, or of there being none; each library has its own word for it. Whoever asked for
+ * one had nothing else left to judge. */
+static bool is_of_client(gnutls_alert_description_t alert)
+{
+	static const gnutls_alert_description_t alerts[] = {
+		GNUTLS_A_HANDSHAKE_FAILURE, GNUTLS_A_BAD_CERTIFICATE, GNUTLS_A_UNSUPPORTED_CERTIFICATE, GNUTLS_A_CERTIFICATE_REVOKED,
+		GNUTLS_A_CERTIFICATE_EXPIRED, GNUTLS_A_CERTIFICATE_UNKNOWN, GNUTLS_A_UNKNOWN_CA, GNUTLS_A_ACCESS_DENIED,
+		GNUTLS_A_DECODE_ERROR /* GnuTLS's, of none */, GNUTLS_A_DECRYPT_ERROR, GNUTLS_A_CERTIFICATE_REQUIRED,
+	};
+	for (size_t i = 0; i < sizeof alerts / sizeof *alerts; i++)
+		if (alert == alerts[i])
+			return true;
+	return false;
+}
+
+static bool fault_of_refusal(const struct tls *tls, const char *alert, struct fault *fault)
+{
+	const struct tls_identity *shown = tls->trust->identity;
+	struct fault why = FAULT_INIT;
+	if (!shown)
+		return fault_set(fault, FAULT_DENIED, "the server wants a client certificate, and none was shown (its alert: %s)", alert);
+	bool fits = tls_identity_fits(shown, time(NULL), &why);
+	return fault_set(fault, FAULT_DENIED, "the server did not take the client certificate that was shown (its alert: %s)%s%s",
+	                 alert, fits ? "" : "; ", why.text);
+}
+
+static bool fault_of_server_alert(const struct tls *tls, gnutls_alert_description_t alert, struct fault *fault)
+{
+	const char *name = gnutls_alert_get_name(alert);
+	if (tls->asked && is_of_client(alert))
+		return fault_of_refusal(tls, name, fault);
+	return fault_set(fault, FAULT_BROKEN, "the server refused the TLS handshake: %s", name ? name : "unknown alert");
+}
+
+bool tls_is_refused(const struct tls *tls, struct fault *fault)
+{
+	return tls->trust && tls->asked && is_of_client(tls->alert) && !fault_of_server_alert(tls, tls->alert, fault);
+}
+
 static bool fault_of_server(const struct tls *tls, int code, struct fault *fault)
 {
 	switch (code) {
@@ -122,8 +161,7 @@ static bool fault_of_server(const struct tls *tls, int code, struct fault *fault
 	case GNUTLS_E_CERTIFICATE_ERROR:
 		return fault_of_certificate(tls, fault);
 	case GNUTLS_E_FATAL_ALERT_RECEIVED:
-		return fault_set(fault, FAULT_BROKEN, "the server refused the TLS handshake: %s",
-		                 gnutls_alert_get_name(gnutls_alert_get(tls->session)));
+		return fault_of_server_alert(tls, gnutls_alert_get(tls->session), fault);
 	case GNUTLS_E_UNEXPECTED_PACKET:
 	case GNUTLS_E_UNEXPECTED_PACKET_LENGTH:
 	case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:

@@ -48,13 +48,21 @@ static bool load_operators(gnutls_certificate_credentials_t credentials, struct 
 	                                       "(ca-certificates) or set SSL_CERT_FILE");
 }
 
-struct tls_trust *tls_trust_load(const char *ca_file, struct fault *fault)
+static struct tls_trust *trust_new(void)
 {
 	struct tls_trust *trust = memory_alloc(sizeof *trust);
 	atomic_init(&trust->references, 1);
 	pthread_mutex_init(&trust->lock, NULL);
+	return trust;
+}
+
+struct tls_trust *tls_trust_load(const char *ca_file, struct fault *fault)
+{
+	struct tls_trust *trust = trust_new();
 	bool good = gnutls_certificate_allocate_credentials(&trust->credentials) == 0 &&
 	            gnutls_priority_init(&trust->priority, "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2", NULL) == 0;
+	if (good)
+		gnutls_certificate_set_retrieve_function3(trust->credentials, tls_identity_show);
 	if (!good)
 		fault_set(fault, FAULT_IO, "GnuTLS does not start");
 	else if (ca_file)
@@ -66,6 +74,21 @@ struct tls_trust *tls_trust_load(const char *ca_file, struct fault *fault)
 		return trust;
 	tls_trust_free(trust);
 	return NULL;
+}
+
+struct tls_trust *tls_trust_with(struct tls_trust *verifier, struct tls_identity *identity)
+{
+	struct tls_trust *trust = trust_new();
+	trust->verifier = tls_trust_ref(verifier);
+	trust->credentials = verifier->credentials;
+	trust->priority = verifier->priority;
+	trust->identity = identity;
+	return trust;
+}
+
+const struct tls_identity *tls_trust_identity(const struct tls_trust *trust)
+{
+	return trust->identity;
 }
 
 struct tls_trust *tls_trust_ref(struct tls_trust *trust)
@@ -113,10 +136,12 @@ void tls_trust_free(struct tls_trust *trust)
 		return;
 	for (size_t i = 0; i < TLS_TICKETS; i++)
 		ticket_drop(&trust->tickets[i]);
-	if (trust->credentials)
+	if (trust->credentials && !trust->verifier)
 		gnutls_certificate_free_credentials(trust->credentials);
-	if (trust->priority)
+	if (trust->priority && !trust->verifier)
 		gnutls_priority_deinit(trust->priority);
+	tls_identity_free(trust->identity);
+	tls_trust_free(trust->verifier);
 	pthread_mutex_destroy(&trust->lock);
 	free(trust);
 }

@@ -11,17 +11,6 @@
 
 #define PATIENCE 20000 /* ms; far more than anything here takes */
 
-static void say(struct tls *from, struct tls *to, const char *text)
-{
-	char bytes[64] = "";
-	size_t count;
-	assert_int_equal(tls_write(from, text, strlen(text), &count), TLS_OK);
-	assert_int_equal(count, strlen(text));
-	assert_int_equal(tls_read(to, bytes, sizeof bytes, &count), TLS_OK);
-	assert_int_equal(count, strlen(text));
-	assert_memory_equal(bytes, text, count);
-}
-
 static const struct {
 	const char *asked;
 	const char *sni; /* NULL: an address is not asked for */

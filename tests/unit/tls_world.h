@@ -1,5 +1,5 @@
-/* A CA of our own, who trusts it and who does not, and a client and a server on the two ends of a socket. For test_tls.c and
- * test_endpoint.c. */
+/* A CA of our own, who trusts it and who does not, and a client and a server on the two ends of a socket. For test_tls.c,
+ * test_tls_identity.c and test_endpoint.c. */
 #ifndef KEYSTILE_TLS_WORLD_H
 #define KEYSTILE_TLS_WORLD_H
 
@@ -134,6 +134,17 @@ static inline void connect_pair(struct pair *pair, struct tls_trust *trusted, co
 {
 	open_pair(pair);
 	greet_pair(pair, trusted, asked, leaf, client_h2, server_h2);
+}
+
+static inline void say(struct tls *from, struct tls *to, const char *text)
+{
+	char bytes[64] = "";
+	size_t count;
+	assert_int_equal(tls_write(from, text, strlen(text), &count), TLS_OK);
+	assert_int_equal(count, strlen(text));
+	assert_int_equal(tls_read(to, bytes, sizeof bytes, &count), TLS_OK);
+	assert_int_equal(count, strlen(text));
+	assert_memory_equal(bytes, text, count);
 }
 
 static inline void close_pair(struct pair *pair)
