@@ -115,6 +115,7 @@ struct config_credential {
 	char *ca;                /* path of a PEM file; NULL: the system's roots */
 	char *client_cert;       /* path; NULL: none */
 	struct source client_key;
+	struct mark client_mark; /* of `client:` */
 	bool intercept;
 	enum http2_mode http2;
 	struct rate rate;

@@ -87,6 +87,8 @@ static const struct config_keys client_mapping = KEYS(client_keys, "client: { ce
 static void read_client(struct reading *reading, const struct node *node, void *field, const void *unused)
 {
 	(void)unused;
+	struct config_credential *credential = field;
+	credential->client_mark = config_mark(reading, node);
 	if (!config_read_mapping(reading, node, &client_mapping, field))
 		return;
 	config_require(reading, node, "cert", "cert: PATH");
@@ -188,7 +190,7 @@ static bool has_kind(const struct config_credential *credential, enum source_kin
 	for (size_t i = 0; i < credential->secret_count; i++)
 		if (credential->secrets[i].source.kind == kind)
 			return true;
-	return false;
+	return credential->client_key.kind == kind;
 }
 
 static bool injects(const struct config_credential *credential, enum injection_kind kind)
@@ -217,12 +219,15 @@ static void check_whole(struct reading *reading, const struct node *entry, struc
 
 static void check_options(struct reading *reading, const struct node *entry, struct config_credential *credential)
 {
-	const struct node *ttl = node_find(entry, "ttl"), *http2 = node_find(entry, "http2");
+	const struct node *ttl = node_find(entry, "ttl"), *http2 = node_find(entry, "http2"), *client = node_find(entry, "client");
 	if (ttl && !has_kind(credential, SOURCE_EXEC) && !injects(credential, INJECT_JWT))
 		config_error(reading, ttl, "\"ttl\" says how long what an exec: prints is good; there is no exec: here");
 	if (http2 && credential->http2 == HTTP2_TUNNEL)
 		config_error(reading, http2,
 		             "http2: tunnel would carry requests past the injection; on a credential it is on or off");
+	if (client && credential->upstream.host.length && !credential->upstream.tls)
+		config_error(reading, client, "\"client\" is a certificate for TLS, and the upstream has http://; write https:// there, or "
+		                              "take \"client\" out");
 }
 
 static bool is_local(const struct host *host)

@@ -6,7 +6,7 @@ struct unbuilt {
 	const char *value; /* the one that asks for it; NULL: any */
 };
 
-static const struct unbuilt of_credential[] = {{"client", NULL}, {"rotation", "overlap"}, {NULL, NULL}},
+static const struct unbuilt of_credential[] = {{"rotation", "overlap"}, {NULL, NULL}},
                             of_injection[] = {{"aws_sigv4", NULL}, {"oauth2", NULL}, {"jwt", NULL}, {NULL, NULL}};
 
 static const struct unbuilt *const parts[] = {

@@ -16,6 +16,8 @@ static void each_use(const struct config *config,
 		for (size_t j = 0; j < credential->secret_count; j++)
 			if (credential->secrets[j].source.kind == SOURCE_VAULT)
 				visit(credential, span_of(credential->secrets[j].source.name), context);
+		if (credential->client_key.kind == SOURCE_VAULT)
+			visit(credential, span_of(credential->client_key.name), context);
 	}
 }
 

@@ -13,8 +13,8 @@ const char *value_oddity(struct span value)
 	if (has_lines_by_nature(value))
 		return NULL;
 	if (memchr(value.data, '\n', value.length) || memchr(value.data, '\r', value.length))
-		return "has several lines; proxyd takes that for the key of `jwt` only";
+		return "has several lines; proxyd takes that for the keys of `jwt` and `client` only";
 	if (memchr(value.data, '\t', value.length))
-		return "has a tab inside; proxyd takes that for the key of `jwt` only";
+		return "has a tab inside; proxyd takes that for the keys of `jwt` and `client` only";
 	return NULL;
 }

@@ -59,17 +59,6 @@ static size_t write_parent(const struct snapshot *snapshot, struct buffer *out)
 	return 1;
 }
 
-/* Why a credential works with a value whose source has gone; NULL where that is not so. */
-static const char *what_is_stale(const struct snapshot *snapshot, const struct config_credential *credential)
-{
-	for (size_t i = 0; i < credential->secret_count; i++) {
-		const char *stale = secrets_get(snapshot->secrets, credential, i)->stale;
-		if (stale)
-			return stale;
-	}
-	return NULL;
-}
-
 static size_t write_list(const struct snapshot *snapshot, const char *name,
                          const char *(*what)(const struct snapshot *, const struct config_credential *),
                          struct buffer *out)
@@ -99,7 +88,7 @@ static unsigned write_readiness(struct admin *admin, struct MHD_Connection *conn
 	bool serving = atomic_load(&admin->serving);
 	size_t waiting = write_list(snapshot, "waiting", snapshot_waits, &lists);
 	waiting += write_parent(snapshot, &lists);
-	write_list(snapshot, "stale", what_is_stale, &lists);
+	write_list(snapshot, "stale", snapshot_stale, &lists);
 	snapshot_unref(snapshot);
 	bool ready = serving && !(all && waiting);
 	write_pair(out, "{", "status", ready ? "ready" : serving ? "waiting" : "not serving");

@@ -153,18 +153,39 @@ static void check_parent(const struct config *config, const struct secrets *secr
 	dial_parent_unref(parent);
 }
 
+#define UNREADY "credential %s is not ready and answers 503: %s"
+
+/* Are certificate and key a pair, and one that upstreams take? */
+static void check_client(const struct config_credential *credential, const struct secret_value *key,
+                         struct findings *findings)
+{
+	struct fault fault = FAULT_INIT;
+	struct tls_identity *identity = key->ready ? tls_identity_load(credential->client_cert, key->bytes, &fault) : NULL;
+	if (!identity)
+		warn_at(findings, credential->client_mark, UNREADY, credential->name, key->ready ? fault.text : key->why);
+	else if (!tls_identity_fits(identity, time(NULL), &fault))
+		warn_at(findings, credential->client_mark, "upstreams may refuse the client certificate of %s: %s", credential->name,
+		        fault.text);
+	tls_identity_free(identity);
+}
+
+static void check_credential(const struct config_credential *credential, const struct secrets *secrets,
+                             struct findings *findings)
+{
+	for (size_t i = 0; i < credential->secret_count; i++) {
+		const struct secret_value *value = secrets_get(secrets, credential, i);
+		if (!value->ready)
+			warn_at(findings, credential->secrets[i].mark, UNREADY, credential->name, value->why);
+	}
+	if (credential->client_cert)
+		check_client(credential, secrets_get(secrets, credential, credential->secret_count), findings);
+}
+
 static void check_secrets(const struct config *config, struct findings *findings)
 {
 	struct secrets *secrets = secrets_load(config, NULL);
-	for (size_t i = 0; i < config->credential_count; i++) {
-		const struct config_credential *credential = &config->credentials[i];
-		for (size_t k = 0; k < credential->secret_count; k++) {
-			const struct secret_value *value = secrets_get(secrets, credential, k);
-			if (!value->ready)
-				warn_at(findings, credential->secrets[k].mark, "credential %s is not ready and answers 503: %s",
-				        credential->name, value->why);
-		}
-	}
+	for (size_t i = 0; i < config->credential_count; i++)
+		check_credential(&config->credentials[i], secrets, findings);
 	check_parent(config, secrets, findings);
 	secrets_warnings(config, secrets, tell_line, findings);
 	secrets_free(secrets);

@@ -8,6 +8,21 @@
 
 #define REPLAY_LIMIT (64 * 1024 - 1) /* the buffer takes 64 KiB */
 
+static bool refuse_without_trust(struct exchange *exchange, const char *why)
+{
+	const struct config_credential *credential = exchange->judgement.credential;
+	if (!credential || !credential->client_cert)
+		return problem_set(&exchange->problem, 503, "trust_unavailable",
+		                   arena_format(&exchange->arena, "the upstream's certificate cannot be verified: %s", why),
+		                   "mend `ca:` of the credential and restart proxyd");
+	exchange->problem.retry_after = 5;
+	exchange->problem.error = "proxy_configuration_error";
+	return problem_set(&exchange->problem, 503, "client_certificate",
+	                   arena_format(&exchange->arena, "credential %s has no client certificate to show: %s", credential->name,
+	                                why),
+	                   "mend `client:` of the credential, then send proxyd SIGHUP");
+}
+
 bool exchange_find_destination(struct exchange *exchange)
 {
 	const struct judgement *judgement = &exchange->judgement;
@@ -21,12 +36,8 @@ bool exchange_find_destination(struct exchange *exchange)
 	};
 	if (!judgement->tls)
 		return true;
-	exchange->destination.trust = trusts_get(exchange->snapshot->shared->trusts, judgement->credential, &why);
-	if (exchange->destination.trust)
-		return true;
-	return problem_set(&exchange->problem, 503, "trust_unavailable",
-	                   arena_format(&exchange->arena, "the upstream's certificate cannot be verified: %s", why),
-	                   "mend `ca:` of the credential and restart proxyd");
+	exchange->destination.trust = snapshot_trust(exchange->snapshot, judgement->credential, &why);
+	return exchange->destination.trust || refuse_without_trust(exchange, why);
 }
 
 /* What each failure is to the client. */
@@ -41,6 +52,9 @@ static const struct failure_row upstream_rows[] = {
 	[UPSTREAM_TLS] = {502, "upstream_certificate", "tls_certificate_error",
 	                  "`upstream:` must have the scheme and the name that the server has; a CA that is no public one goes "
 	                  "into the credential's `ca:`"},
+	[UPSTREAM_CLIENT_CERTIFICATE] = {502, "client_certificate_refused", "tls_alert_received",
+	                                 "the credential's `client:` must be a certificate that the upstream knows, from a CA that it "
+	                                 "takes, and valid now"},
 	[UPSTREAM_HANDSHAKE_TIME] = {504, "handshake_timeout", "connection_timeout",
 	                             "see whether the upstream speaks TLS on this port, or raise limits.handshake"},
 	[UPSTREAM_CLOSED] = {502, "upstream_closed", "http_response_incomplete",

@@ -169,7 +169,7 @@ static void on_dialled(void *context, const struct dial_result *result)
 		return;
 	}
 	upstream->fd = result->fd;
-	struct tls_trust *trust = trusts_get(intercept->snapshot->shared->trusts, NULL, &why);
+	struct tls_trust *trust = snapshot_trust(intercept->snapshot, NULL, &why);
 	upstream->tls = trust ? tls_client_new(trust, result->fd, intercept->way.place->target.host.name, true, &fault) : NULL;
 	if (!upstream->tls) {
 		log_warning("%s: %s", intercept->way.place->target.host.name, why ? why : fault.text);

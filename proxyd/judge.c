@@ -98,7 +98,7 @@ static bool judge_readiness(const struct judging *judging)
 	const char *why;
 	if (!secrets_ready(secrets, credential, &why))
 		return refuse_unready(judging, credential, why);
-	for (size_t i = 0; i < credential->secret_count; i++) {
+	for (size_t i = 0; i < secrets_count(credential); i++) {
 		const struct secret_value *value = secrets_get(secrets, credential, i);
 		if (value->expires != 0 && value->expires <= time(NULL))
 			return refuse_unready(judging, credential, value->stale ? value->stale : "its value has expired");

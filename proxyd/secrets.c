@@ -64,6 +64,16 @@ static bool takes_lines(const struct config_credential *credential)
 	return false;
 }
 
+static bool is_client_key(const struct config_credential *credential, size_t index)
+{
+	return index == credential->secret_count;
+}
+
+static const struct source *source_of(const struct config_credential *credential, size_t index)
+{
+	return is_client_key(credential, index) ? &credential->client_key : &credential->secrets[index].source;
+}
+
 /* `group`: what belongs together is read by itself; "": what stands alone. */
 static size_t find_or_add(struct secrets *secrets, const struct source *source, bool lines, uint64_t ttl, const char *group)
 {
@@ -80,11 +90,12 @@ static size_t find_or_add(struct secrets *secrets, const struct source *source, 
 	return secrets->count++;
 }
 
-static size_t list_secret(struct secrets *secrets, const struct config_credential *credential, const struct source *source)
+static size_t list_secret(struct secrets *secrets, const struct config_credential *credential, size_t index)
 {
+	const struct source *source = source_of(credential, index);
 	uint64_t ttl = source->kind == SOURCE_EXEC ? (credential->ttl + 999) / 1000 : 0;
-	bool alone = credential->secret_count == 1;
-	return find_or_add(secrets, source, takes_lines(credential), ttl, alone ? "" : credential->name);
+	bool client = is_client_key(credential, index), alone = client || credential->secret_count == 1;
+	return find_or_add(secrets, source, client || takes_lines(credential), ttl, alone ? "" : credential->name);
 }
 
 static struct secrets *list_sources(const struct config *config)
@@ -94,9 +105,9 @@ static struct secrets *list_sources(const struct config *config)
 	secrets->used = memory_array(config->credential_count, sizeof *secrets->used);
 	for (size_t i = 0; i < config->credential_count; i++) {
 		const struct config_credential *credential = &config->credentials[i];
-		secrets->used[i] = memory_array(credential->secret_count, sizeof **secrets->used);
-		for (size_t j = 0; j < credential->secret_count; j++)
-			secrets->used[i][j] = list_secret(secrets, credential, &credential->secrets[j].source);
+		secrets->used[i] = memory_array(secrets_count(credential), sizeof **secrets->used);
+		for (size_t j = 0; j < secrets_count(credential); j++)
+			secrets->used[i][j] = list_secret(secrets, credential, j);
 	}
 	if (config->parent.auth.kind != SOURCE_NONE)
 		secrets->parent = find_or_add(secrets, &config->parent.auth, false, 0, "") + 1;
@@ -208,7 +219,8 @@ static void judge_value(const struct entry *entry, struct find *find)
 	if (entry->source->kind == SOURCE_VAULT)
 		find->why = memory_format("%s %s; set it again: creds set %s", label, unfit, entry->source->name);
 	else
-		find->why = memory_format("%s %s; the secret must stand there alone, on one line", label, unfit);
+		find->why = memory_format("%s %s; the secret must stand there alone%s", label, unfit,
+		                          entry->lines ? "" : ", on one line");
 }
 
 static void read_source(struct look *look, struct secrets *secrets, const struct entry *entry, struct find *find)
@@ -345,6 +357,11 @@ struct secrets *secrets_load(const struct config *config, const struct secrets *
 	return secrets;
 }
 
+size_t secrets_count(const struct config_credential *credential)
+{
+	return credential->secret_count + (credential->client_cert != NULL);
+}
+
 const struct secret_value *secrets_get(const struct secrets *secrets, const struct config_credential *credential,
                                        size_t index)
 {
@@ -353,7 +370,7 @@ const struct secret_value *secrets_get(const struct secrets *secrets, const stru
 
 bool secrets_ready(const struct secrets *secrets, const struct config_credential *credential, const char **why)
 {
-	for (size_t i = 0; i < credential->secret_count; i++) {
+	for (size_t i = 0; i < secrets_count(credential); i++) {
 		const struct secret_value *value = secrets_get(secrets, credential, i);
 		if (!value->ready) {
 			*why = value->why;

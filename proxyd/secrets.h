@@ -27,11 +27,14 @@ struct secret_value {
  * 30 s. Not on a worker's thread. */
 struct secrets *secrets_load(const struct config *config, const struct secrets *previous);
 
-/* The value of credential->secrets[index]. */
+/* How many sources a credential has: its secrets, and the key of its `client:`. */
+size_t secrets_count(const struct config_credential *credential);
+
+/* The value of credential->secrets[index]; behind the last of them, of the key of `client:`. */
 const struct secret_value *secrets_get(const struct secrets *secrets, const struct config_credential *credential,
                                        size_t index);
 
-/* Are all of a credential's secrets ready? Else `*why` is the first reason (valid as long as `secrets`). */
+/* Are all of a credential's sources ready? Else `*why` is the first reason (valid as long as `secrets`). */
 bool secrets_ready(const struct secrets *secrets, const struct config_credential *credential, const char **why);
 
 /* Do the two sets hold the same values, readiness, reasons, and times of renewal and expiry? */

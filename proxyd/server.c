@@ -180,6 +180,7 @@ bool server_open(struct server *server, struct config *config, struct fault *fau
 		log_warning("secrets cannot be locked into memory and may be swapped out: raise the limit (LimitMEMLOCK, ulimit -l)");
 	tell_waiting(server->snapshot);
 	secrets_warnings(config, server->snapshot->secrets, tell_warning, NULL);
+	identities_warnings(config, server->snapshot->identities, tell_warning, NULL);
 	if (!start_workers(server, config->workers, fault))
 		return false;
 	if (server->admin)
@@ -190,13 +191,11 @@ bool server_open(struct server *server, struct config *config, struct fault *fau
 void server_refresh_secrets(struct server *server)
 {
 	struct snapshot *old = server_snapshot(server);
-	struct secrets *fresh = secrets_load(old->config, old->secrets);
-	if (secrets_same(old->secrets, fresh)) {
-		secrets_free(fresh);
-	} else {
-		struct snapshot *snapshot = snapshot_with_secrets(old, fresh);
-		tell_waiting(snapshot);
-		server_publish(server, snapshot);
+	struct snapshot *fresh = snapshot_refresh(old);
+	if (fresh) {
+		tell_waiting(fresh);
+		identities_warnings(fresh->config, fresh->identities, tell_warning, NULL);
+		server_publish(server, fresh);
 		log_info("secrets read again");
 	}
 	snapshot_unref(old);

@@ -50,15 +50,17 @@ static struct dial_parent *find_parent(const struct config *config, const struct
 	return before && dial_parent_is_current(before, auth) ? dial_parent_ref(before) : dial_parent_new(config, auth);
 }
 
-/* `before`: the parent proxy of an older snapshot of the same configuration, or NULL. */
-static struct snapshot *make(struct shared_config *shared, struct secrets *secrets, struct dial_parent *before)
+/* `before`: an older snapshot of the same configuration, or NULL. */
+static struct snapshot *make(struct shared_config *shared, struct secrets *secrets, struct identities *identities,
+                             const struct snapshot *before)
 {
 	struct snapshot *snapshot = memory_alloc(sizeof *snapshot);
 	snapshot->shared = shared;
 	snapshot->config = shared->config;
 	snapshot->secrets = secrets;
+	snapshot->identities = identities;
 	snapshot->injections = inject_table_new(shared->config, secrets);
-	snapshot->parent = find_parent(shared->config, secrets, before);
+	snapshot->parent = find_parent(shared->config, secrets, before ? before->parent : NULL);
 	atomic_init(&snapshot->references, 1);
 	return snapshot;
 }
@@ -74,13 +76,21 @@ struct snapshot *snapshot_new(struct config *config, struct fault *fault)
 	}
 	shared->routes = route_table_new(config);
 	shared->rates = rates_new(config, audit_clock());
-	return make(shared, secrets_load(config, NULL), NULL);
+	struct secrets *secrets = secrets_load(config, NULL);
+	return make(shared, secrets, identities_load(config, shared->trusts, secrets, NULL), NULL);
 }
 
-struct snapshot *snapshot_with_secrets(const struct snapshot *old, struct secrets *secrets)
+struct snapshot *snapshot_refresh(const struct snapshot *old)
 {
+	struct secrets *secrets = secrets_load(old->config, old->secrets);
+	struct identities *identities = identities_load(old->config, old->shared->trusts, secrets, old->identities);
+	if (secrets_same(old->secrets, secrets) && identities_same(old->identities, identities)) {
+		identities_free(identities);
+		secrets_free(secrets);
+		return NULL;
+	}
 	atomic_fetch_add(&old->shared->references, 1);
-	return make(old->shared, secrets, old->parent);
+	return make(old->shared, secrets, identities, old);
 }
 
 struct snapshot *snapshot_ref(struct snapshot *snapshot)
@@ -95,9 +105,18 @@ void snapshot_unref(struct snapshot *snapshot)
 		return;
 	inject_table_free(snapshot->injections);
 	dial_parent_unref(snapshot->parent);
+	identities_free(snapshot->identities);
 	secrets_free(snapshot->secrets);
 	shared_unref(snapshot->shared);
 	free(snapshot);
+}
+
+struct tls_trust *snapshot_trust(const struct snapshot *snapshot, const struct config_credential *credential,
+                                 const char **why)
+{
+	if (credential && credential->client_cert)
+		return identities_get(snapshot->identities, credential, why);
+	return trusts_get(snapshot->shared->trusts, credential, why);
 }
 
 const char *snapshot_waits(const struct snapshot *snapshot, const struct config_credential *credential)
@@ -105,7 +124,17 @@ const char *snapshot_waits(const struct snapshot *snapshot, const struct config_
 	const char *why = NULL;
 	if (!secrets_ready(snapshot->secrets, credential, &why))
 		return why;
-	if (credential->upstream.tls && !trusts_get(snapshot->shared->trusts, credential, &why))
+	if (credential->upstream.tls && !snapshot_trust(snapshot, credential, &why))
 		return why;
 	return inject_unfit(snapshot->injections, credential);
+}
+
+const char *snapshot_stale(const struct snapshot *snapshot, const struct config_credential *credential)
+{
+	for (size_t i = 0; i < secrets_count(credential); i++) {
+		const char *stale = secrets_get(snapshot->secrets, credential, i)->stale;
+		if (stale)
+			return stale;
+	}
+	return identities_stale(snapshot->identities, credential);
 }

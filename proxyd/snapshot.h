@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "config.h"
+#include "identities.h"
 #include "mint_leaf.h"
 #include "secrets.h"
 #include "token.h"
@@ -33,22 +34,31 @@ struct snapshot {
 	struct shared_config *shared;
 	const struct config *config; /* shared->config, close at hand */
 	struct secrets *secrets;
+	struct identities *identities;   /* made anew with the secrets */
 	struct inject_table *injections; /* what each credential sends, rendered once, in guarded memory */
 	struct dial_parent *parent;      /* NULL: none */
 };
 
 /* Takes `config` over (also on failure). Loads session key (made where absent), trust, interception's CA
- * and secrets. NULL with a fault where the session key, the default trust or the CA cannot be had. */
+ * and secrets, and client certificates. NULL with a fault where the session key, the default trust or the CA cannot be had. */
 struct snapshot *snapshot_new(struct config *config, struct fault *fault);
 
-/* The same configuration with `secrets` (taken over). */
-struct snapshot *snapshot_with_secrets(const struct snapshot *old, struct secrets *secrets);
+/* The same configuration with secrets and client certificates as they are now; NULL: as they were. Blocks (secrets.h). */
+struct snapshot *snapshot_refresh(const struct snapshot *old);
 
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_unref(struct snapshot *snapshot); /* NULL is fine; the last one frees */
 
-/* Why a credential cannot be used now: a secret that is not there or does not fit, a `ca:` that did not load. NULL where
- * it can. Valid as long as the snapshot. */
+/* By which trust a credential's upstream is reached, or (credential NULL) an allowed host (trusts.h). Borrowed. NULL with a
+ * reason, valid as long as the snapshot. */
+struct tls_trust *snapshot_trust(const struct snapshot *snapshot, const struct config_credential *credential,
+                                 const char **why);
+
+/* Why a credential cannot be used now: a secret that is not there or does not fit, a `ca:` that did not load, a client
+ * certificate and a key that are none. NULL where it can. Valid as long as the snapshot. */
 const char *snapshot_waits(const struct snapshot *snapshot, const struct config_credential *credential);
+
+/* Why a credential works with what it had, and its sources have no more. NULL where that is not so. */
+const char *snapshot_stale(const struct snapshot *snapshot, const struct config_credential *credential);
 
 #endif

@@ -20,6 +20,11 @@ uint32_t destination_hash(const struct destination *destination)
 	return hash ^ hash >> 16;
 }
 
+enum upstream_failure upstream_tls_failure(const struct fault *fault)
+{
+	return fault->code == FAULT_DENIED ? UPSTREAM_CLIENT_CERTIFICATE : UPSTREAM_TLS;
+}
+
 bool upstream_interims_add(struct upstream_interims *interims, size_t bytes)
 {
 	interims->count++;

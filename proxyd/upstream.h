@@ -31,6 +31,7 @@ enum upstream_failure {
 	UPSTREAM_OK,
 	UPSTREAM_DIAL,           /* see `dial` */
 	UPSTREAM_TLS,            /* certificate or handshake: 502 */
+	UPSTREAM_CLIENT_CERTIFICATE, /* it does not take ours, or wants one: 502 */
 	UPSTREAM_HANDSHAKE_TIME, /* limits.handshake: 504 */
 	UPSTREAM_CLOSED,         /* closed before a whole head came: 502 */
 	UPSTREAM_MALFORMED,      /* the response is not HTTP: 502 */
@@ -49,6 +50,9 @@ struct upstream_error {
 	bool unprocessed;  /* the upstream said that it did nothing for it: to be repeated, whatever its method */
 	char text[320];    /* for a person, without secrets */
 };
+
+/* What a handshake that failed is. */
+enum upstream_failure upstream_tls_failure(const struct fault *fault);
 
 /* The interim (1xx) heads of one response. */
 struct upstream_interims {

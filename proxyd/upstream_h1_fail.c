@@ -37,6 +37,11 @@ void h1_failed(struct connection *connection, enum upstream_failure failure, con
 
 void h1_fail_closed(struct connection *connection, bool reset)
 {
+	struct fault fault = FAULT_INIT;
+	if (connection->end.tls && tls_is_refused(connection->end.tls, &fault)) {
+		h1_failed(connection, upstream_tls_failure(&fault), "%.100s: %.200s", connection_host(connection), fault.text);
+		return;
+	}
 	h1_failed(connection, UPSTREAM_CLOSED, "%.100s %s the connection %s", connection_host(connection),
 	          reset ? "reset" : "closed", connection->answered ? "within the head of its answer" : "without an answer");
 }

@@ -186,7 +186,7 @@ static void advance_handshake(struct h2_connection *connection)
 		break;
 	}
 	snprintf(text, sizeof text, "%.100s: %.200s", h2_host(connection->origin), fault.text);
-	fail_to_connect(connection, UPSTREAM_TLS, DIAL_OK, text);
+	fail_to_connect(connection, upstream_tls_failure(&fault), DIAL_OK, text);
 }
 
 static void ready(struct loop_watch *watch, uint32_t events)

@@ -61,8 +61,11 @@ void h2_request_closed(struct h2_request *request, uint32_t code)
 void h2_request_lost(struct h2_request *request, const struct h2_connection *connection)
 {
 	const char *host = h2_host(request->origin);
+	struct fault fault = FAULT_INIT;
 	if (request->ended)
 		h2_request_leave(request);
+	else if (tls_is_refused(connection->end.tls, &fault))
+		h2_request_fail(request, upstream_tls_failure(&fault), "%.100s: %.200s", host, fault.text);
 	else if (connection->wrong)
 		h2_request_fail(request, UPSTREAM_MALFORMED, "%.100s %s", host, connection->wrong);
 	else

@@ -203,7 +203,7 @@ static void advance_handshake(struct connection *connection)
 	case TLS_FAILED:
 		break;
 	}
-	h1_failed(connection, UPSTREAM_TLS, "%.100s: %.200s", connection_host(connection), fault.text);
+	h1_failed(connection, upstream_tls_failure(&fault), "%.100s: %.200s", connection_host(connection), fault.text);
 }
 
 static void unwatchable(struct connection *connection)

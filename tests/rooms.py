@@ -20,7 +20,7 @@ LAYERS = {
         ("ways in", r"listener|sniff|opening|connect\w*|intercept|upgrade|tunnel|front_\w+|admin|linger"),
         ("exchange", r"exchange\w*"),
         ("upstream", r"upstream\w*|relay"),
-        ("outside", r"dial\w*|endpoint|outbox|tls\w*|trusts|mint_\w+|secrets\w*|snapshot|exec|watch|audit|metrics|service|loop"),
+        ("outside", r"dial\w*|endpoint|outbox|tls\w*|trusts|identities|mint_\w+|secrets\w*|snapshot|exec|watch|audit|metrics|service|loop"),
         ("pure", r".*"),
     ],
     "envgen": [("main", r"main"), ("rooms", r".*")],

@@ -193,7 +193,6 @@ CONFIGURATION = [
     *(Said(f"{line} (not built yet)", f'proxyd: error: ./keystile.yaml:{place}: "{what}" is not built yet in this version; '
            "take it out", edit)
       for line, what, place, edit in [
-          ("client:", "client", "10:…", option('client: { cert: c.pem, key: "file:k.pem" }')),
           ("aws_sigv4", "aws_sigv4", "9:…", ('{ header: Authorization, value: "Bearer {secret}" }',
                                              "{ aws_sigv4: { region: r, service: s } }",
                                              "secret: vault:api", "secrets: { id: vault:a, key: vault:b }")),

@@ -367,7 +367,6 @@ static void test_warnings(void **state)
 static const struct told_row unbuilt_rows[] = {
 	{"version: 1\ntls: {}\nparent: { proxy: \"http://x:1\" }\n" A, ""},
 	{Q "rotation: overlap }\n" A, UNBUILT("3:39", "rotation: overlap")},
-	{Q "client: { cert: a, key: env:A } }\n" A, UNBUILT("3:39", "client")},
 	{"version: 1\ncredentials:\n  q: { upstream: https://a, secrets: { id: env:A, key: env:B }, inject:\n"
 	 "    { aws_sigv4: { region: a, service: b } } }\n" A, UNBUILT("4:7", "aws_sigv4")},
 	{"version: 1\ncredentials:\n  q: { upstream: https://a, secrets: { id: env:A, key: env:B }, inject:\n"
@@ -380,6 +379,7 @@ static const struct told_row unbuilt_rows[] = {
 	{"version: 1\ncredentials:\n  q: &q { preset: openai, secret: env:A, rotation: overlap }\n  r: *q\n" A,
 	 UNBUILT("3:42", "rotation: overlap")},
 	/* What is so without a word, or does no harm. */
+	{Q "client: { cert: a, key: env:A } }\n" A, ""},
 	{Q "intercept: false, http2: on, rate: 5/s, rotation: strict, scrub: off, encoded_slash: true }\nlimits: { streams: 5 }\n" A, ""},
 };
 

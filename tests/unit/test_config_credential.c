@@ -103,6 +103,7 @@ static void test_fields(void **state)
 	assert_string_equal(b->ca, FOLDER "/ca.pem");
 	assert_string_equal(b->client_cert, FOLDER "/c.pem");
 	assert_int_equal(b->client_key.kind, SOURCE_FILE);
+	assert_true(b->client_mark.line > b->secrets[0].mark.line && b->client_mark.column == 13);
 	assert_true(b->rate.count == 600 && !b->scrub && b->encoded_slash && b->response_idle == 10000 && b->body == 1024);
 	assert_true(config->credentials[2].body == UINT64_MAX);
 	config_free(config);
@@ -203,6 +204,10 @@ static const struct told_row rows[] = {
 	/* Options. */
 	{C "  a: { preset: openai, secret: env:A, ttl: 5s }\n",
 	 "4:44: \"ttl\" says how long what an exec: prints is good; there is no exec: here"},
+	{C "  a: { preset: openai, secret: env:A, client: { cert: c, key: exec:x }, ttl: 0s }\n",
+	 "4:78: expected a time above 0, and not above 3650d"},
+	{C "  a: { upstream: http://a.com, secret: env:A, inject: { query: k }, client: { cert: c, key: env:B } }\n",
+	 "4:77: \"client\" is a certificate for TLS, and the upstream has http://; write https:// there, or take \"client\" out"},
 	{C "  a: { preset: openai, secret: exec:x, ttl: 300 }\n",
 	 "4:45: `300` is not a time; write a number and ms, s, m, h or d, like 30s"},
 	{C "  a: { preset: openai, secret: exec:x, ttl: 0s }\n", "4:45: expected a time above 0, and not above 3650d"},

@@ -191,6 +191,70 @@ static void test_rows(void **state)
 	check_row(&without);
 }
 
+/* The key of `client:` stands behind the secrets, and has lines. The same file is no secret of one line. */
+static void test_client_key(void **state)
+{
+	(void)state;
+	static const char pem[] = "-----BEGIN PRIVATE KEY-----\r\nAAAA\nBBBB\n-----END PRIVATE KEY-----";
+	struct fixture *fixture = fixture_new("file:one", NULL);
+	const char *why = NULL;
+	unlink(in_folder("s"));
+	put_file("one", SPAN(CANARY));
+	fixture->credential.client_cert = "c.pem";
+	fixture->credential.client_key = make_source("file:s");
+	assert_int_equal(secrets_count(&fixture->credential), 2);
+	struct secrets *secrets = load(fixture, NULL);
+	assert_false(secrets_ready(secrets, &fixture->credential, &why));
+	check_reason("no key", why, "file:@/s: No such file or directory; once it is there, send proxyd SIGHUP");
+	put_file("s", SPAN("\n"));
+	secrets = load(fixture, secrets);
+	check_reason("an empty one", value_of(fixture, secrets, 1)->why, "file:s is empty; the secret must stand there alone");
+	put_file("s", SPAN("a\x01" "b"));
+	secrets = load(fixture, secrets);
+	check_reason("a control byte", value_of(fixture, secrets, 1)->why,
+	             "file:s has a control character; the secret must stand there alone");
+	put_file("s", (struct span){pem, sizeof pem - 1});
+	secrets = load(fixture, secrets);
+	assert_true(secrets_ready(secrets, &fixture->credential, &why));
+	check_value("the key", value_of(fixture, secrets, 1), pem);
+	check_value("the secret beside it", value_of(fixture, secrets, 0), CANARY);
+	source_free(&fixture->secrets[0].source);
+	fixture->secrets[0].source = make_source("file:s");
+	secrets = load(fixture, secrets);
+	assert_false(value_of(fixture, secrets, 0)->ready);
+	check_value("the key beside it", value_of(fixture, secrets, 1), pem);
+	secrets_free(secrets);
+	source_free(&fixture->credential.client_key);
+	fixture_free(fixture);
+}
+
+/* What is taken together are the secrets: a key that is gone keeps no secret from changing. */
+static void test_client_key_is_apart(void **state)
+{
+	(void)state;
+	struct fixture *fixture = fixture_new("file:id", "file:key");
+	fixture->credential.client_cert = "c.pem";
+	fixture->credential.client_key = make_source("file:s");
+	put_file("id", SPAN("id-1"));
+	put_file("key", SPAN("key-1"));
+	put_file("s", SPAN("pem-1"));
+	struct secrets *first = load(fixture, NULL), *secrets = secrets_load(&fixture->config, first);
+	assert_true(secrets_same(first, secrets));
+	put_file("s", SPAN("pem-2"));
+	secrets = load(fixture, secrets);
+	assert_false(secrets_same(first, secrets));
+	secrets_free(first);
+	put_file("id", SPAN("id-2"));
+	unlink(in_folder("s"));
+	secrets = load(fixture, secrets);
+	check_value("the secret", value_of(fixture, secrets, 0), "id-2");
+	check_value("the key", value_of(fixture, secrets, 2), "pem-2");
+	assert_non_null(value_of(fixture, secrets, 2)->stale);
+	secrets_free(secrets);
+	source_free(&fixture->credential.client_key);
+	fixture_free(fixture);
+}
+
 static void put_in_vault(struct fixture *fixture, const char *name, const char *value)
 {
 	struct vault_place place = {.file = fixture->config.vault_file, .key = &fixture->config.vault_key,
@@ -441,7 +505,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),       cmocka_unit_test(test_vault), cmocka_unit_test(test_last_good),
 		cmocka_unit_test(test_together),   cmocka_unit_test(test_exec_times), cmocka_unit_test(test_same),
-		cmocka_unit_test(test_warnings),
+		cmocka_unit_test(test_warnings),   cmocka_unit_test(test_client_key), cmocka_unit_test(test_client_key_is_apart),
 	};
 	return cmocka_run_group_tests_name("secrets", tests, set_up, tear_down);
 }

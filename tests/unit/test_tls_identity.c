@@ -90,6 +90,25 @@ static void test_shows(void **state)
 	settle();
 }
 
+/* Whoever may be anybody does not learn who we are. */
+static void test_not_to_strangers(void **state)
+{
+	(void)state;
+	make_client("hidden", kinds[1]);
+	for (size_t v = 0; v < 2; v++) {
+		struct fault fault = FAULT_INIT;
+		struct tls_trust *shows = tls_trust_with(stranger, load_identity("hidden.pem", "hidden.key", &fault));
+		struct pair pair;
+		char name[64];
+		meet(&pair, shows, versions[v], true);
+		assert_non_null(strstr(pair.client_fault.text, "which is not trusted here"));
+		assert_int_equal(pair.client_fault.code, FAULT_BROKEN);
+		assert_string_equal(shown_to(&pair, name, sizeof name), "nothing");
+		close_pair(&pair);
+		tls_trust_free(shows);
+	}
+}
+
 /* A ticket stands for the certificate that was shown when it was given. */
 static void test_ticket_of_identity(void **state)
 {
@@ -190,6 +209,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_shows),
+		cmocka_unit_test(test_not_to_strangers),
 		cmocka_unit_test(test_ticket_of_identity),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_unfit_identities),

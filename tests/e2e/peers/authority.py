@@ -4,6 +4,15 @@ import pathlib
 import ssl
 import subprocess
 
+KINDS = {
+    "ec": ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+    "rsa": ("-newkey", "rsa:2048"),
+    "ed25519": ("-newkey", "ed25519"),
+}
+# For `openssl ca`, which, unlike `openssl x509`, may sign what has expired.
+SIGNING = "[ca]\ndefault_ca=own\n[own]\ndatabase=index\nnew_certs_dir=.\nrand_serial=yes\ndefault_md=sha256\npolicy=any\n" \
+          "unique_subject=no\n[any]\ncommonName=supplied\n"
+
 
 class Authority:
     def __init__(self, folder, name="Keystile test CA"):
@@ -36,6 +45,19 @@ class Authority:
             "-days", str(days), "-extfile", f"{label}.ext", "-out", f"{label}.pem",
         )
         return cert, key
+
+    def client(self, label, kind="ec", days=("20250101000000Z", "20900101000000Z"), purpose="clientAuth", ca="ca", more=""):
+        """A certificate for a client, its subject CN=label, with a key of that kind; signed by what client() called `ca` before, or
+        the authority. Returns two paths."""
+        (self.folder / "ca.cnf").write_text(SIGNING)
+        (self.folder / "index").touch()
+        (self.folder / f"{label}.ext").write_text(f"extendedKeyUsage={purpose}\n{more}")
+        self.openssl("req", *KINDS[kind], "-nodes", "-subj", f"/CN={label}", "-keyout", f"{label}.key", "-out", f"{label}.csr")
+        self.openssl(
+            "ca", "-batch", "-notext", "-config", "ca.cnf", "-cert", f"{ca}.pem", "-keyfile", f"{ca}.key", "-startdate", days[0],
+            "-enddate", days[1], "-extfile", f"{label}.ext", "-in", f"{label}.csr", "-out", f"{label}.pem",
+        )
+        return self.folder / f"{label}.pem", self.folder / f"{label}.key"
 
     def self_signed(self):
         """A server that shows a certificate that nobody but itself signed."""

@@ -48,6 +48,8 @@ GOOD = {
 { rotation: strict }
 { ca: ca.pem }
 { client: { cert: client.pem, key: "file:client.key" } }
+{ client: { cert: client.pem, key: "vault:client" } }
+{ client: { cert: client.pem, key: "exec:get key" }, ttl: 1h }
 { intercept: true }
 { http2: on }
 { http2: off }
@@ -381,6 +383,7 @@ BEYOND = [
     ("a secret's name in a template", "inject", '{ header: X, value: "{other}" }'),
     ("a template without a secret", "inject", '{ header: X, value: constant }'),
     ("a place that is injected twice", "inject", "[{ basic: a }, { basic: b }]"),
+    ("a certificate without TLS", "credential", '{ upstream: "http://api.test", client: { cert: c, key: "file:k" } }'),
     ("what is injected cannot be passed", "credential", "{ pass: [X-Key] }"),
     ("one variable with two values", "env", "{ base_url: A, token: A }"),
     ("two listeners on one address", "top", '{ listen: ["127.0.0.1:8180", "127.0.0.1:8180"] }'),

@@ -12,7 +12,7 @@ LOGGED = {
     "authorization": "$http_authorization", "x_api_key": "$http_x_api_key", "cookie": "$http_cookie",
     "proxy_authorization": "$http_proxy_authorization", "via": "$http_via", "forwarded": "$http_x_forwarded_for",
     "user_agent": "$http_user_agent", "length": "$content_length", "connection": "$connection", "tls": "$ssl_protocol",
-    "status": "$status",
+    "status": "$status", "client": "$ssl_client_s_dn", "resumed": "$ssl_session_reused",
 }
 
 CONFIG = """{user}

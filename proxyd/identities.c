@@ -1,0 +1,142 @@
+#include "identities.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "memory.h"
+
+struct entry {
+	struct tls_trust *trust; /* NULL: `why` says what is wrong */
+	char *why, *stale;
+	char *unfit; /* what upstreams may have against it */
+};
+
+struct identities {
+	size_t count;
+	struct entry *entries; /* one per credential; those without `client:` stay empty */
+};
+
+static void note_unfit(struct entry *entry)
+{
+	struct fault fault = FAULT_INIT;
+	if (!tls_identity_fits(tls_trust_identity(entry->trust), time(NULL), &fault))
+		entry->unfit = memory_string(fault.text);
+}
+
+/* Takes `identity` over. */
+static void take_new(struct entry *entry, struct trusts *trusts, const struct config_credential *credential,
+                     struct tls_identity *identity)
+{
+	const char *why;
+	struct tls_trust *verifier = trusts_get(trusts, credential, &why);
+	if (verifier) {
+		entry->trust = tls_trust_with(verifier, identity);
+		return;
+	}
+	tls_identity_free(identity);
+	entry->why = memory_format("the upstream's certificate cannot be verified: %s", why);
+}
+
+/* The pair is none: the last good one stays, if there is one. */
+static void keep_last(struct entry *entry, struct tls_trust *known, const char *why)
+{
+	entry->trust = tls_trust_ref(known);
+	*(known ? &entry->stale : &entry->why) = memory_string(why);
+}
+
+static void load_entry(struct entry *entry, struct trusts *trusts, const struct config_credential *credential,
+                       const struct secret_value *key, struct tls_trust *known)
+{
+	struct fault fault = FAULT_INIT;
+	if (!key->ready) {
+		entry->why = memory_string(key->why);
+		return;
+	}
+	struct tls_identity *identity = tls_identity_load(credential->client_cert, key->bytes, &fault);
+	if (!identity) {
+		keep_last(entry, known, fault.text);
+	} else if (known && tls_identity_equal(identity, tls_trust_identity(known))) {
+		entry->trust = tls_trust_ref(known);
+		tls_identity_free(identity);
+	} else {
+		take_new(entry, trusts, credential, identity);
+	}
+	if (entry->trust)
+		note_unfit(entry);
+}
+
+struct identities *identities_load(const struct config *config, struct trusts *trusts, const struct secrets *secrets,
+                                   const struct identities *previous)
+{
+	struct identities *identities = memory_alloc(sizeof *identities);
+	identities->count = config->credential_count;
+	identities->entries = memory_array(config->credential_count + 1, sizeof *identities->entries);
+	for (size_t i = 0; i < config->credential_count; i++)
+		if (config->credentials[i].client_cert)
+			load_entry(&identities->entries[i], trusts, &config->credentials[i],
+			           secrets_get(secrets, &config->credentials[i], config->credentials[i].secret_count),
+			           previous ? previous->entries[i].trust : NULL);
+	return identities;
+}
+
+void identities_free(struct identities *identities)
+{
+	if (!identities)
+		return;
+	for (size_t i = 0; i < identities->count; i++) {
+		struct entry *entry = &identities->entries[i];
+		tls_trust_free(entry->trust);
+		free(entry->why);
+		free(entry->stale);
+		free(entry->unfit);
+	}
+	free(identities->entries);
+	free(identities);
+}
+
+struct tls_trust *identities_get(const struct identities *identities, const struct config_credential *credential,
+                                 const char **why)
+{
+	const struct entry *entry = &identities->entries[credential->number];
+	*why = entry->why;
+	return entry->trust;
+}
+
+const char *identities_stale(const struct identities *identities, const struct config_credential *credential)
+{
+	return identities->entries[credential->number].stale;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+bool identities_same(const struct identities *a, const struct identities *b)
+{
+	for (size_t i = 0; i < a->count; i++) {
+		const struct entry *one = &a->entries[i], *other = &b->entries[i];
+		if (one->trust != other->trust || !same_text(one->why, other->why) || !same_text(one->stale, other->stale) ||
+		    !same_text(one->unfit, other->unfit))
+			return false;
+	}
+	return true;
+}
+
+void identities_warnings(const struct config *config, const struct identities *identities,
+                         void (*tell)(void *context, const char *line), void *context)
+{
+	for (size_t i = 0; i < identities->count; i++) {
+		const struct config_credential *credential = &config->credentials[i];
+		const struct entry *entry = &identities->entries[i];
+		const struct mark *mark = &credential->client_mark;
+		AUTO_FREE char *unfit = memory_format("%s:%u:%u: upstreams may refuse the client certificate of %s: %s", mark->file,
+		                                      mark->line, mark->column, credential->name, entry->unfit ? entry->unfit : "");
+		AUTO_FREE char *stale = memory_format("%s:%u:%u: %s goes on with its last good client certificate: %s", mark->file,
+		                                      mark->line, mark->column, credential->name, entry->stale ? entry->stale : "");
+		if (entry->unfit)
+			tell(context, unfit);
+		if (entry->stale)
+			tell(context, stale);
+	}
+}
