@@ -188,9 +188,9 @@ static void test_times_of_identity(void **state)
 {
 	(void)state;
 	struct fault fault = FAULT_INIT;
-	time_t now = time(NULL);
 	make_client("times", kinds[1]);
 	make_client("serves", "-newkey ed25519 -addext extendedKeyUsage=serverAuth");
+	time_t now = time(NULL);
 	struct tls_identity *times = load_identity("times.pem", "times.key", &fault);
 	struct tls_identity *serves = load_identity("serves.pem", "serves.key", &fault);
 	assert_true(tls_identity_fits(times, now, &fault));
