@@ -68,8 +68,21 @@ static void fit_path(struct fit *fit)
 		fit_template(fit, fit->injection->paths.list[i]);
 }
 
+/* Fields that a signature comes with: two of one would be read in two ways. */
+static void check_signed(struct fit *fit)
+{
+	static const char *const written[] = {"X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Content-Sha256", NULL};
+	for (size_t i = 0; i < fit->credential->injection_count; i++) {
+		const struct injection *other = &fit->credential->injections[i];
+		for (size_t k = 0; other->kind == INJECT_HEADER && other->name && written[k]; k++)
+			if (span_equal_nocase(span_of(other->name), span_of(written[k])))
+				config_error_at(fit->reading, other->mark, "%s is written by aws_sigv4", written[k]);
+	}
+}
+
 static void fit_sigv4(struct fit *fit)
 {
+	check_signed(fit);
 	need(fit, "id", "aws_sigv4");
 	need(fit, "key", "aws_sigv4");
 	use(fit, SPAN("session"));

@@ -8,7 +8,7 @@ struct parameter {
 	const char *name;
 	const char *what;
 	const char *const *words; /* where only these are allowed */
-	bool url, number;
+	bool url, number, word;
 };
 
 static void keep(struct reading *reading, struct injection *injection, const char *name, const char *value)
@@ -25,6 +25,12 @@ static void keep(struct reading *reading, struct injection *injection, const cha
 	both[1][room - 1] = arena_copy(reading->arena, value, strlen(value));
 	*names = (struct string_list){both[0], room};
 	*values = (struct string_list){both[1], room};
+}
+
+/* What AWS calls its regions and services. */
+static bool is_word(const char *text)
+{
+	return strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(text);
 }
 
 static bool parameter_is_good(struct reading *reading, const struct node *node, const struct parameter *parameter)
@@ -44,6 +50,8 @@ static bool parameter_is_good(struct reading *reading, const struct node *node, 
 	config_read_text(reading, node, &text, parameter->what);
 	if (text && !*text)
 		config_error(reading, node, "expected %s, found empty text", parameter->what);
+	else if (text && parameter->word && !is_word(text))
+		config_error(reading, node, "expected %s: it has small letters, digits and \"-\"", parameter->what);
 	return text && *text;
 }
 
@@ -75,8 +83,8 @@ static void read_claims(struct reading *reading, const struct node *node, void *
 static const char *const auth_words[] = {"basic", "body", NULL};
 static const char *const alg_words[] = {"RS256", "ES256", "EdDSA", "HS256", NULL};
 
-static const struct parameter region = {.name = "region", .what = "a region such as eu-central-1"},
-                              service = {.name = "service", .what = "a service such as s3"},
+static const struct parameter region = {.name = "region", .what = "a region such as eu-central-1", .word = true},
+                              service = {.name = "service", .what = "a service such as s3", .word = true},
                               token_url = {.name = "token_url", .what = "a URL", .url = true},
                               scope = {.name = "scope", .what = "a scope"},
                               auth = {.name = "auth", .words = auth_words},

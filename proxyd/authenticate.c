@@ -2,6 +2,7 @@
 
 #include "base64.h"
 #include "percent.h"
+#include "sign.h"
 #include "template.h"
 
 #define BASIC_LIMIT 2048 /* base64 characters; a token has less than a hundred */
@@ -31,15 +32,18 @@ static void show(struct search *search, struct span text)
 		search->shown->other = entry;
 }
 
+static struct span decoded(const struct search *search, struct span text)
+{
+	if (text.length == 0 || !memchr(text.data, '%', text.length))
+		return text;
+	char *plain = arena_alloc(search->arena, text.length);
+	return (struct span){plain, percent_decode(text, false, plain)};
+}
+
 /* The same out of a URL: a client may escape what stands in a token's prefix, such as ":". */
 static void show_escaped(struct search *search, struct span text)
 {
-	if (text.length == 0 || !memchr(text.data, '%', text.length)) {
-		show(search, text);
-		return;
-	}
-	char *plain = arena_alloc(search->arena, text.length);
-	show(search, (struct span){plain, percent_decode(text, false, plain)});
+	show(search, decoded(search, text));
 }
 
 /* RFC 7617 §2: user-id ":" password. */
@@ -145,6 +149,19 @@ static void show_cookie(struct search *search, const struct injection *injection
 	}
 }
 
+/* The access key id of a signature, in Authorization or in a presigned URL. */
+static void show_signature(struct search *search, const struct request *request, struct span query)
+{
+	for (size_t i = 0; i < request->fields.count; i++)
+		if (span_equal_nocase(request->fields.list[i].name, SPAN("Authorization")))
+			show(search, sign_shown_id(request->fields.list[i].value));
+	while (query.data) {
+		struct span value = span_split(&query, '&'), name = span_split(&value, '=');
+		if (value.data && is_named(search, name, "X-Amz-Credential"))
+			show(search, sign_credential_id(decoded(search, value)));
+	}
+}
+
 static void show_place(struct search *search, const struct injection *injection, const struct request *request,
                        struct span rest, struct span query)
 {
@@ -153,6 +170,7 @@ static void show_place(struct search *search, const struct injection *injection,
 	case INJECT_QUERY: show_parameter(search, injection, query); break;
 	case INJECT_PATH: show_path(search, injection, rest); break;
 	case INJECT_COOKIE: show_cookie(search, injection, request); break;
+	case INJECT_AWS_SIGV4: show_signature(search, request, query); break;
 	default: break; /* Authorization is looked at in any case */
 	}
 }

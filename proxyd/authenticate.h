@@ -14,7 +14,7 @@ struct shown {
 };
 
 /* At a reverse endpoint: in the place and form of each injection (header by its template, query parameter, path segment,
- * cookie), as the password of Basic with any user (or its user where there is no password), as Bearer, or as an entry of
+ * cookie, access key id of an AWS signature, which itself says nothing, since the agent has no key), as the password of Basic with any user (or its user where there is no password), as Bearer, or as an entry of
  * Sec-WebSocket-Protocol. Several places may show something; one that shows a token of this credential is enough, since
  * every one of them is removed before the request goes on. NULL: none does, and `*shown` tells what was there.
  *

@@ -155,6 +155,11 @@ const struct needle_set *inject_needles(const struct inject_table *table, const 
 	return needles->count ? needles : NULL;
 }
 
+const struct signer *inject_signer(const struct inject_table *table, const struct config_credential *credential)
+{
+	return table->renderings[credential->number].signer;
+}
+
 const char *inject_unfit(const struct inject_table *table, const struct config_credential *credential)
 {
 	return table->renderings[credential->number].unfit;

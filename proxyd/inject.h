@@ -9,6 +9,7 @@
 #include "needle.h"
 
 struct inject_table;
+struct signer; /* sign.h */
 
 /* Renders what each ready credential sends: "Bearer …", Basic, percent-encoded forms. */
 struct inject_table *inject_table_new(const struct config *config, const struct secrets *secrets);
@@ -20,11 +21,15 @@ void inject_table_free(struct inject_table *table);
  *   that it may ask for, which `out->upgrade` tells and `Connection: Upgrade` goes with;
  * - `Expect: 100-continue` where no body follows: else the front waits for the upstream's 100;
  * - Authorization unless passed (towards a credential);
- * - every spelling and copy of each injected place, and every session token wherever it stands;
+ * - every spelling and copy of each injected place, and every session token wherever it stands; where the request is to be
+ *   signed (inject_signer), all that the agent signed it with;
  * then what is injected. `*injected` is false where nothing was (an allowed host, or a problem). `TE: trailers` is kept
  * only for h2. Where the response is to be searched for the secret, of Accept-Encoding only gzip and identity stay. */
 bool inject_request(const struct snapshot *snapshot, const struct judgement *judgement, const struct request *request,
                     struct arena *arena, struct request *out, bool *injected, struct problem *problem);
+
+/* What the request that was built is then to be signed with; NULL: nothing. */
+const struct signer *inject_signer(const struct inject_table *table, const struct config_credential *credential);
 
 /* The agent's trailers, without what goes out of its fields too: a server may take the two together. A name that is no
  * token and a value with a control character do not go on. Appends to `*out` spans of `trailers` and of `arena`. */

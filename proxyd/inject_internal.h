@@ -4,6 +4,7 @@
 
 #include "inject.h"
 #include "secret.h"
+#include "sign.h"
 
 /* What becomes of a field by its name. */
 enum name_rule {
@@ -52,6 +53,7 @@ struct rendering {
 	struct needle_set needles; /* what responses are searched for */
 	struct path_template *paths; /* one for each of the injection's `paths` */
 	size_t path_count;
+	const struct signer *signer; /* NULL: nothing is signed */
 };
 
 struct inject_table {

@@ -68,13 +68,16 @@ static bool passes(const struct config_credential *credential, struct span name)
 /* The places of the secret, and Authorization, which nearly every service reads. */
 static void add_places(struct name_table *table, const struct config_credential *credential, struct arena *arena)
 {
-	bool basic = false;
+	bool basic = false, signs = false;
 	for (size_t i = 0; i < credential->injection_count; i++) {
 		const struct injection *injection = &credential->injections[i];
 		basic |= injection->kind == INJECT_BASIC;
+		signs |= injection->kind == INJECT_AWS_SIGV4;
 		if (injection->kind == INJECT_HEADER)
 			add(table, folded(span_of(injection->name), arena), NAME_DROPPED);
 	}
+	for (size_t i = 0; signs && sign_field_names[i]; i++)
+		add(table, span_of(sign_field_names[i]), NAME_DROPPED);
 	if (credential->scrub)
 		add(table, SPAN("accept-encoding"), NAME_CODINGS);
 	if (basic || !passes(credential, SPAN("authorization")))
@@ -84,7 +87,7 @@ static void add_places(struct name_table *table, const struct config_credential 
 struct name_table inject_names(const struct config_credential *credential, struct arena *arena)
 {
 	struct name_table table = {0};
-	size_t places = credential ? credential->injection_count + 2 : 0;
+	size_t places = credential ? credential->injection_count + SIGN_FIELD_NAMES + 2 : 0;
 	table.rows = arena_zero(arena, (standing_count + places) * sizeof *table.rows);
 	if (credential)
 		add_places(&table, credential, arena);

@@ -148,7 +148,7 @@ static void add_name(const struct render *render, struct name_list *names, const
 {
 	if (!names->list)
 		names->list = arena_alloc(&render->table->arena,
-		                          render->credential->injection_count * sizeof *names->list);
+		                          (render->credential->injection_count + SIGN_QUERY_NAMES) * sizeof *names->list);
 	names->list[names->count++] = arena_span(&render->table->arena, span_of(name));
 }
 
@@ -212,12 +212,52 @@ static bool render_path(const struct render *render, const struct injection *inj
 	return true;
 }
 
+static struct span parameter(const struct injection *injection, const char *name)
+{
+	for (size_t i = 0; i < injection->parameter_names.count; i++)
+		if (!strcmp(injection->parameter_names.list[i], name))
+			return span_of(injection->parameter_values.list[i]);
+	return (struct span){"", 0};
+}
+
+/* It stands in Authorization in front of a "/". */
+static bool fits_credential(struct span id)
+{
+	for (size_t i = 0; i < id.length; i++)
+		if (memchr(" \t,/=", id.data[i], 5))
+			return false;
+	return !has_control(id);
+}
+
+/* What it sends is made for each request (sign.h): here the agent's own goes, and what it is made of is kept. */
+static bool render_sigv4(const struct render *render, const struct injection *injection)
+{
+	struct arena *arena = &render->table->arena;
+	struct signer *signer = arena_alloc(arena, sizeof *signer);
+	*signer = (struct signer){
+		.id = secret_by_id(render, SPAN("id")),
+		.key = secret_by_id(render, SPAN("key")),
+		.session = secret_by_id(render, SPAN("session")),
+		.region = arena_span(arena, parameter(injection, "region")),
+		.service = arena_span(arena, parameter(injection, "service")),
+	};
+	if (!fits_credential(signer->id))
+		return unfit(render, "header", "Authorization", "the access key id has a blank, \",\", \"/\" or \"=\"");
+	if (has_control(signer->session))
+		return unfit(render, "header", "X-Amz-Security-Token", "it has a control character");
+	for (size_t i = 0; sign_query_names[i]; i++)
+		add_name(render, &render->out->query_names, sign_query_names[i]);
+	render->out->signer = signer;
+	return true;
+}
+
 static bool (*const kinds[])(const struct render *render, const struct injection *injection) = {
 	[INJECT_HEADER] = render_header,
 	[INJECT_BASIC] = render_basic,
 	[INJECT_QUERY] = render_query,
 	[INJECT_PATH] = render_path,
 	[INJECT_COOKIE] = render_cookie,
+	[INJECT_AWS_SIGV4] = render_sigv4,
 };
 
 static bool render_one(const struct render *render, const struct injection *injection)
@@ -225,6 +265,13 @@ static bool render_one(const struct render *render, const struct injection *inje
 	if ((size_t)injection->kind < sizeof kinds / sizeof *kinds)
 		return kinds[injection->kind](render, injection);
 	return unfit(render, "request", "", "this kind of injection is not built yet");
+}
+
+/* The id of a key is no secret: a service tells it in listings. */
+static bool is_told(const struct config_credential *credential, const struct named_source *secret)
+{
+	return credential->injection_count == 1 && credential->injections[0].kind == INJECT_AWS_SIGV4 &&
+	       !strcmp(secret->id, "id");
 }
 
 static void render_credential(const struct render *render)
@@ -237,8 +284,9 @@ static void render_credential(const struct render *render)
 		render->out->ready = render_one(render, &credential->injections[i]);
 	for (size_t i = 0; credential->scrub && render->out->ready && i < credential->secret_count; i++)
 		/* Who echoes a field's value has taken the blanks around it off. */
-		needle_add(&render->out->needles, &render->table->arena,
-		           span_trim(secrets_get(render->secrets, credential, i)->bytes));
+		if (!is_told(credential, &credential->secrets[i]))
+			needle_add(&render->out->needles, &render->table->arena,
+			           span_trim(secrets_get(render->secrets, credential, i)->bytes));
 	if (render->out->needles.count)
 		needle_learn(&render->out->needles,
 		             (struct needle_steps *)secret_arena_room(render->table->secrets, sizeof(struct needle_steps)));

@@ -166,6 +166,7 @@ static const char *place_words(const struct judging *judging, const struct injec
 		return arena_format(arena, "where the secret goes, in `/%s%s`", judging->judgement->credential->name,
 		                    injection->paths.list[0]);
 	case INJECT_COOKIE: return arena_format(arena, "where the secret goes, in `Cookie: %s={secret}`", injection->name);
+	case INJECT_AWS_SIGV4: return "as the access key id (AWS_ACCESS_KEY_ID), with any secret key";
 	default: return "as the password of Basic authentication with any user";
 	}
 }

@@ -31,10 +31,12 @@ static const char text[] =
 	"  seen: { upstream: https://seen.example, secret: env:JUDGE_SECRET, inject: { header: X-Key, value: \"{secret}\" },\n"
 	"    intercept: true, rules: [\"allow GET /v1/**\"] }\n"
 	"  beside: { upstream: https://seen.example/other, secret: env:JUDGE_SECRET, inject: { header: X-Key, value: \"{secret}\" }, http2: off }\n"
+	"  aws: { upstream: https://s3.example, secrets: { id: env:JUDGE_SECRET, key: env:JUDGE_SECRET },\n"
+	"    inject: { aws_sigv4: { region: r, service: s3 } } }\n"
 	"  other: { upstream: http://other.example, secret: env:JUDGE_SECRET, inject: { header: X-Key, value: \"{secret}\" } }\n"
 	"profiles:\n"
 	"  a:\n"
-	"    credentials: [plain, ruled, bot, mixed, wild, absent, hook, beside, seen]\n"
+	"    credentials: [plain, ruled, bot, mixed, wild, absent, hook, beside, seen, aws]\n"
 	"    hosts: [allowed.example, \"*.deep.example\", \"port.example:8080\", \"!no.deep.example\", 10.0.0.0/8, 192.0.2.7,\n"
 	"      { host: ruled.example, rules: [\"allow GET /docs/**\"] }, { host: slash.example, encoded_slash: true },\n"
 	"      { host: opened.example, intercept: true, http2: off, rules: [\"allow GET /docs/**\"] }]\n"
@@ -56,7 +58,7 @@ struct named_token {
 	const char *name;
 	char *token;
 };
-static struct named_token tokens[16];
+static struct named_token tokens[20];
 static size_t token_count;
 
 struct world {
@@ -140,6 +142,7 @@ static int start(void **state)
 	basic_of("{basic ruled}", "anyone", tokens[1].token);
 	basic_of("{basic proxy}", "a", tokens[9].token);
 	basic_of("{user plain}", tokens[0].token, "");
+	add_token("{aws}", token_of("a", "aws"));
 	return 0;
 }
 

@@ -136,6 +136,11 @@ static const struct told_row rows[] = {
 	 "7:13: aws_sigv4 needs a secret named \"id\"; this credential has {secret}\n"
 	 "7:13: aws_sigv4 needs a secret named \"key\"; this credential has {secret}\n"
 	 "7:48: expected a service such as s3, found empty text"},
+	{TWO "{ aws_sigv4: { region: \"a/b\", service: S3 } }",
+	 "7:36: expected a region such as eu-central-1: it has small letters, digits and \"-\"\n"
+	 "7:52: expected a service such as s3: it has small letters, digits and \"-\""},
+	{TWO "[{ header: x-amz-date, value: \"{id}\" }, { aws_sigv4: { region: a, service: s3 } }]",
+	 "7:14: X-Amz-Date is written by aws_sigv4"},
 	{TWO "{ oauth2: { auth: form } }", "7:23: \"token_url\" is missing here; write token_url: https://auth.example.com/token\n"
 	                                   "7:31: expected basic or body"},
 	{TWO "{ oauth2: { token_url: \"https://*.a.com\" } }", "7:36: a URL with a wildcard, where one server is needed"},

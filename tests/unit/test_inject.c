@@ -17,6 +17,7 @@
 #include "path.h"
 #include "percent.h"
 #include "secret.h"
+#include "sign.h"
 
 static const char yaml[] =
 	"version: 1\n"
@@ -82,6 +83,14 @@ static const char yaml[] =
 	"    upstream: https://t.example\n"
 	"    secret: env:TEST_PLAIN\n"
 	"    inject: { header: Cookie, value: \"sid={secret}\" }\n"
+	"  signs:\n"
+	"    upstream: https://t.example\n"
+	"    secrets: { id: env:TEST_ID, key: env:TEST_PLAIN, session: env:TEST_PLAIN }\n"
+	"    inject: { aws_sigv4: { region: eu-central-1, service: s3 } }\n"
+	"  bad_id:\n"
+	"    upstream: https://m.example\n"
+	"    secrets: { id: env:TEST_ODD, key: env:TEST_PLAIN }\n"
+	"    inject: { aws_sigv4: { region: eu-central-1, service: s3 } }\n"
 	"  missing:\n"
 	"    upstream: https://m.example\n"
 	"    secret: env:TEST_MISSING\n"
@@ -98,7 +107,7 @@ static const char yaml[] =
 	"  agent:\n"
 	"    hosts: [allowed.example]\n"
 	"    credentials: [bearer, header, passing, basic, query, spaced, path, paths, cookie, cookies,\n"
-	"                  several, two, crumbs, missing, bad_cookie, bad_path]\n";
+	"                  several, two, crumbs, signs, bad_id, missing, bad_cookie, bad_path]\n";
 
 #define PLAIN "s3cret.value"
 #define ODD "q&=%+ /:;~"
@@ -141,6 +150,7 @@ static int set_up(void **state)
 	setenv("TEST_PLAIN", PLAIN, 1);
 	setenv("TEST_ODD", ODD, 1);
 	setenv("TEST_SHORT", "me", 1);
+	setenv("TEST_ID", "AKIDEXAMPLE", 1);
 	setenv("TEST_DOTS", "a/../b", 1);
 	config = config_parse(SPAN(yaml), "/tmp/keystile.yaml", false, &errors, &warnings);
 	if (!config)
@@ -582,6 +592,39 @@ static void test_cookies(void **state)
 	CHECK_ROWS(cookie_rows);
 }
 
+#define S_UP "|Host: t.example"
+
+/* What the agent signed with goes; what we sign with is added later (sign.h). */
+static const struct row signed_rows[] = {
+	{"signs", "GET /b/k HTTP/1.1|Host: p|Authorization: AWS4-HMAC-SHA256 Credential=<token>/20150830/r/s3/aws4_request, "
+	          "SignedHeaders=host, Signature=00|X-Amz-Date: 20150830T123600Z|x_amz_security_token: a|X-Amz-Security-Token: b|"
+	          "X-Amz-Content-SHA256: UNSIGNED-PAYLOAD|x-amz-s3session-token: c|X-Amz-Meta-A: 1|X-Amz-Region-Set: *|Date: d",
+	 "GET /b/k HTTP/1.1" S_UP "|X-Amz-Meta-A: 1|Date: d", 0},
+	{"signs", "GET /b/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=<token>%2F20150830%2Fr%2Fs3%2Faws4_request&"
+	          "X-Amz-Date=20150830T123600Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host&x-id=GetObject&X-Amz-Signature=00&"
+	          "X-Amz-Security-Token=t&x%2Damz%2Ddate=1&X-Amz-Content-Sha256=UNSIGNED-PAYLOAD&versionId=v HTTP/1.1|Host: p",
+	 "GET /b/k?x-id=GetObject&versionId=v HTTP/1.1" S_UP, 0},
+	{"bearer", GET "|X-Amz-Date: d|X-Amz-Content-Sha256: s", API "|X-Amz-Date: d|X-Amz-Content-Sha256: s|Authorization: "
+	 "Bearer " PLAIN, 0},
+};
+
+static void test_signed(void **state)
+{
+	(void)state;
+	CHECK_ROWS(signed_rows);
+	const struct config_credential *credential = config_credential(config, SPAN("signs"));
+	const struct signer *signer = inject_signer(snapshot.injections, credential);
+	assert_true(span_equal(signer->id, SPAN("AKIDEXAMPLE")) && span_equal(signer->key, SPAN(PLAIN)) &&
+	            span_equal(signer->session, SPAN(PLAIN)) && span_equal(signer->region, SPAN("eu-central-1")) &&
+	            span_equal(signer->service, SPAN("s3")));
+	assert_null(inject_signer(snapshot.injections, config_credential(config, SPAN("bearer"))));
+	/* A response may tell the id, and nothing else. */
+	size_t at, end;
+	const struct needle_set *needles = inject_needles(snapshot.injections, credential);
+	assert_false(needle_find(needles, SPAN("AKIDEXAMPLE"), 0, &at, &end));
+	assert_true(needle_find(needles, SPAN(PLAIN), 0, &at, &end));
+}
+
 struct refusal_row {
 	const char *credential, *path, *reason, *detail; /* a part of it */
 };
@@ -589,6 +632,7 @@ struct refusal_row {
 static const struct refusal_row refusal_rows[] = {
 	{"missing", "/", "secret_not_ready", "credential missing is not ready: env:TEST_MISSING: not set"},
 	{"bad_cookie", "/", "secret_unfit", "credential bad_cookie cannot go into the cookie sid: it has a blank"},
+	{"bad_id", "/", "secret_unfit", "credential bad_id cannot go into the header Authorization: the access key id has"},
 	{"bad_path", "/{secret}",
 	 "secret_unfit", "credential bad_path cannot go into the path: with it the path has a dot segment"},
 };
@@ -705,7 +749,8 @@ int main(void)
 		cmocka_unit_test(test_hop_by_hop),    cmocka_unit_test(test_expect),    cmocka_unit_test(test_tokens),
 		cmocka_unit_test(test_escaped_prefix), cmocka_unit_test(test_no_tokens), cmocka_unit_test(test_queries),
 		cmocka_unit_test(test_paths),         cmocka_unit_test(test_cookies),   cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_te),            cmocka_unit_test(test_trailers),  cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_te),            cmocka_unit_test(test_signed),
+		cmocka_unit_test(test_trailers),  cmocka_unit_test(test_ports),
 	};
 	return cmocka_run_group_tests_name("inject", tests, set_up, tear_down);
 }
