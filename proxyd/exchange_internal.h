@@ -1,5 +1,5 @@
 /* What the files of the exchange share: exchange.c (life, judging), exchange_upstream.c (sending, repeating, failures,
- * bodies), exchange_answer.c (response heads, audit records). */
+ * responses), exchange_upload.c (request bodies), exchange_answer.c (response heads, audit records). */
 #ifndef KEYSTILE_EXCHANGE_INTERNAL_H
 #define KEYSTILE_EXCHANGE_INTERNAL_H
 
@@ -71,6 +71,10 @@ bool exchange_too_large(struct exchange *exchange); /* sets the problem; returns
 /* Fills exchange->destination from the judgement; false with a problem where a `ca:` did not load. */
 bool exchange_find_destination(struct exchange *exchange);
 void exchange_send_upstream(struct exchange *exchange, bool fresh);
+/* Gives the upstream what waits here of the body, and then the body's end. False where it takes no more now. */
+bool exchange_push(struct exchange *exchange);
+/* Nothing is sent again once the response has begun; what is still to be written stays. */
+void exchange_forget_replay(struct exchange *exchange);
 void exchange_release_upstream(struct exchange *exchange); /* if there is one */
 
 /* The upstream's response with the fields that stay, Location rewritten; in the arena. */

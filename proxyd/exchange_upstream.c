@@ -1,12 +1,9 @@
-/* Sending a judged request up, repeating it where that is allowed, and telling failures as problems. */
+/* Sending a judged request up, repeating it where that is allowed, its response, and telling failures as problems. */
 #include <stdio.h>
 
 #include "exchange_internal.h"
-#include "inject.h"
 #include "protocols.h"
 #include "upstream_h2.h"
-
-#define REPLAY_LIMIT (64 * 1024 - 1) /* the buffer takes 64 KiB */
 
 static bool refuse_without_trust(struct exchange *exchange, const char *why)
 {
@@ -82,32 +79,6 @@ static void problem_of(struct exchange *exchange, const struct upstream_error *e
 	exchange->problem.close = error->failure == UPSTREAM_SWITCHED;
 }
 
-/* Nothing is sent again once the response has begun; what is still to be written stays. */
-static void forget_replay(struct exchange *exchange)
-{
-	if (exchange->state != EXCHANGE_RELAYING || exchange->replay_written < exchange->replay.length)
-		return;
-	buffer_wipe(&exchange->replay);
-	exchange->replay_written = 0;
-	exchange->replay_whole = false;
-}
-
-/* Passes on what a repeat still has to write, then the end of the body. */
-static void push_replay(struct exchange *exchange)
-{
-	struct upstream *upstream = exchange->upstream;
-	struct span rest = span_from(buffer_view(&exchange->replay), exchange->replay_written);
-	if (rest.length > 0)
-		exchange->replay_written += upstream->table->write(upstream, rest.data, rest.length);
-	if (exchange->replay_written < exchange->replay.length)
-		return;
-	forget_replay(exchange);
-	if (exchange->finish_pending) {
-		exchange->finish_pending = false;
-		upstream->table->finish(upstream, &exchange->trailers);
-	}
-}
-
 static void on_connected(void *context)
 {
 	exchange_progress(context);
@@ -160,7 +131,7 @@ static void on_head(void *context, const struct response *response)
 		return;
 	}
 	exchange_become(exchange, EXCHANGE_RELAYING);
-	forget_replay(exchange);
+	exchange_forget_replay(exchange);
 	scrub_start(&exchange->scrub, response);
 	exchange->response = *exchange_filter(exchange, response);
 	exchange_progress(exchange);
@@ -177,9 +148,7 @@ static void on_readable(void *context)
 static void on_writable(void *context)
 {
 	struct exchange *exchange = context;
-	if (exchange->replay_written < exchange->replay.length || exchange->finish_pending)
-		push_replay(exchange);
-	if (exchange->replay_written < exchange->replay.length)
+	if (!exchange_push(exchange))
 		return;
 	exchange->upload_blocked = false;
 	exchange_progress(exchange);
@@ -213,7 +182,7 @@ static void send_again(struct exchange *exchange, bool fresh)
 	                           !(exchange->request.body.kind == BODY_LENGTH && exchange->request.body.length == 0);
 	exchange_send_upstream(exchange, fresh);
 	if (exchange->replay.length > 0 || exchange->finish_pending)
-		push_replay(exchange);
+		exchange_push(exchange);
 	/* The dead connection took less than it was given. Where the new one took all of the replay, no event will tell that
 	 * it takes more. */
 	if (exchange->upload_blocked && exchange->replay_written == exchange->replay.length)
@@ -305,83 +274,6 @@ void exchange_on_stall(struct loop_timer *timer)
 		exchange->problem.error = "http_response_timeout";
 	}
 	exchange_answer(exchange);
-}
-
-/* Keeps a copy of the body as long as the request might have to be repeated with it. */
-static void keep_replay(struct exchange *exchange, const void *bytes, size_t size)
-{
-	if (!exchange->replay_whole)
-		return;
-	bool repeatable = exchange->by_h2 || method_is_idempotent(exchange->request.method);
-	if (repeatable && exchange->replay.length + size <= REPLAY_LIMIT) {
-		buffer_append(&exchange->replay, bytes, size);
-		exchange->replay_written = exchange->replay.length;
-		return;
-	}
-	exchange->replay_whole = false;
-	buffer_wipe(&exchange->replay);
-	exchange->replay_written = 0;
-}
-
-/* No byte over the limit goes up. Where the response has begun, a 413 would come too late: it is cut, by the timer, since
- * the front may not be told within its own call. */
-static void refuse_rest(struct exchange *exchange)
-{
-	if (exchange->over_limit)
-		return;
-	exchange_too_large(exchange);
-	if (exchange->state == EXCHANGE_RELAYING) {
-		exchange->over_limit = true;
-		loop_timer_set(exchange->worker->loop, &exchange->timer, 0);
-		return;
-	}
-	exchange_release_upstream(exchange);
-	exchange_answer(exchange);
-}
-
-size_t exchange_write(struct exchange *exchange, const void *bytes, size_t size)
-{
-	if (exchange->state != EXCHANGE_WAITING && exchange->state != EXCHANGE_RELAYING)
-		return size;
-	if (exchange->replay_written < exchange->replay.length) {
-		exchange->upload_blocked = true;
-		return 0;
-	}
-	if (exchange->over_limit || size > exchange->body_limit - exchange->bytes_up) {
-		refuse_rest(exchange);
-		return size;
-	}
-	size_t taken = exchange->upstream->table->write(exchange->upstream, bytes, size);
-	exchange->held_back = false;
-	exchange->bytes_up += taken;
-	exchange->upload_blocked = taken < size;
-	if (taken > 0)
-		keep_replay(exchange, bytes, taken);
-	exchange_progress(exchange);
-	return taken;
-}
-
-/* The agent's trailers go by the same rules as its fields: a server may take the two together. */
-static void keep_trailers(struct exchange *exchange, const struct fields *trailers)
-{
-	struct fields kept = {0};
-	inject_trailers(exchange->snapshot, &exchange->judgement, &exchange->request, trailers, &exchange->arena, &kept);
-	for (size_t i = 0; i < kept.count; i++)
-		fields_add_copy(&exchange->trailers, &exchange->arena, &kept.list[i]);
-}
-
-void exchange_finish(struct exchange *exchange, const struct fields *trailers)
-{
-	exchange->body_complete = true;
-	if ((exchange->state != EXCHANGE_WAITING && exchange->state != EXCHANGE_RELAYING) || exchange->over_limit)
-		return;
-	if (trailers)
-		keep_trailers(exchange, trailers);
-	if (exchange->replay_written < exchange->replay.length)
-		exchange->finish_pending = true;
-	else
-		exchange->upstream->table->finish(exchange->upstream, &exchange->trailers);
-	exchange_progress(exchange);
 }
 
 static ssize_t read_own(struct exchange *exchange, void *bytes, size_t size)
