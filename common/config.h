@@ -69,7 +69,7 @@ enum injection_kind {
 	INJECT_QUERY,     /* query: NAME */
 	INJECT_PATH,      /* path: TEMPLATE or list */
 	INJECT_COOKIE,    /* cookie: NAME */
-	INJECT_AWS_SIGV4, /* not built yet */
+	INJECT_AWS_SIGV4,
 	INJECT_OAUTH2,    /* not built yet */
 	INJECT_JWT,       /* not built yet */
 };
@@ -80,7 +80,7 @@ struct injection {
 	char *value;                /* header: the template, "Bearer {secret}"; basic, query and cookie: "{secret}" */
 	struct string_list paths;   /* path: templates, each "/…{secret}…" of whole or partial segments */
 	struct mark mark;
-	/* The parameters of the kinds that are not built yet are parsed and judged, and kept as text by key. */
+	/* The parameters of those that compute what they send are judged, and kept as text by key. */
 	struct string_list parameter_names, parameter_values;
 };
 

@@ -7,7 +7,7 @@ struct unbuilt {
 };
 
 static const struct unbuilt of_credential[] = {{"rotation", "overlap"}, {NULL, NULL}},
-                            of_injection[] = {{"aws_sigv4", NULL}, {"oauth2", NULL}, {"jwt", NULL}, {NULL, NULL}};
+                            of_injection[] = {{"oauth2", NULL}, {"jwt", NULL}, {NULL, NULL}};
 
 static const struct unbuilt *const parts[] = {
 	[PART_CREDENTIAL] = of_credential,

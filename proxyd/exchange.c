@@ -49,7 +49,9 @@ bool exchange_closes(const struct exchange *exchange)
 void exchange_become(struct exchange *exchange, enum exchange_state state)
 {
 	static const unsigned char permitted[] = {
-		[EXCHANGE_NEW] = 1u << EXCHANGE_WAITING | 1u << EXCHANGE_ANSWERED | 1u << EXCHANGE_OVER,
+		[EXCHANGE_NEW] = 1u << EXCHANGE_HOLDING | 1u << EXCHANGE_WAITING | 1u << EXCHANGE_ANSWERED |
+		                 1u << EXCHANGE_OVER,
+		[EXCHANGE_HOLDING] = 1u << EXCHANGE_WAITING | 1u << EXCHANGE_ANSWERED | 1u << EXCHANGE_OVER,
 		[EXCHANGE_WAITING] = 1u << EXCHANGE_WAITING | 1u << EXCHANGE_RELAYING | 1u << EXCHANGE_ANSWERED |
 		                     1u << EXCHANGE_OVER,
 		[EXCHANGE_RELAYING] = 1u << EXCHANGE_BROKEN | 1u << EXCHANGE_OVER,
@@ -66,7 +68,10 @@ void exchange_become(struct exchange *exchange, enum exchange_state state)
 void exchange_run_task(struct loop_task *task)
 {
 	struct exchange *exchange = (struct exchange *)((char *)task - offsetof(struct exchange, task));
-	exchange->table->respond(exchange->front);
+	if (exchange->state == EXCHANGE_HOLDING)
+		exchange->table->proceed(exchange->front);
+	else
+		exchange->table->respond(exchange->front);
 }
 
 /* What answers HEAD tells of a body, and has none: the client would take it for the next answer (RFC 9110 §9.3.2). */
@@ -114,7 +119,7 @@ void exchange_refuse(struct exchange *exchange, struct way *way, const struct pr
 
 void exchange_spoilt(struct exchange *exchange)
 {
-	if (exchange->state != EXCHANGE_WAITING)
+	if (exchange->state != EXCHANGE_WAITING && exchange->state != EXCHANGE_HOLDING)
 		return;
 	problem_set(&exchange->problem, 400, "malformed_body", NULL, NULL);
 	exchange->response.status = 400;
@@ -171,6 +176,8 @@ static bool prepare(struct exchange *exchange)
 	if (!inject_request(exchange->snapshot, &exchange->judgement, &exchange->request, &exchange->arena,
 	                    &exchange->outgoing, &exchange->injected, &exchange->problem))
 		return false;
+	if (!exchange_sign(exchange))
+		return false;
 	if (exchange->injected)
 		exchange->scrub.needles = inject_needles(exchange->snapshot->injections, exchange->judgement.credential);
 	return exchange_find_destination(exchange) && start_is_noted(exchange);
@@ -187,12 +194,16 @@ void exchange_start(struct exchange *exchange, struct way *way, const struct fro
 	                          (exchange->request.body.kind == BODY_LENGTH && exchange->request.body.length == 0);
 	exchange->held_back = !exchange->body_complete && exchange->request.minor > 0 &&
 	                      fields_list_has(&exchange->request.fields, SPAN("expect"), SPAN("100-continue"));
-	exchange_send_upstream(exchange, false);
+	if (exchange->plan.body == SIGN_HELD)
+		exchange_hold(exchange);
+	else
+		exchange_send_upstream(exchange, false);
 }
 
 bool exchange_owes_body(const struct exchange *exchange)
 {
-	return !exchange->body_complete && !exchange->upload_blocked && !exchange->held_back;
+	bool waits = exchange->chunks && sigv4_chunks_ready(exchange->chunks).length > 0;
+	return !exchange->body_complete && !exchange->upload_blocked && !exchange->held_back && !waits;
 }
 
 void exchange_progress(struct exchange *exchange)
@@ -202,7 +213,9 @@ void exchange_progress(struct exchange *exchange)
 	uint64_t idle = credential && credential->response_idle ? credential->response_idle : limits->response_idle;
 	if (exchange_owes_body(exchange))
 		idle = limits->body_idle;
-	if ((exchange->state == EXCHANGE_WAITING || exchange->state == EXCHANGE_RELAYING) && !exchange->over_limit)
+	bool goes_on = exchange->state == EXCHANGE_HOLDING || exchange->state == EXCHANGE_WAITING ||
+	               exchange->state == EXCHANGE_RELAYING;
+	if (goes_on && !exchange->body_refused)
 		loop_timer_set(exchange->worker->loop, &exchange->timer, idle);
 }
 
@@ -213,6 +226,8 @@ static void recycle(struct exchange *exchange)
 	struct arena arena = exchange->arena;
 	struct loop_task task = {.run = exchange_run_task};
 	struct loop_timer timer = {.fire = exchange_on_stall};
+	if (exchange->chunks)
+		sigv4_chunks_end(exchange->chunks);
 	if (exchange->injected)
 		arena_wipe(&arena);
 	else

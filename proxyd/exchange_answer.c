@@ -135,7 +135,7 @@ void exchange_log(const struct exchange *exchange, const struct audit_record *re
 /* Nothing of the exchange decides twice: the verdict follows from its state and its problem. */
 static enum audit_verdict verdict_of(const struct exchange *exchange)
 {
-	if (exchange->gone || (exchange->state == EXCHANGE_BROKEN && !exchange->over_limit))
+	if (exchange->gone || (exchange->state == EXCHANGE_BROKEN && !exchange->body_refused))
 		return AUDIT_FAIL;
 	if (exchange->problem.status == 0)
 		return AUDIT_ALLOW;
@@ -148,7 +148,7 @@ static const char *reason_of(const struct exchange *exchange)
 		return "client_gone";
 	if (exchange->scrub.broken)
 		return exchange->scrub.broken;
-	if (exchange->state == EXCHANGE_BROKEN && !exchange->over_limit)
+	if (exchange->state == EXCHANGE_BROKEN && !exchange->body_refused)
 		return exchange->stalled ? "stalled" : "upstream_cut";
 	return exchange->problem.reason;
 }

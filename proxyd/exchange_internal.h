@@ -1,13 +1,17 @@
 /* What the files of the exchange share: exchange.c (life, judging), exchange_upstream.c (sending, repeating, failures,
- * responses), exchange_upload.c (request bodies), exchange_answer.c (response heads, audit records). */
+ * responses), exchange_upload.c (request bodies), exchange_sign.c (signed ones), exchange_answer.c (response heads, audit
+ * records). */
 #ifndef KEYSTILE_EXCHANGE_INTERNAL_H
 #define KEYSTILE_EXCHANGE_INTERNAL_H
 
 #include "exchange.h"
 #include "scrub.h"
+#include "sigv4_chunks.h"
+#include "sign.h"
 
 enum exchange_state {
 	EXCHANGE_NEW,      /* the front fills in the request */
+	EXCHANGE_HOLDING,  /* the body is held until it is whole: it is to be signed */
 	EXCHANGE_WAITING,  /* on its way: no final response head yet */
 	EXCHANGE_RELAYING, /* the upstream's response is being passed on */
 	EXCHANGE_ANSWERED, /* a problem of ours is the response */
@@ -34,9 +38,13 @@ struct exchange {
 	struct upstream *upstream;
 	struct response response;
 	struct scrub scrub;
+	const struct signer *signer; /* NULL: nothing is signed */
+	struct sign_plan plan;    /* with a signer: how the body takes part; else zero */
+	struct sha256 hash;       /* SIGN_CHECKED: of what went up */
+	struct sigv4_chunks *chunks; /* SIGN_CHUNKS, in the arena; else NULL */
 	struct span own_body;     /* EXCHANGE_ANSWERED */
 	size_t own_body_read;
-	struct buffer replay;     /* the body so far, while the request might have to be repeated */
+	struct buffer replay;     /* the body so far, while the request might have to be repeated, or is held to be signed */
 	bool replay_whole;        /* `replay` has all of what was taken */
 	bool injected;
 	bool body_complete;       /* the client's body has ended */
@@ -48,7 +56,7 @@ struct exchange {
 	bool repeated;
 	bool tried;               /* an upstream had it before */
 	bool gone;                /* the client went away */
-	bool over_limit;          /* the request body went over its limit when the response had begun */
+	bool body_refused;        /* the request body turned out wrong when the response had begun */
 	bool unsent;              /* it ended before a byte of the request was sent */
 	bool stalled;             /* the response stopped coming, or the client stopped taking it */
 	struct fields trailers;   /* of the request */
@@ -68,9 +76,22 @@ bool exchange_owes_body(const struct exchange *exchange); /* is it the client's 
 void exchange_answer(struct exchange *exchange);
 bool exchange_too_large(struct exchange *exchange); /* sets the problem; returns false */
 
+/* exchange_sign.c. Makes the plan, and signs what can be signed without the body; false with a problem. */
+bool exchange_sign(struct exchange *exchange);
+/* Begins to hold the body; some more of it; it is whole, and the request goes up. */
+void exchange_hold(struct exchange *exchange);
+void exchange_hold_more(struct exchange *exchange, const void *bytes, size_t size);
+void exchange_hold_whole(struct exchange *exchange);
+/* May these bytes go up, if they are the last, and, after them, the end? False with a problem. What went up is added. */
+bool exchange_check_last(struct exchange *exchange, struct span bytes);
+void exchange_check_add(struct exchange *exchange, struct span bytes);
+bool exchange_check_end(struct exchange *exchange);
+bool exchange_chunks_fit(struct exchange *exchange); /* false with a problem where chunks->wrong */
+
 /* Fills exchange->destination from the judgement; false with a problem where a `ca:` did not load. */
 bool exchange_find_destination(struct exchange *exchange);
 void exchange_send_upstream(struct exchange *exchange, bool fresh);
+void exchange_send_held(struct exchange *exchange); /* a request whose body is whole in `replay` */
 /* Gives the upstream what waits here of the body, and then the body's end. False where it takes no more now. */
 bool exchange_push(struct exchange *exchange);
 /* Nothing is sent again once the response has begun; what is still to be written stays. */

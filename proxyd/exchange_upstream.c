@@ -91,7 +91,8 @@ static void on_interim(void *context, const struct response *interim)
 		exchange->held_back = false;
 	exchange_progress(exchange);
 	/* One that nobody waits for goes down as any 1xx does (RFC 9110 §15.2). */
-	if (interim->status == 100 && fields_find(&exchange->request.fields, SPAN("expect")))
+	bool asked = exchange->plan.body != SIGN_HELD && fields_find(&exchange->request.fields, SPAN("expect"));
+	if (interim->status == 100 && asked)
 		exchange->table->proceed(exchange->front);
 	else
 		exchange->table->interim(exchange->front, exchange_filter(exchange, interim));
@@ -150,9 +151,10 @@ static void on_writable(void *context)
 	struct exchange *exchange = context;
 	if (!exchange_push(exchange))
 		return;
+	bool blocked = exchange->upload_blocked;
 	exchange->upload_blocked = false;
 	exchange_progress(exchange);
-	if (!exchange->body_complete)
+	if (blocked && !exchange->body_complete)
 		exchange->table->writable(exchange->front);
 }
 
@@ -178,15 +180,19 @@ static bool may_repeat(const struct exchange *exchange, const struct upstream_er
 static void send_again(struct exchange *exchange, bool fresh)
 {
 	exchange->replay_written = 0;
-	exchange->finish_pending = exchange->body_complete && exchange->request.body.kind != BODY_NONE &&
-	                           !(exchange->request.body.kind == BODY_LENGTH && exchange->request.body.length == 0);
+	const struct body_framing *body = &exchange->outgoing.body;
+	exchange->finish_pending = exchange->body_complete && body->kind != BODY_NONE &&
+	                           !(body->kind == BODY_LENGTH && body->length == 0);
 	exchange_send_upstream(exchange, fresh);
-	if (exchange->replay.length > 0 || exchange->finish_pending)
-		exchange_push(exchange);
 	/* The dead connection took less than it was given. Where the new one took all of the replay, no event will tell that
 	 * it takes more. */
-	if (exchange->upload_blocked && exchange->replay_written == exchange->replay.length)
+	if (exchange_push(exchange) && exchange->upload_blocked)
 		on_writable(exchange);
+}
+
+void exchange_send_held(struct exchange *exchange)
+{
+	send_again(exchange, false);
 }
 
 static void on_failed(void *context, const struct upstream_error *error)
@@ -258,7 +264,7 @@ void exchange_on_stall(struct loop_timer *timer)
 		return;
 	}
 	if (exchange->state == EXCHANGE_RELAYING) {
-		exchange->stalled = !exchange->over_limit;
+		exchange->stalled = !exchange->body_refused;
 		exchange_become(exchange, EXCHANGE_BROKEN);
 		exchange->table->abort(exchange->front);
 		return;

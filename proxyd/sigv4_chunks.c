@@ -248,7 +248,8 @@ bool sigv4_chunks_finish(struct sigv4_chunks *chunks)
 		return false;
 	if (chunks->state == CHUNKS_TRAILERS)
 		return read_trailers(chunks);
-	return chunks->state == CHUNKS_OVER || fail(chunks, "the body ends in the middle of a chunk");
+	bool over = chunks->state == CHUNKS_OVER || (chunks->state == CHUNKS_READY && chunks->behind == CHUNKS_OVER);
+	return over || fail(chunks, "the body ends in the middle of a chunk");
 }
 
 struct span sigv4_chunks_ready(const struct sigv4_chunks *chunks)

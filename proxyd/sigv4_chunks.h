@@ -39,10 +39,10 @@ struct sigv4_chunks {
 /* `trailers`: the form with a signed trailer. Zeroed, but for scope, key and previous, which the caller sets. */
 void sigv4_chunks_start(struct sigv4_chunks *chunks, bool trailers);
 
-/* Takes some of the body, and returns how many bytes; 0 while something is ready. False in `wrong`: see there. */
+/* Takes some of the body, and returns how many bytes; 0 while something is ready. See `wrong` behind each call. */
 size_t sigv4_chunks_take(struct sigv4_chunks *chunks, struct span bytes);
 
-/* The body has ended: signs trailers. Nothing may be ready. False with `wrong` where it ended too soon. */
+/* The body has ended, and all of it was taken: signs trailers. False with `wrong` where it ended too soon. */
 bool sigv4_chunks_finish(struct sigv4_chunks *chunks);
 
 /* What may go on, and that `count` bytes of it did. */

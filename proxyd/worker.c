@@ -16,6 +16,7 @@
 #include "log.h"
 #include "memory.h"
 #include "relay.h"
+#include "sigv4.h"
 #include "sniff.h"
 #include "upgrade.h"
 #include "upstream_h2.h"
@@ -146,6 +147,7 @@ static void free_rooms(struct worker *worker)
 		front_h2_free(worker->front_h2);
 	exchange_free_spares(worker);
 	relay_room_free(worker->relays);
+	sigv4_cache_free(worker->signing_keys);
 	upstream_h2_free(worker->upstream_h2);
 	if (worker->pool)
 		upstream_pool_free(worker->pool);

@@ -21,6 +21,7 @@ struct front_h2;
 struct front_https;
 struct listener;
 struct relay_room;
+struct sigv4_cache;
 struct upstream_h2;
 struct exchange;
 
@@ -71,6 +72,7 @@ struct worker {
 	struct front_h2 *front_h2;
 	struct front_https *front_https;
 	struct relay_room *relays;
+	struct sigv4_cache *signing_keys; /* NULL: nothing was signed yet */
 	struct loop_watch *accepting; /* one for each listener */
 	struct exchange *spare;       /* ended exchanges, kept with their arenas for the next ones */
 	size_t spare_count;

@@ -193,9 +193,9 @@ CONFIGURATION = [
     *(Said(f"{line} (not built yet)", f'proxyd: error: ./keystile.yaml:{place}: "{what}" is not built yet in this version; '
            "take it out", edit)
       for line, what, place, edit in [
-          ("aws_sigv4", "aws_sigv4", "9:…", ('{ header: Authorization, value: "Bearer {secret}" }',
-                                             "{ aws_sigv4: { region: r, service: s } }",
-                                             "secret: vault:api", "secrets: { id: vault:a, key: vault:b }")),
+          ("oauth2", "oauth2", "9:…", ('{ header: Authorization, value: "Bearer {secret}" }',
+                                       '{ oauth2: { token_url: "https://auth.test/token" } }',
+                                       "secret: vault:api", "secrets: { id: vault:a, key: vault:b }")),
       ]),
 ]
 

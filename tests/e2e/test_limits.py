@@ -52,7 +52,7 @@ def padded(request, size):
     return request[:-2] + "X-Pad: " + "a" * (size - len(request) - len("X-Pad: \r\n")) + "\r\n\r\n"
 
 
-def test_what_is_not_built_yet_is_read(keystile):
+def test_limits_are_read(keystile):
     limits = "tunnel_idle: 5m, streams: 7, signed_body: 1MiB"
     proxy = keystile(one_api("http://127.0.0.1:1"), {"api": "secret"}, {"limits": "{{ " + limits + " }}"}, start=False)
     assert proxy.check().returncode == 0
