@@ -9,6 +9,8 @@ import pytest
 
 from peers import aws, evidence
 from peers.config import problem
+from peers.h2 import H2
+from peers.h2_origin import speak
 from peers.keystile import wait_for
 
 EMPTY = aws.EMPTY
@@ -367,3 +369,54 @@ def test_a_slow_service_paces_signed_chunks(sign):
         client.sock.sendall(data[sent:])
         answer = client.response()
     assert answer.status == 200 and hashlib.sha256(answer.body).digest() == hashlib.sha256(b"".join(pieces)).digest(), server.refused
+
+
+# --- HTTP/2 ---
+
+
+def ask_h2(client, path, token, body, *fields):
+    """As request(), by HTTP/2; the body in two pieces, without its length."""
+    lines = [line.split(": ", 1) for line in aws.agent_fields(token, *fields)]
+    number = client.request("/api" + path, *((name.lower(), value) for name, value in lines), method="PUT", end=False, token=None)
+    client.data(number, body[:7])
+    client.data(number, body[7:], end=True)
+    return client.answer(number)
+
+
+@pytest.fixture(params=["HTTP/1.1", "HTTP/2"])
+def sign_h2(request, sign, keystile, origin, authority, context_for):
+    """sign_h2(SERVICE) is sign(SERVICE) for clients of HTTP/2: the service speaks HTTP/1.1, or HTTP/2 in TLS."""
+
+    def start(service):
+        if request.param == "HTTP/1.1":
+            return sign(service)
+        key = evidence.secret("key")
+        server = origin(speak(aws.service_h2(key, service, SESSION)), context=context_for(("h2",)))
+        proxy = keystile(config(f"https://127.0.0.1:{server.port}", service, True, ca=authority.ca),
+                         {"id": aws.ID, "key": key, "session": SESSION})
+        return proxy, server, proxy.token()
+
+    return start
+
+
+@pytest.mark.parametrize("form", ["s3, hashed", "unsaid", "chunks", "chunks and trailers", "s3, unsigned"])
+def test_forms_of_bodies_by_h2(sign_h2, form):
+    service, fields, body, _, _, data, _ = FORMS[form]
+    proxy, server, token = sign_h2(service)
+    with H2(proxy) as client:
+        for _ in range(2):
+            answer = ask_h2(client, "/b/k?a=b", token, body, *fields)
+            assert answer.status == 200 and answer.body == data, answer.body[:1000]
+    for came in server.requests:
+        assert getattr(came, "never", {"x-amz-security-token", "authorization"}) >= {"x-amz-security-token", "authorization"}
+
+
+@pytest.mark.parametrize("what", ["a hash", "a hash, chunked", "no chunks", "chunks that end too soon"])
+def test_a_wrong_body_never_arrives_whole_by_h2(sign_h2, what):
+    service, fields, _, _, status, reason = WRONG[what]
+    body = {"a hash": BODY, "a hash, chunked": b"", "no chunks": BODY}.get(what, CHUNKS[:-2])
+    proxy, server, token = sign_h2(service)
+    with H2(proxy) as client:
+        assert ask_h2(client, "/b/k", token, body, *fields).status == status
+    assert proxy.audit(1, event="end", reason=reason)
+    assert not [came for came in server.requests if getattr(came, "whole", True)]

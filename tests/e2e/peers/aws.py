@@ -143,3 +143,36 @@ def service(secret, name="s3", session=None):
             connection.answer("200 OK", signed.data if message.method != "HEAD" else b"")
 
     return script
+
+
+class OfH2:
+    """A stream of peers.h2_origin, to be read as a message of HTTP/1."""
+
+    def __init__(self, came):
+        pseudo = dict(field for field in came.fields if field[0].startswith(":"))
+        self.method, self.target, self.body = pseudo[":method"], pseudo[":path"], came.body
+        self.line, self.clean = f"{self.method} {self.target}", came.whole
+        self.fields = [("Host", pseudo[":authority"])] + [field for field in came.fields if not field[0].startswith(":")]
+
+    def all(self, name):
+        return [value for key, value in self.fields if key.lower() == name.lower()]
+
+    def get(self, name, default=None):
+        found = self.all(name)
+        assert len(found) < 2, f"{name} stands {len(found)} times: {found}"
+        return found[0] if found else default
+
+
+def service_h2(secret, name="s3", session=None):
+    """The same as service() for an Origin that speaks HTTP/2."""
+
+    def answer(stream, came):
+        signed = None
+        try:
+            signed = Signed(OfH2(came), secret, name, session)
+            signed.check()
+        except Refused as why:
+            return stream.answer(came, str(why).encode(), status=403)
+        return stream.answer(came, signed.data)
+
+    return lambda stream: stream.serve(answer)
