@@ -32,9 +32,14 @@ static const char *const settings[] = {
 static const char *const families[] = {"keystile_", "git_config_", "git_proxy_ssl_", "global_agent_", "npm_config_//",
                                        "npm_config__", "cloudsdk_proxy_"};
 
-/* Other names under which clients of the services that presets know look for their keys. */
+/* Other names under which clients of the services that presets and signers know look for their keys, or for who gives them. */
 static const char *const keys[] = {"anthropic_auth_token", "claude_code_oauth_token", "google_api_key",
-                                   "hugging_face_hub_token", "gitlab_access_token", "github_token", "gh_token"};
+                                   "hugging_face_hub_token", "gitlab_access_token", "github_token", "gh_token",
+                                   "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_security_token",
+                                   "aws_profile", "aws_shared_credentials_file", "aws_web_identity_token_file",
+                                   "aws_container_credentials_full_uri", "aws_container_credentials_relative_uri",
+                                   "aws_container_authorization_token", "aws_container_authorization_token_file",
+                                   "aws_bearer_token_bedrock"};
 
 static struct span lower(struct arena *arena, struct span name)
 {

@@ -56,7 +56,7 @@ static const char *const are_known[] = {
 	"GIT_CONFIG_KEY_17", "GIT_CONFIG_PARAMETERS", "npm_config_//registry.npmjs.org/:_authToken", "CREDENTIALS_DIRECTORY",
 	"KEYSTILE_CONFIG", "keystile_anything", "KEYSTILE_", "OPENAI_API_KEY", "openai_api_key", "ANTHROPIC_API_KEY",
 	"GH_TOKEN", "PIP_INDEX_URL", "SENTRY_URL", "MISTRAL_BASE_URL", "GITHUB_GRAPHQL_URL", "OPERATORS_KEY", "OTHER_ID",
-	"OTHER_KEY", "other_key", "USED_TOKEN", "USED_BASE", "USED_SET", "OTHER_TOKEN",
+	"OTHER_KEY", "other_key", "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "aws_profile", "USED_TOKEN", "USED_BASE", "USED_SET", "OTHER_TOKEN",
 };
 
 static const char *const are_not[] = {
