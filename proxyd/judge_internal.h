@@ -84,6 +84,7 @@ bool refuse_host(const struct judging *judging);
 bool refuse_denied(const struct judging *judging, const struct config_host *denial);
 bool refuse_rule(const struct judging *judging, struct rules_verdict verdict);
 bool refuse_override(const struct judging *judging, const struct field *field);
+bool refuse_source(const struct judging *judging, const struct field *field);
 bool refuse_path_token(const struct judging *judging);
 bool refuse_unready(const struct judging *judging, const struct config_credential *credential, const char *why);
 

@@ -83,12 +83,16 @@ void judge_compose(const struct judging *judging, const struct config_credential
 
 /* Fields that some servers take for another method, or another URL, than the first line's: what was judged would not be
  * what is done. In lower case, with "-" for all that is neither letter nor digit, as CGI and its like see them. */
+enum override_kind { OVERRIDE_METHOD, OVERRIDE_URL, OVERRIDE_SOURCE /* of S3: what is read, beside what is written */ };
+
 static const struct override {
 	struct span name;
-	bool is_method;
+	enum override_kind kind;
 } overrides[] = {
-	{SPAN("x-http-method-override"), true}, {SPAN("x-http-method"), true}, {SPAN("x-method-override"), true},
-	{SPAN("x-original-url"), false},        {SPAN("x-rewrite-url"), false},
+	{SPAN("x-http-method-override"), OVERRIDE_METHOD}, {SPAN("x-http-method"), OVERRIDE_METHOD},
+	{SPAN("x-method-override"), OVERRIDE_METHOD},      {SPAN("x-original-url"), OVERRIDE_URL},
+	{SPAN("x-rewrite-url"), OVERRIDE_URL},             {SPAN("x-amz-copy-source"), OVERRIDE_SOURCE},
+	{SPAN("x-amz-rename-source"), OVERRIDE_SOURCE},
 };
 
 static bool is_called(struct span name, struct span folded)
@@ -125,14 +129,40 @@ static bool allows_override(const struct judging *judging, const struct rules *r
 	return text_is_token(method) && rules_judge(rules, method, judging->judgement->path, encoded_slash).allow;
 }
 
+/* What is read need not be what the rules allow. Where nothing is signed, nobody reads the field. */
+static bool allows_source(const struct judging *judging, struct span name)
+{
+	const struct config_credential *credential = judging->judgement->credential;
+	bool signs = false;
+	for (size_t i = 0; credential && i < credential->injection_count; i++)
+		signs |= credential->injections[i].kind == INJECT_AWS_SIGV4;
+	for (size_t i = 0; signs && i < credential->pass.count; i++)
+		if (span_equal_nocase(span_of(credential->pass.list[i]), name))
+			return true;
+	return !signs;
+}
+
+static bool judge_override(const struct judging *judging, const struct rules *rules, bool encoded_slash,
+                           const struct override *override, const struct field *field)
+{
+	switch (override->kind) {
+	case OVERRIDE_METHOD:
+		return allows_override(judging, rules, encoded_slash, field->value) || refuse_override(judging, field);
+	case OVERRIDE_SOURCE:
+		return allows_source(judging, field->name) || refuse_source(judging, field);
+	case OVERRIDE_URL:
+		break;
+	}
+	return refuse_override(judging, field);
+}
+
 static bool judge_overrides(const struct judging *judging, const struct rules *rules, bool encoded_slash)
 {
 	const struct fields *fields = &judging->request->fields;
 	for (size_t i = 0; i < fields->count; i++) {
 		const struct override *override = find_override(fields->list[i].name);
-		if (override &&
-		    !(override->is_method && allows_override(judging, rules, encoded_slash, fields->list[i].value)))
-			return refuse_override(judging, &fields->list[i]);
+		if (override && !judge_override(judging, rules, encoded_slash, override, &fields->list[i]))
+			return false;
 	}
 	return true;
 }

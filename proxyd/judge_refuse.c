@@ -315,6 +315,14 @@ bool refuse_override(const struct judging *judging, const struct field *field)
 	                   "leave the field out: a server that knows it would do another thing than was judged");
 }
 
+bool refuse_source(const struct judging *judging, const struct field *field)
+{
+	return problem_set(judging->problem, 403, "copy_source",
+	                   arena_format(judging->arena, "the field %.*s names something to be read that the rules of %s do not judge",
+	                                SPAN_ARGS(cut(field->name)), owner_of(judging)),
+	                   "to let the agent read all that the key may read, add the field to the credential's `pass`");
+}
+
 bool refuse_path_token(const struct judging *judging)
 {
 	return problem_set(judging->problem, 400, "token_in_path", "a session token stands in the path, where no secret goes",

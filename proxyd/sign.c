@@ -5,7 +5,8 @@ const char *const sign_field_names[SIGN_FIELD_NAMES + 1] = {
 };
 const char *const sign_query_names[SIGN_QUERY_NAMES + 1] = {
 	"X-Amz-Algorithm",     "X-Amz-Credential", "X-Amz-Date",           "X-Amz-Expires",    "X-Amz-Security-Token",
-	"X-Amz-SignedHeaders", "X-Amz-Signature",  "X-Amz-Content-Sha256", "X-Amz-Region-Set", "X-Amz-S3session-Token", NULL,
+	"X-Amz-SignedHeaders", "X-Amz-Signature",  "X-Amz-Content-Sha256", "X-Amz-Region-Set", "X-Amz-S3session-Token",
+	"X-Amz-Copy-Source",   "X-Amz-Rename-Source", NULL,
 };
 
 /* --- what the agent shows --- */

@@ -43,9 +43,10 @@ struct signed_head {
 void sign_request(const struct signer *signer, const struct sign_plan *plan, time_t now, struct sigv4_cache *cache,
                   struct arena *arena, struct request *out, struct signed_head *head);
 
-/* Names of fields and parameters by which an agent signs: its own go. NULL behind the last. */
+/* Names of fields and parameters by which an agent signs: its own go. So do parameters that would be fields which are judged.
+ * NULL behind the last. */
 #define SIGN_FIELD_NAMES 5
-#define SIGN_QUERY_NAMES 10
+#define SIGN_QUERY_NAMES 12
 extern const char *const sign_field_names[SIGN_FIELD_NAMES + 1], *const sign_query_names[SIGN_QUERY_NAMES + 1];
 
 /* Of "AWS4-HMAC-SHA256 Credential=ID/DAY/…, …" the ID, and of the Credential alone; data NULL where it is none. */

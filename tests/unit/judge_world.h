@@ -33,10 +33,14 @@ static const char text[] =
 	"  beside: { upstream: https://seen.example/other, secret: env:JUDGE_SECRET, inject: { header: X-Key, value: \"{secret}\" }, http2: off }\n"
 	"  aws: { upstream: https://s3.example, secrets: { id: env:JUDGE_SECRET, key: env:JUDGE_SECRET },\n"
 	"    inject: { aws_sigv4: { region: r, service: s3 } } }\n"
+	"  aws_ruled: { upstream: https://s3.example, secrets: { id: env:JUDGE_SECRET, key: env:JUDGE_SECRET },\n"
+	"    inject: { aws_sigv4: { region: r, service: s3 } }, rules: [\"allow PUT /b/**\"] }\n"
+	"  aws_copies: { upstream: https://s3.example, secrets: { id: env:JUDGE_SECRET, key: env:JUDGE_SECRET },\n"
+	"    inject: { aws_sigv4: { region: r, service: s3 } }, rules: [\"allow PUT /b/**\"], pass: [X-Amz-Copy-Source] }\n"
 	"  other: { upstream: http://other.example, secret: env:JUDGE_SECRET, inject: { header: X-Key, value: \"{secret}\" } }\n"
 	"profiles:\n"
 	"  a:\n"
-	"    credentials: [plain, ruled, bot, mixed, wild, absent, hook, beside, seen, aws]\n"
+	"    credentials: [plain, ruled, bot, mixed, wild, absent, hook, beside, seen, aws, aws_ruled, aws_copies]\n"
 	"    hosts: [allowed.example, \"*.deep.example\", \"port.example:8080\", \"!no.deep.example\", 10.0.0.0/8, 192.0.2.7,\n"
 	"      { host: ruled.example, rules: [\"allow GET /docs/**\"] }, { host: slash.example, encoded_slash: true },\n"
 	"      { host: opened.example, intercept: true, http2: off, rules: [\"allow GET /docs/**\"] }]\n"
@@ -143,6 +147,8 @@ static int start(void **state)
 	basic_of("{basic proxy}", "a", tokens[9].token);
 	basic_of("{user plain}", tokens[0].token, "");
 	add_token("{aws}", token_of("a", "aws"));
+	add_token("{aws_ruled}", token_of("a", "aws_ruled"));
+	add_token("{aws_copies}", token_of("a", "aws_copies"));
 	return 0;
 }
 

@@ -602,7 +602,7 @@ static const struct row signed_rows[] = {
 	 "GET /b/k HTTP/1.1" S_UP "|X-Amz-Meta-A: 1|Date: d", 0},
 	{"signs", "GET /b/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=<token>%2F20150830%2Fr%2Fs3%2Faws4_request&"
 	          "X-Amz-Date=20150830T123600Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host&x-id=GetObject&X-Amz-Signature=00&"
-	          "X-Amz-Security-Token=t&x%2Damz%2Ddate=1&X-Amz-Content-Sha256=UNSIGNED-PAYLOAD&versionId=v HTTP/1.1|Host: p",
+	          "X-Amz-Security-Token=t&x%2Damz%2Ddate=1&x-amz-copy-source=o%2Fk&X-Amz-Content-Sha256=UNSIGNED-PAYLOAD&versionId=v HTTP/1.1|Host: p",
 	 "GET /b/k?x-id=GetObject&versionId=v HTTP/1.1" S_UP, 0},
 	{"bearer", GET "|X-Amz-Date: d|X-Amz-Content-Sha256: s", API "|X-Amz-Date: d|X-Amz-Content-Sha256: s|Authorization: "
 	 "Bearer " PLAIN, 0},
