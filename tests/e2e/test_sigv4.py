@@ -8,9 +8,10 @@ import urllib.parse
 import pytest
 
 from peers import aws, evidence
-from peers.config import problem
+from peers.config import basic, problem
 from peers.h2 import H2
 from peers.h2_origin import speak
+from peers.in_tls import InTls
 from peers.keystile import wait_for
 
 EMPTY = aws.EMPTY
@@ -139,6 +140,30 @@ def test_responses_are_searched_for_the_session_but_not_for_the_id(sign):
     proxy, server, token = sign(session=SESSION, script=echo)
     text = proxy.ask(request("GET", "/b/k", token)).text
     assert text.endswith(f" {aws.ID}") and SESSION not in text and "*" * len(SESSION) in text
+
+
+def elsewhere(where, key_id, *fields):
+    """To a host by its own name, signed with a key of the agent's own."""
+    return "\r\n".join([f"GET {where}/b/k HTTP/1.1", *fields, *aws.agent_fields(key_id, hashed(b""))]) + "\r\n\r\n"
+
+
+def test_through_the_proxy(sign):
+    proxy, server, token = sign()
+    host = f"127.0.0.1:{server.port}"
+    answer = proxy.ask(elsewhere(f"http://{host}", "AKIAOWN", f"Host: {host}", "Proxy-Authorization: " + basic("x", proxy.proxy_token())))
+    assert answer.status == 200, server.refused
+    assert "AKIAOWN" not in str(server.requests[-1].fields)
+
+
+def test_at_an_intercepted_host(keystile, origin, authority):
+    key = evidence.secret("key")
+    server = origin(aws.service(key), context=authority.server_context())
+    where = f"localhost:{server.port}"
+    proxy = keystile(config(f"https://{where}", intercept="true", ca=authority.ca), {"id": aws.ID, "key": key})
+    proxy.intercepts = where
+    with InTls(proxy, "client") as client:
+        assert client.ask(elsewhere("", "AKIAOWN", f"Host: {where}")).status == 200
+    assert "AKIAOWN" not in str(server.requests[-1].fields)
 
 
 # --- bodies ---
