@@ -10,6 +10,7 @@ import boto3
 import botocore.config
 import pytest
 
+from peers import aws, evidence
 from peers.evidence import EVIDENCE
 from peers.keystile import clean_environment, free_port, wait_for
 from test_clients import NODE, PYTHON, TOOLS, client_environment, run
@@ -75,9 +76,9 @@ def moto(tmp_path_factory):
     one.stop()
 
 
-def credential(moto, service, variable, session=False):
+def credential(url, service, variable, session=False):
     more = ", session: vault:session" if session else ""
-    return (f"  {service}:\n    upstream: {moto.url}\n    secrets: {{ id: vault:id, key: vault:key{more} }}\n"
+    return (f"  {service}:\n    upstream: {url}\n    secrets: {{ id: vault:id, key: vault:key{more} }}\n"
             f"    inject: {{ aws_sigv4: {{ region: {REGION}, service: {service} }} }}\n"
             f"    env:\n      base_url: {variable}\n      token: AWS_ACCESS_KEY_ID\n"
             f"      set: {{ AWS_SECRET_ACCESS_KEY: none, AWS_REGION: {REGION}, AWS_DEFAULT_REGION: {REGION} }}\n")
@@ -91,7 +92,7 @@ def start(keystile, moto, tmp_path):
         secrets = {"id": moto.id, "key": moto.key}
         if session:
             secrets = {"id": moto.session["AccessKeyId"], "key": moto.session["SecretAccessKey"], "session": moto.session["SessionToken"]}
-        config = "credentials:\n" + credential(moto, service, variable, session) + f"profiles:\n  agent: {{ credentials: [{service}] }}\n"
+        config = "credentials:\n" + credential(moto.url, service, variable, session) + f"profiles:\n  agent: {{ credentials: [{service}] }}\n"
         proxy = keystile(config, secrets)
         env = client_environment(proxy, tmp_path, AWS_EC2_METADATA_DISABLED="true")
         assert env[variable] == f"http://127.0.0.1:{proxy.port}/{service}" and env["AWS_ACCESS_KEY_ID"] != moto.id
@@ -246,3 +247,36 @@ def test_node_others(start, tmp_path, service, said):
     out = node(OTHERS_NODE, env, tmp_path, service)
     assert out.strip().endswith(said)
     check(proxy, out, secrets)
+
+
+def shelf(secret, seen):
+    """S3 for objects that are put and got, which looks at each chunk's signature too. What each PUT says of its body goes into `seen`."""
+    objects = {}
+    tail = ("ETag: \"0\"", "Last-Modified: Mon, 02 Nov 2026 00:00:00 GMT", "Content-Type: text/plain")
+
+    def script(connection):
+        while True:
+            message = connection.request()
+            signed = aws.Signed(message, secret, "s3")
+            signed.check()
+            if message.method == "PUT":
+                seen.append(message.get("X-Amz-Content-Sha256"))
+                assert len(signed.data) == int(message.get("X-Amz-Decoded-Content-Length", len(signed.data)))
+                objects[message.target] = signed.data
+            connection.answer("200 OK", objects[message.target] if message.method == "GET" else b"", *tail)
+
+    return script
+
+
+@pytest.mark.skipif(not (TOOLS / "versions/go/client").exists(), reason="the Go clients are built for amd64 alone")
+@pytest.mark.parametrize("form", ["chunks", "trailers"])
+def test_go_signs_chunks(keystile, origin, tmp_path, form):
+    secrets, seen = {"id": aws.ID, "key": evidence.secret("key")}, []
+    server = origin(shelf(secrets["key"], seen))
+    config = credential(f"http://127.0.0.1:{server.port}", "s3", "AWS_ENDPOINT_URL_S3") + "profiles:\n  agent: { credentials: [s3] }\n"
+    proxy = keystile("credentials:\n" + config, secrets)
+    said = run([TOOLS / "versions/go/client", "s3", form], client_environment(proxy, tmp_path), tmp_path).stdout
+    assert said == "0 true\n1 true\n65536 true\n5000000 true\n"
+    suffix = "-TRAILER" if form == "trailers" else ""
+    assert "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" + suffix in seen, seen
+    check(proxy, said, secrets)

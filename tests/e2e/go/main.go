@@ -1,5 +1,5 @@
 // Go's clients for the tests: `client grpc HOST` is as grpc/client.py beside it, with grpc-go; `client http URL` asks twice by
-// net/http and prints the protocol of each answer.
+// net/http and prints the protocol of each answer; `client s3 chunks` or `trailers` puts objects by minio-go (s3.go).
 package main
 
 import (
@@ -198,9 +198,12 @@ func ask(url string) {
 }
 
 func main() {
-	if os.Args[1] == "grpc" {
+	switch os.Args[1] {
+	case "grpc":
 		callEach(os.Args[2])
-	} else {
+	case "http":
 		ask(os.Args[2])
+	case "s3":
+		putAndGet(os.Args[2] == "trailers")
 	}
 }

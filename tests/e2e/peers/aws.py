@@ -111,7 +111,8 @@ class Signed:
             data, rest = data + piece, rest[2:]
         if self.message.get("X-Amz-Content-Sha256").endswith("-TRAILER"):
             lines, signature = rest.split(b"x-amz-trailer-signature:")
-            if self.next_signature("TRAILER", sha(lines.replace(b"\r\n", b"\n"))).encode() + b"\r\n\r\n" != signature:
+            text = b"".join(line + b"\n" for line in lines.split())  # written with CRLF, or LF and an empty line
+            if self.next_signature("TRAILER", sha(text)).encode() + b"\r\n\r\n" != signature:
                 raise Refused("the trailers' signature does not match")
         elif rest != b"\r\n":
             raise Refused(f"something behind the chunks: {rest}")
