@@ -33,6 +33,7 @@ struct dial {
 	void *context;
 	struct loop_timer limit;
 	bool out_of_files; /* a socket could not be made */
+	unsigned answered; /* bytes of a parent's answer, about */
 	int latest;        /* the last socket that was made for libcurl, while it is open; -1 */
 	int kept;          /* the socket that is given away, until libcurl has let go of it; -1 */
 	struct loop_watch direct; /* its fd is ours until it is given away */

@@ -7,6 +7,8 @@
 #include "dial_own.h"
 #include "dial_parent_internal.h"
 
+#define ANSWER_MOST (32 * 1024) /* bytes of the parent's head */
+
 static void explain(struct dial *dial, enum dial_failure failure, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 static void explain(struct dial *dial, enum dial_failure failure, const char *format, ...)
@@ -34,11 +36,16 @@ static bool judge_address(struct dial *dial, const struct host *host)
 	return !what;
 }
 
-/* The parent resolves names, and would find itself by these; where it is this machine, our listeners too. */
+/* The parent resolves names, and would find itself by these; where it is this machine, our listeners too, of either family. */
 static bool judge_loopback_name(struct dial *dial)
 {
 	struct host loopback;
-	host_parse(SPAN("127.0.0.1"), &loopback, NULL);
+	struct sockaddr_storage ipv6;
+	host_parse(SPAN("::1"), &loopback, NULL);
+	socklen_t size = host_sockaddr(&loopback, dial->port, &ipv6);
+	bool own = dial_is_own(dial->dialer->own, dial->dialer->own_count, (const struct sockaddr *)&ipv6, size);
+	if (!own)
+		host_parse(SPAN("127.0.0.1"), &loopback, NULL);
 	return judge_address(dial, &loopback);
 }
 
@@ -75,6 +82,25 @@ struct dial_policy dial_tunnel_policy(const struct dial_parent *parent)
 	};
 }
 
+static bool is_success(long status)
+{
+	return status >= 200 && status < 300;
+}
+
+/* CURLOPT_XFERINFOFUNCTION, which libcurl calls for each byte of the answer, of which it reads as many as there are: the body of
+ * a refusal, or a head without end, would hold the worker for as long as the parent sends, and no timer would fire. Its status
+ * is all that is wanted of a refusal. */
+static int watch_answer(void *context, curl_off_t down, curl_off_t downloaded, curl_off_t up, curl_off_t uploaded)
+{
+	struct dial *dial = context;
+	long status = 0;
+	(void)down, (void)downloaded, (void)up, (void)uploaded;
+	if (dial->state != DIAL_CONNECTING)
+		return 0;
+	curl_easy_getinfo(dial->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+	return (status > 0 && !is_success(status)) || ++dial->answered > ANSWER_MOST;
+}
+
 /* Basic at once (RFC 7617), never by way of a 407: there is one proxy to say it to, and it may not be a stronger one that picks.
  * Without a NOPROXY of our own libcurl would go by $no_proxy, and to what that names without a tunnel. */
 void dial_tunnel_prepare(struct dial *dial)
@@ -91,6 +117,9 @@ void dial_tunnel_prepare(struct dial *dial)
 	curl_easy_setopt(easy, CURLOPT_PROXYAUTH, (long)CURLAUTH_BASIC);
 	curl_easy_setopt(easy, CURLOPT_SOCKS5_AUTH, (long)CURLAUTH_BASIC);
 	curl_easy_setopt(easy, CURLOPT_PROXYUSERPWD, parent->coded);
+	curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, watch_answer);
+	curl_easy_setopt(easy, CURLOPT_XFERINFODATA, dial);
 	/* Ours comes first, and finds how far it was. */
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)dial->dialer->connect_limit + 1000);
 }
@@ -124,17 +153,42 @@ static void explain_answer(struct dial *dial, long status)
 		        dial->host.name, dial->port);
 }
 
-/* SOCKS5 (RFC 1928) is libcurl's alone. */
+/* SOCKS5 (RFC 1928 §6, RFC 1929) is libcurl's alone. */
+static enum dial_failure failure_of_socks(long reply)
+{
+	switch (reply) {
+	case CURLPX_USER_REJECTED:
+	case CURLPX_LONG_USER:
+	case CURLPX_LONG_PASSWD:
+	case CURLPX_NO_AUTH: return DIAL_PARENT_AUTH;
+	case CURLPX_REPLY_NOT_ALLOWED:
+	case CURLPX_REPLY_COMMAND_NOT_SUPPORTED:
+	case CURLPX_REPLY_ADDRESS_TYPE_NOT_SUPPORTED: return DIAL_PARENT_REFUSED;
+	case CURLPX_REPLY_CONNECTION_REFUSED:
+	case CURLPX_REPLY_GENERAL_SERVER_FAILURE:
+	case CURLPX_REPLY_HOST_UNREACHABLE:
+	case CURLPX_REPLY_NETWORK_UNREACHABLE:
+	case CURLPX_REPLY_TTL_EXPIRED:
+	case CURLPX_REPLY_UNASSIGNED: return DIAL_PARENT_FAILED;
+	default: return DIAL_PARENT_DOWN;
+	}
+}
+
 static void explain_socks(struct dial *dial)
 {
 	const char *name = dial->parent->name;
 	long reply = 0;
 	curl_easy_getinfo(dial->easy, CURLINFO_PROXY_ERROR, &reply);
-	if (reply == CURLPX_USER_REJECTED || reply == CURLPX_NO_AUTH)
-		explain(dial, DIAL_PARENT_AUTH, "the parent proxy %.100s does not let us in by what `auth` of `parent:` gives", name);
+	enum dial_failure failure = failure_of_socks(reply);
+	if (failure == DIAL_PARENT_AUTH)
+		explain(dial, failure, "the parent proxy %.100s %s", name,
+		        dial->parent->coded ? "does not let us in by what `auth` of `parent:` gives"
+		                            : "asks for a user and password, and `parent:` has no `auth`");
+	else if (failure == DIAL_PARENT_DOWN)
+		explain(dial, failure, "the parent proxy %.100s gave no answer that is SOCKS5", name);
 	else
-		explain(dial, DIAL_PARENT_REFUSED, "the parent proxy %.100s did not connect to %.100s port %u", name, dial->host.name,
-		        dial->port);
+		explain(dial, failure, "the parent proxy %.100s %s to %.100s port %u", name,
+		        failure == DIAL_PARENT_REFUSED ? "does not connect" : "could not connect", dial->host.name, dial->port);
 }
 
 static bool is_connected(const struct dial *dial)
@@ -148,7 +202,8 @@ static bool is_connected(const struct dial *dial)
 /* What libcurl says of a connection that stood. */
 static bool was_connected(int code)
 {
-	return code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR || code == CURLE_GOT_NOTHING;
+	return code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR || code == CURLE_GOT_NOTHING ||
+	       code == CURLE_ABORTED_BY_CALLBACK;
 }
 
 void dial_tunnel_explain(struct dial *dial, int code)
@@ -157,7 +212,10 @@ void dial_tunnel_explain(struct dial *dial, int code)
 	long status = 0, error = 0;
 	curl_easy_getinfo(dial->easy, CURLINFO_HTTP_CONNECTCODE, &status);
 	curl_easy_getinfo(dial->easy, CURLINFO_OS_ERRNO, &error);
-	if (status > 0)
+	if (is_success(status))
+		explain(dial, DIAL_PARENT_DOWN, "the parent proxy %.100s gave an answer (%ld) without an end, or one too long", name,
+		        status);
+	else if (status > 0)
 		explain_answer(dial, status);
 	else if (code == CURLE_PROXY)
 		explain_socks(dial);
@@ -178,7 +236,12 @@ void dial_tunnel_explain_late(struct dial *dial)
 {
 	const char *name = dial->parent->name;
 	double seconds = (double)dial->dialer->connect_limit / 1000;
-	if (is_connected(dial))
+	long status = 0;
+	if (dial->easy)
+		curl_easy_getinfo(dial->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+	if (status > 0 && !is_success(status))
+		explain_answer(dial, status);
+	else if (is_connected(dial))
 		explain(dial, DIAL_PARENT_TIMEOUT, "the parent proxy %.100s did not connect to %.100s port %u within %g s", name,
 		        dial->host.name, dial->port, seconds);
 	else

@@ -1,6 +1,7 @@
 """Through a parent proxy (SPEC §2): every way in and every kind of upstream by real squid and tinyproxy, what these refuse, and by
 a parent that answers what a test wants. What goes through is judged by name and literal alone (SPEC §7)."""
 
+import contextlib
 import json
 import signal
 import socket
@@ -274,6 +275,53 @@ def test_down(keystile, where, text):
     assert problem(proxy.ask(get("/api/x", proxy.token())), 502)["detail"] == told["detail"]
 
 
+FLOODS = {
+    "a body": (b"HTTP/1.1 407 x\r\nContent-Length: 99999999999\r\n\r\n", b"y", "parent_auth", "(407)"),
+    "a body behind a scheme": (b"HTTP/1.1 407 x\r\nProxy-Authenticate: Digest realm=x\r\nContent-Length: 99999999999\r\n\r\n", b"y", "parent_auth", "(407)"),
+    "a head": (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", "parent_down", "gave an answer (200) without an end"),
+    "a line": (b"HTTP/1.1 200 OK\r\nX: ", b"y", "parent_down", "gave an answer (200) without an end"),
+    "no HTTP": (b"", b"y", "parent_down", "gave no answer that is HTTP"),
+}
+
+
+@pytest.mark.parametrize("first,rest,reason,text", FLOODS.values(), ids=FLOODS)
+def test_flood(by, first, rest, reason, text):
+    """More than anybody wants to read: it ends at once, and does not hold the worker, whom no timer would free."""
+    def script(connection):
+        head_of(connection)
+        connection.send(first)
+        with contextlib.suppress(OSError):
+            while True:
+                connection.send(rest * 10000)
+        over.append(connection)
+
+    over = []
+    proxy, _ = by(script, f"u:{evidence.secret('parent')}", head={"workers": "1"})
+    assert text in tunnel_told(proxy, "far.invalid:443", 502)["detail"]
+    assert proxy.audit(1, event="end", verdict="fail", reason=reason, status=502)
+    wait_for(lambda: over, "the parent's connection to end", 5)
+
+
+@pytest.mark.parametrize("head,status,reason,text", [(b"HTTP/1.1 403 x\r\nX: y\r\n", 502, "parent_refused", "answered 403"),
+                                                     (b"HTTP/1.1 200 x\r\nX: y\r\n", 504, "parent_timeout", "did not connect to")])
+def test_half_an_answer(by, head, status, reason, text):
+    """A status says what it says before its head is whole; a tunnel is one only behind it."""
+    def script(connection):
+        head_of(connection)
+        connection.send(head)
+        connection.receive()
+
+    proxy, _ = by(script, head={"limits": "{{ connect: 300ms }}"})
+    assert text in tunnel_told(proxy, "far.invalid:443", status)["detail"]
+    assert proxy.audit(1, event="end", verdict="fail", reason=reason, status=status)
+
+
+def test_cut_answer(by):
+    proxy, _ = by(lambda connection: (head_of(connection), connection.send(b"HTTP/1.1 200 OK\r\nX: y\r\n")))
+    assert "gave an answer (200) without an end" in tunnel_told(proxy, "far.invalid:443", 502)["detail"]
+    assert proxy.audit(1, event="end", verdict="fail", reason="parent_down")
+
+
 def test_client_that_leaves(by):
     """The parent's connection ends with it."""
     proxy, parent = by(lambda connection: (head_of(connection), connection.receive()))
@@ -310,6 +358,17 @@ def test_localhost(by):
     assert parent.connections == []
     tunnel_told(proxy, "127.0.0.1:81", 502)
     assert [asked.target for asked in parent.requests] == ["127.0.0.1:81"]
+
+
+def test_own_listener_of_the_other_family(by):
+    """`localhost` of a parent on this machine may be ::1."""
+    proxy, parent = by(answering(b"HTTP/1.1 403 x\r\n\r\n"), start=False)
+    text = proxy.text.replace(f"127.0.0.1:{proxy.port}", f"'[::1]:{proxy.port}'", 1)
+    proxy.config.write_text(text.replace("http://api.invalid:8080", f"http://localhost:{proxy.port}"))
+    proxy.start()
+    with Client(("::1", proxy.port), "::1") as client:
+        told = problem(client.ask(get("/api/x", proxy.token(), host=f"[::1]:{proxy.port}")), 403)
+    assert "a listener of this proxy" in told["detail"] and parent.connections == []
 
 
 def test_parent_is_this_proxy(keystile):
@@ -417,9 +476,17 @@ def test_socks(by, origin):
     assert parent.requests[1:] == [[part.encode() for part in auth.split(":")], (b"api.invalid", 8080)]
 
 
-@pytest.mark.parametrize("more,reason", [({"reply": 5}, "parent_refused"), ({"accept": 1}, "parent_auth")])
+@pytest.mark.parametrize("more,reason", [({"reply": 2}, "parent_refused"), ({"reply": 5}, "parent_failed"), ({"accept": 1}, "parent_auth")])
 def test_socks_that_refuses(by, origin, more, reason):
     proxy, parent = by(socks(origin(), **more), f"u:{evidence.secret('parent')}", scheme="socks5h")
     told = tunnel_told(proxy, "far.invalid:443", 502)
     assert f"127.0.0.1:{parent.port}" in told["detail"]
+    assert proxy.audit(1, event="end", verdict="fail", reason=reason, status=502)
+
+
+@pytest.mark.parametrize("answer,reason,text", [(b"\5\xff", "parent_auth", "`parent:` has no `auth`"), (b"\5", "parent_down", "no answer that is SOCKS5"),
+                                                (b"HTTP/1.1 400 Bad Request\r\n\r\n", "parent_down", "no answer that is SOCKS5")])
+def test_socks_that_is_none(by, answer, reason, text):
+    proxy, _ = by(lambda connection: connection.receive() and connection.send(answer), scheme="socks5h")
+    assert text in tunnel_told(proxy, "far.invalid:443", 502)["detail"]
     assert proxy.audit(1, event="end", verdict="fail", reason=reason, status=502)
