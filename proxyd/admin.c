@@ -48,15 +48,21 @@ static void write_pair(struct buffer *out, const char *before, const char *name,
 }
 
 /* As the lists of credentials, of at most one: the parent proxy. */
-static size_t write_parent(const struct snapshot *snapshot, struct buffer *out)
+static size_t write_parent(const struct snapshot *snapshot, const char *name, const char *why, struct buffer *out)
 {
-	const char *why = snapshot->parent ? dial_parent_waits(snapshot->parent) : NULL;
 	if (!why)
 		return 0;
-	write_pair(out, ",\"waiting_parent\":{", "proxy", dial_parent_name(snapshot->parent));
+	buffer_format(out, ",\"%s\":{", name);
+	write_pair(out, "", "proxy", dial_parent_name(snapshot->parent));
 	write_pair(out, ",", "why", why);
 	buffer_char(out, '}');
 	return 1;
+}
+
+static const char *parent_stale(const struct snapshot *snapshot)
+{
+	const struct secret_value *auth = snapshot->parent ? secrets_parent(snapshot->secrets) : NULL;
+	return auth ? auth->stale : NULL;
 }
 
 static size_t write_list(const struct snapshot *snapshot, const char *name,
@@ -87,8 +93,9 @@ static unsigned write_readiness(struct admin *admin, struct MHD_Connection *conn
 	bool all = MHD_lookup_connection_value_n(connection, MHD_GET_ARGUMENT_KIND, "all", 3, NULL, NULL) == MHD_YES;
 	bool serving = atomic_load(&admin->serving);
 	size_t waiting = write_list(snapshot, "waiting", snapshot_waits, &lists);
-	waiting += write_parent(snapshot, &lists);
+	waiting += write_parent(snapshot, "waiting_parent", snapshot->parent ? dial_parent_waits(snapshot->parent) : NULL, &lists);
 	write_list(snapshot, "stale", snapshot_stale, &lists);
+	write_parent(snapshot, "stale_parent", parent_stale(snapshot), &lists);
 	snapshot_unref(snapshot);
 	bool ready = serving && !(all && waiting);
 	write_pair(out, "{", "status", ready ? "ready" : serving ? "waiting" : "not serving");
