@@ -18,6 +18,20 @@ static void keep_exceptions(struct dial_parent *parent, const struct config_pare
 	}
 }
 
+/* By these names the parent would find our own listeners, where no address of theirs can be seen here. */
+static void keep_selves(struct dial_parent *parent, const struct config *config)
+{
+	const struct config_admin *admin = &config->admin;
+	parent->selves = memory_array(1 + admin->hosts.count, sizeof *parent->selves);
+	if (config->advertise.host.length > 0)
+		parent->selves[parent->self_count++] = config->advertise;
+	for (size_t i = 0; admin->on && admin->listener.kind != LISTENER_UNIX && i < admin->hosts.count; i++) {
+		struct authority *self = &parent->selves[parent->self_count];
+		self->port = admin->listener.address.port;
+		parent->self_count += host_parse(span_of(admin->hosts.list[i]), &self->host, NULL);
+	}
+}
+
 /* RFC 7617 §2: the first ":" ends the user. */
 static void keep_auth(struct dial_parent *parent, struct span auth)
 {
@@ -47,7 +61,7 @@ struct dial_parent *dial_parent_new(const struct config *config, const struct se
 	parent->socks = config->parent.socks;
 	parent->host = proxy->host;
 	parent->port = proxy->port;
-	parent->self = config->advertise;
+	keep_selves(parent, config);
 	authority_format(&proxy->host, proxy->port, parent->name);
 	keep_exceptions(parent, &config->parent);
 	if (auth && auth->ready)
@@ -71,6 +85,7 @@ void dial_parent_unref(struct dial_parent *parent)
 	pattern_index_free(parent->exceptions);
 	secret_arena_free(parent->arena);
 	free(parent->except);
+	free(parent->selves);
 	free(parent->why);
 	free(parent);
 }

@@ -12,7 +12,8 @@ struct dial_parent {
 	struct host host;
 	uint16_t port;
 	char name[AUTHORITY_TEXT];
-	struct authority self; /* `advertise`: a name of this proxy; host.length 0: none */
+	struct authority *selves; /* names of this proxy: `advertise`, and `admin.hosts` at the admin listener's port */
+	size_t self_count;
 	struct pattern *except;
 	struct pattern_index *exceptions;
 	struct secret_arena *arena; /* NULL: it asks for no credentials, or waits for them */

@@ -49,10 +49,18 @@ static bool judge_loopback_name(struct dial *dial)
 	return judge_address(dial, &loopback);
 }
 
+static bool is_self(const struct dial *dial)
+{
+	const struct dial_parent *parent = dial->parent;
+	for (size_t i = 0; i < parent->self_count; i++)
+		if (parent->selves[i].port == dial->port && host_equal(&parent->selves[i].host, &dial->host))
+			return true;
+	return false;
+}
+
 static bool judge_destination(struct dial *dial)
 {
-	const struct authority *self = &dial->parent->self;
-	if (self->host.length > 0 && self->port == dial->port && host_equal(&self->host, &dial->host)) {
+	if (is_self(dial)) {
 		explain(dial, DIAL_OWN_LISTENER, "%.100s is where this proxy itself is reached", dial->host.name);
 		return false;
 	}

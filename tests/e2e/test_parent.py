@@ -338,8 +338,11 @@ def test_client_that_leaves(by):
 def test_own_listeners(by):
     proxy, parent = by(answering(b""), hosts='["*.invalid"]', start=False)
     places = [f"127.0.0.1:{proxy.port}", f"localhost:{proxy.port}", f"127.0.0.1:{proxy.admin_port}", f"[::ffff:127.0.0.1]:{proxy.port}",
-              f"proxy.invalid:{proxy.port}"]
-    text = proxy.text.replace('["*.invalid"]', json.dumps(places[:3] + ["127.0.0.0/8", places[4]])) + f"advertise: proxy.invalid:{proxy.port}\n"
+              f"proxy.invalid:{proxy.port}", f"pod.invalid:{proxy.admin_port}"]
+    text = proxy.text.replace('["*.invalid"]', json.dumps(places[:3] + ["127.0.0.0/8", places[4], places[5]]))
+    text = text.replace(f"admin: 127.0.0.1:{proxy.admin_port}", f"admin: {{ listen: 127.0.0.1:{proxy.admin_port}, hosts: [Pod.invalid] }}")
+    assert "Pod.invalid" in text
+    text += f"advertise: proxy.invalid:{proxy.port}\n"
     proxy.config.write_text(text)
     proxy.start()
     for place in places:
@@ -430,6 +433,10 @@ def test_auth_not_ready(keystile, origin, value, why):
     wait_for(lambda: admin(proxy, "/readyz?all").status == 200, "readiness")
     assert proxy.ask(get("/api/x", proxy.token())).status == 200
     assert "waiting_parent" not in json.loads(admin(proxy, "/readyz").body)
+    (proxy.folder / "auth").unlink()
+    proxy.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "stale_parent" in json.loads(admin(proxy, "/readyz?all").body), "what is gone to be told")
+    assert proxy.ask(get("/api/y", proxy.token())).status == 200
 
 
 def test_auth_with_a_blank(keystile):
