@@ -9,6 +9,7 @@ struct entry {
 	struct tls_trust *trust; /* NULL: `why` says what is wrong */
 	char *why, *stale;
 	char *unfit; /* what upstreams may have against it */
+	time_t expires; /* of the key that the trust was made with: when it must not be used any more; 0: never */
 };
 
 struct identities {
@@ -37,15 +38,30 @@ static void take_new(struct entry *entry, struct trusts *trusts, const struct co
 	entry->why = memory_format("the upstream's certificate cannot be verified: %s", why);
 }
 
-/* The pair is none: the last good one stays, if there is one. */
-static void keep_last(struct entry *entry, struct tls_trust *known, const char *why)
+static bool is_over(const struct entry *entry, time_t now)
 {
-	entry->trust = tls_trust_ref(known);
-	*(known ? &entry->stale : &entry->why) = memory_string(why);
+	return entry->expires && entry->expires <= now;
 }
 
+/* The pair is none: the last good one stays, if there is one, and no longer than its key is good. */
+static void keep_last(struct entry *entry, const struct entry *last, const char *why)
+{
+	bool kept = last && last->trust && !is_over(last, time(NULL));
+	*(kept ? &entry->stale : &entry->why) = memory_string(why);
+	if (!kept)
+		return;
+	entry->trust = tls_trust_ref(last->trust);
+	entry->expires = last->expires;
+}
+
+static bool is_shown_by(const struct tls_identity *identity, const struct entry *last)
+{
+	return last && last->trust && tls_identity_equal(identity, tls_trust_identity(last->trust));
+}
+
+/* `last`: of the look before; NULL: there was none. */
 static void load_entry(struct entry *entry, struct trusts *trusts, const struct config_credential *credential,
-                       const struct secret_value *key, struct tls_trust *known)
+                       const struct secret_value *key, const struct entry *last)
 {
 	struct fault fault = FAULT_INIT;
 	if (!key->ready) {
@@ -53,10 +69,11 @@ static void load_entry(struct entry *entry, struct trusts *trusts, const struct 
 		return;
 	}
 	struct tls_identity *identity = tls_identity_load(credential->client_cert, key->bytes, &fault);
+	entry->expires = key->expires;
 	if (!identity) {
-		keep_last(entry, known, fault.text);
-	} else if (known && tls_identity_equal(identity, tls_trust_identity(known))) {
-		entry->trust = tls_trust_ref(known);
+		keep_last(entry, last, fault.text);
+	} else if (is_shown_by(identity, last)) {
+		entry->trust = tls_trust_ref(last->trust);
 		tls_identity_free(identity);
 	} else {
 		take_new(entry, trusts, credential, identity);
@@ -75,7 +92,7 @@ struct identities *identities_load(const struct config *config, struct trusts *t
 		if (config->credentials[i].client_cert)
 			load_entry(&identities->entries[i], trusts, &config->credentials[i],
 			           secrets_get(secrets, &config->credentials[i], config->credentials[i].secret_count),
-			           previous ? previous->entries[i].trust : NULL);
+			           previous ? &previous->entries[i] : NULL);
 	return identities;
 }
 
@@ -99,7 +116,10 @@ struct tls_trust *identities_get(const struct identities *identities, const stru
 {
 	const struct entry *entry = &identities->entries[credential->number];
 	*why = entry->why;
-	return entry->trust;
+	if (!entry->trust || !is_over(entry, time(NULL)))
+		return entry->trust;
+	*why = entry->stale ? entry->stale : "client.key: it has expired";
+	return NULL;
 }
 
 const char *identities_stale(const struct identities *identities, const struct config_credential *credential)

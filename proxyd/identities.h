@@ -7,7 +7,8 @@
  * the certificate's file is read again together with the key. The same certificate keeps the trust, and so its connections:
  * a key that fits it is the same key. Another one, with its key, is a new trust: new connections are made with it, and the old
  * ones serve nobody but who holds an older snapshot. Two that are no pair (one of the two files may be written later than the
- * other) leave the last good trust. A key that is not ready leaves none: its source was asked for the last good one already. */
+ * other) leave the last good trust, until the time is over for which its key was good (secrets.h). A key that is not ready leaves
+ * none: its source was asked for the last good one already. */
 #ifndef KEYSTILE_IDENTITIES_H
 #define KEYSTILE_IDENTITIES_H
 
@@ -23,7 +24,8 @@ struct identities *identities_load(const struct config *config, struct trusts *t
                                    const struct identities *previous);
 void identities_free(struct identities *identities); /* NULL is fine */
 
-/* Of a credential that has `client:`. Borrowed. NULL with a reason, which lives as long as `identities`. */
+/* Of a credential that has `client:`. Borrowed. NULL with a reason, also once its key is good no more; the reason
+ * lives as long as `identities`. */
 struct tls_trust *identities_get(const struct identities *identities, const struct config_credential *credential,
                                  const char **why);
 /* Why the last good one of a credential is still in use; NULL: it is not, or there is no `client:`. */

@@ -2,12 +2,25 @@
 #include "config_rows.h"
 
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "file.h"
 #include "identities.h"
 #include "memory.h"
 #include "secret.h"
+
+/* The clock that everything here sees. */
+static time_t ahead;
+
+time_t time(time_t *out)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (out)
+		*out = now.tv_sec + ahead;
+	return now.tv_sec + ahead;
+}
 
 static char folder[] = "/tmp/keystile-identities-XXXXXX";
 
@@ -72,9 +85,8 @@ static void look(struct world *world)
 	world->identities = identities;
 }
 
-static struct world begin(void)
+static struct world begin_with(const char *text)
 {
-	AUTO_FREE char *text = memory_format(TEXT, folder);
 	struct fault fault = FAULT_INIT;
 	struct world world = {.config = good(text)};
 	world.trusts = trusts_load(world.config, &fault);
@@ -82,6 +94,12 @@ static struct world begin(void)
 		fail_msg("%s", fault.text);
 	look(&world);
 	return world;
+}
+
+static struct world begin(void)
+{
+	AUTO_FREE char *text = memory_format(TEXT, folder);
+	return begin_with(text);
 }
 
 static void end(struct world *world)
@@ -176,6 +194,34 @@ static void test_without_key(void **state)
 	end(&world);
 }
 
+/* What a command printed is good for its `ttl`, also where what it prints then is no key of the certificate. */
+static void test_key_that_expires(void **state)
+{
+	(void)state;
+	static const char wrong[] = "client.key: it is not the key of the certificate in ";
+	AUTO_FREE char *text = memory_format("version: 1\nsession: none\ncredentials:\n  a: { upstream: https://x.test, ca: %1$s/ca.pem, "
+	                                     "secret: env:PATH, inject: { query: k }, ttl: 100s, client: { cert: %1$s/c.pem, key: "
+	                                     "\"exec:/bin/cat %1$s/k\" } }\nprofiles: { p: { credentials: [a] } }\n", folder);
+	put("a.pem", "a.key");
+	struct world world = begin_with(text);
+	struct tls_trust *first = trust_of(&world, 0, NULL);
+	put("a.pem", "b.key");
+	ahead = 90;
+	look(&world);
+	assert_ptr_equal(trust_of(&world, 0, NULL), first);
+	expect_stale(&world, wrong);
+	ahead = 110; /* no look since */
+	assert_null(trust_of(&world, 0, wrong));
+	look(&world);
+	assert_null(trust_of(&world, 0, wrong));
+	ahead = 200;
+	put("a.pem", "a.key");
+	look(&world);
+	assert_non_null(trust_of(&world, 0, NULL));
+	end(&world);
+	ahead = 0;
+}
+
 static void keep_line(void *context, const char *line)
 {
 	buffer_format(context, "%s\n", line);
@@ -225,6 +271,7 @@ int main(void)
 		cmocka_unit_test(test_of_its_own),
 		cmocka_unit_test(test_looks),
 		cmocka_unit_test(test_without_key),
+		cmocka_unit_test(test_key_that_expires),
 		cmocka_unit_test(test_warnings),
 		cmocka_unit_test(test_same),
 	};
