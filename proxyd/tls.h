@@ -17,7 +17,8 @@
 /* A client's certificate and its key (`client:`). Immutable.
  *
  * GnuTLS has a copy of the key of its own, in memory that is neither guarded nor locked; it is zeroed when the identity is
- * freed, which is when the last connection that may show it has ended. */
+ * freed, which is when the last connection that may show it has ended, or up to five minutes later where an upstream that was
+ * asked for HTTP/2 spoke HTTP/1.1 (upstream_h2_origin.c remembers that by trust). */
 struct tls_identity;
 
 /* `file`: PEM certificates, the client's own first, then those of the CAs above it. `key`: PEM (pem.h), that of the first. The

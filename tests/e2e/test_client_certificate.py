@@ -6,6 +6,8 @@ import re
 import signal
 import ssl
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -280,6 +282,24 @@ def test_the_same_certificate_in_two_credentials(proxy_of, wanting, authority, o
     assert len(connections["api"]) == len(connections["plain"]) == 1 and connections["api"] != connections["plain"]
 
 
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+@pytest.mark.parametrize("who", ["the upstream", "somebody in its place"])
+def test_shown_to_nobody_unverified(proxy_of, authority, own, s_server, tmp_path, version, who):
+    """Who asks for it, and shows a certificate that is not the upstream's, gets none: in TLS 1.2 it would go there in the clear."""
+    said = tmp_path / "said"
+    port = s_server(version, "-msg", "-msgfile", str(said))
+    ca = authority.ca if who == "the upstream" else Authority(tmp_path / "other", "Another CA").ca
+    proxy = proxy_of(one_api(f"https://127.0.0.1:{port}", ca=ca, client=client(own[0])), own[1])
+    answer = ask(proxy, path="/")
+    came = [line for line in said.read_text().splitlines() if line.startswith("<<<")]
+    shown = [line for line in came if line.endswith(", Certificate")]
+    assert came and any(line.endswith(", CertificateRequest") for line in said.read_text().splitlines())
+    if who == "the upstream":
+        assert answer.status == 200 and len(shown) == 1
+    else:
+        assert "not trusted here" in problem(answer, 502)["detail"] and not shown
+
+
 # As time goes by
 
 
@@ -325,6 +345,38 @@ def test_rotated(rotating):
     name, third, resumed = rotating.seen()
     assert (name, resumed) == ("CN=first", ".") and third not in (first, second)
     assert ready(rotating) == ([], [])
+
+
+def test_rotated_under_requests(rotating):
+    """Requests by HTTP/1.1 and HTTP/2, on kept and on new connections, while the pair changes: each shows one of the two, and what
+    comes behind a look shows what that found."""
+    token, ended, counts = rotating.token("API_TOKEN"), threading.Event(), []
+
+    def by_http1():
+        while not ended.is_set():
+            with rotating.client() as one:
+                counts.extend(one.ask(get("/api/say/x", token)).status for _ in range(3))
+
+    def by_http2():
+        while not ended.is_set():
+            with H2(rotating) as one:
+                counts.extend(one.ask("/api/say/x", token=token).status for _ in range(3))
+
+    with ThreadPoolExecutor(4) as pool:
+        clients = [pool.submit(one) for one in (by_http1, by_http2, by_http1, by_http2)]
+        try:
+            for number in range(12):
+                before = len(counts)
+                wait_for(lambda: len(counts) > before + 3 or any(one.done() for one in clients), "requests")
+                rotating.show(("second", "first")[number % 2])
+                look_again(rotating)
+        finally:
+            ended.set()
+        for one in clients:
+            one.result()
+    assert set(counts) == {200}
+    assert {line["client"] for line in rotating.server.seen(len(counts))} == {"CN=first", "CN=second"}
+    assert rotating.seen()[0] == "CN=first"
 
 
 @pytest.mark.parametrize("half", ["cert", "key"])
@@ -587,13 +639,16 @@ def test_refused_by_nginx(proxy_of, wanting, authority, tmp_path, shows, words):
 
 
 def test_key_in_guarded_memory_alone(proxy_of, wanting, authority, own):
-    """As it was read, that is: GnuTLS has numbers that it made of it."""
+    """As it was read, that is: GnuTLS has numbers that it made of it. A line of the public half alone may stand in the certificate
+    too, of which GnuTLS leaves the text about."""
     if sanitizers.in_use():
         pytest.skip("a sanitizer keeps freed memory as it was")
     server = wanting()
     proxy = proxy_of(one_api(f"https://127.0.0.1:{server.port}", ca=authority.ca, client=client(own[0], f"file:{own[1]}")))
     assert ask(proxy).status == 200
     look_again(proxy)
+    public = own[0].read_text().replace("\n", "")
+    private = [line for line in lines_of(own[1]) if line not in public]
     found = []
     with open(f"/proc/{proxy.process.pid}/mem", "rb", buffering=0) as memory:
         for start, end, flags in mappings(proxy.process.pid):
@@ -602,5 +657,5 @@ def test_key_in_guarded_memory_alone(proxy_of, wanting, authority, own):
                 data = memory.read(end - start)
             except (OSError, ValueError, OverflowError):
                 continue
-            found += [sorted(flags) for line in lines_of(own[1]) if line.encode() in data]
+            found += [sorted(flags) for line in private if line.encode() in data]
     assert found and all("dd" in flags for flags in found), found
