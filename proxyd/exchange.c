@@ -123,6 +123,7 @@ void exchange_spoilt(struct exchange *exchange)
 		return;
 	problem_set(&exchange->problem, 400, "malformed_body", NULL, NULL);
 	exchange->response.status = 400;
+	loop_later_cancel(exchange->worker->loop, &exchange->task);
 	exchange_release_upstream(exchange); /* what it says before exchange_end() is for nobody */
 	exchange_become(exchange, EXCHANGE_ANSWERED);
 }

@@ -84,6 +84,8 @@ void exchange_hold_more(struct exchange *exchange, const void *bytes, size_t siz
 void exchange_hold_whole(struct exchange *exchange)
 {
 	char *hash = arena_alloc(&exchange->arena, SHA256_HEX + 1);
+	/* The body came within the round in which it was to be asked for. */
+	loop_later_cancel(exchange->worker->loop, &exchange->task);
 	sha256_hex(buffer_view(&exchange->replay), hash);
 	exchange->plan.payload = (struct span){hash, SHA256_HEX};
 	/* Its length is known now, and most services want to be told. */

@@ -9,7 +9,7 @@ import pytest
 
 from peers import aws, evidence
 from peers.config import basic, problem
-from peers.h2 import H2
+from peers.h2 import H2, Answer
 from peers.h2_origin import speak
 from peers.in_tls import InTls
 from peers.keystile import wait_for
@@ -307,6 +307,29 @@ def test_a_held_body_is_asked_for(sign):
     assert not server.requests[-1].all("Expect")
 
 
+def test_a_held_body_that_comes_at_once_with_its_expect(sign):
+    """Nobody waits for the 100 any more when it would be said: the one answer is the service's."""
+    proxy, server, token = sign("dynamodb")
+    with proxy.client() as client:
+        for _ in range(2):
+            client.send(request("POST", "/", token, b"abc", "Expect: 100-continue"))
+            answer = client.response()
+            assert answer.status == 200 and answer.body == b"abc", server.refused
+
+
+def test_a_held_body_that_comes_at_once_with_its_expect_in_tls(keystile, origin, authority):
+    key = evidence.secret("key")
+    server = origin(aws.service(key, "dynamodb"), context=authority.server_context())
+    where = f"localhost:{server.port}"
+    proxy = keystile(config(f"https://{where}", "dynamodb", intercept="true", ca=authority.ca), {"id": aws.ID, "key": key})
+    proxy.intercepts = where
+    lines = [f"Host: {where}", "Content-Length: 3", "Expect: 100-continue", *aws.agent_fields("AKIAOWN")]
+    with InTls(proxy, "client") as client:
+        client.send("\r\n".join(["POST / HTTP/1.1", *lines]).encode() + b"\r\n\r\nabc")
+        answer = client.response()
+    assert answer.status == 200 and answer.body == b"abc", server.refused
+
+
 def test_a_held_body_that_stops_coming(sign):
     proxy, server, token = sign("dynamodb", head={"limits": "{{ body_idle: 1s }}"})
     with proxy.client() as client:
@@ -445,3 +468,17 @@ def test_a_wrong_body_never_arrives_whole_by_h2(sign_h2, what):
         assert ask_h2(client, "/b/k", token, body, *fields).status == status
     assert proxy.audit(1, event="end", reason=reason)
     assert not [came for came in server.requests if getattr(came, "whole", True)]
+
+
+def test_a_held_body_that_comes_at_once_with_its_expect_by_h2(sign_h2):
+    proxy, server, token = sign_h2("dynamodb")
+    with H2(proxy) as client:
+        lines = [line.split(": ", 1) for line in aws.agent_fields(token, "Expect: 100-continue")]
+        head = client.head("/api/", *((name.lower(), value) for name, value in lines), method="POST", token=None)
+        number = client.connection.get_next_available_stream_id()
+        client.connection.send_headers(number, head)
+        client.connection.send_data(number, b"abc", end_stream=True)
+        client.answers[number] = Answer()
+        client.flush()
+        answer = client.answer(number)
+    assert answer.status == 200 and answer.body == b"abc"
