@@ -146,6 +146,20 @@ static struct fields choose_fields(const struct request *out, struct arena *aren
 	return chosen;
 }
 
+/* What is signed is several times as long as the request: it does not stay with it. */
+static struct span authorization(const struct signer *signer, const struct sign_plan *plan, struct arena *arena,
+                                 const struct request *out, struct signed_head *head)
+{
+	struct arena scratch = {0};
+	struct fields chosen = choose_fields(out, &scratch);
+	const struct sigv4_request request = {out->method, out->target, &chosen, plan->payload};
+	sigv4_sign(&request, &head->scope, head->key, &scratch, head->signature);
+	struct span value = sigv4_authorization(&request, &head->scope, signer->id, head->signature, &scratch);
+	value = arena_span(arena, value);
+	arena_free(&scratch);
+	return value;
+}
+
 void sign_request(const struct signer *signer, const struct sign_plan *plan, time_t now, struct sigv4_cache *cache,
                   struct arena *arena, struct request *out, struct signed_head *head)
 {
@@ -157,8 +171,5 @@ void sign_request(const struct signer *signer, const struct sign_plan *plan, tim
 		add(out, arena, "X-Amz-Security-Token", signer->session, true);
 	if (plan->told)
 		add(out, arena, "X-Amz-Content-Sha256", plan->payload, false);
-	struct fields chosen = choose_fields(out, arena);
-	const struct sigv4_request request = {out->method, out->target, &chosen, plan->payload};
-	sigv4_sign(&request, &head->scope, head->key, arena, head->signature);
-	add(out, arena, "Authorization", sigv4_authorization(&request, &head->scope, signer->id, head->signature, arena), true);
+	add(out, arena, "Authorization", authorization(signer, plan, arena, out, head), true);
 }

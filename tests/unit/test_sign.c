@@ -160,6 +160,23 @@ static void test_untold(void **state)
 	arena_free(&arena);
 }
 
+/* A long query, all of which is escaped to be signed: what is signed does not stay with the request. */
+static void test_what_is_kept(void **state)
+{
+	struct arena arena = {0};
+	struct signed_head head;
+	char target[20000];
+	const struct sign_plan plan = {.payload = SPAN(EMPTY)};
+	(void)state;
+	memset(target, '!', sizeof target);
+	memcpy(target, "/?", 2);
+	struct request out = {.method = SPAN("GET"), .target = {target, sizeof target}};
+	fields_add(&out.fields, &arena, SPAN("Host"), SPAN("dynamodb.example"));
+	sign_request(&dynamodb, &plan, 1440938160, NULL, &arena, &out, &head);
+	assert_true(arena.total < 4096);
+	arena_free(&arena);
+}
+
 static int start(void **state)
 {
 	(void)state;
@@ -171,6 +188,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plans), cmocka_unit_test(test_twice),   cmocka_unit_test(test_shown),
 		cmocka_unit_test(test_request), cmocka_unit_test(test_untold),
+		cmocka_unit_test(test_what_is_kept),
 	};
 	return cmocka_run_group_tests(tests, start, NULL);
 }
