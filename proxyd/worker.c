@@ -84,11 +84,20 @@ static void begin_drain(struct worker *worker)
 	end_if_drained(worker);
 }
 
+/* Of secrets that may have been replaced. */
+static void forget_keys(struct worker *worker)
+{
+	sigv4_cache_free(worker->signing_keys);
+	worker->signing_keys = NULL;
+}
+
 static void on_wake(void *context)
 {
 	struct worker *worker = context;
 	struct snapshot *old = worker->snapshot;
 	worker->snapshot = server_snapshot(worker->server);
+	if (worker->snapshot != old)
+		forget_keys(worker);
 	snapshot_unref(old);
 	serve_inbox(worker, false);
 	if (atomic_load(&worker->drain_asked) && !worker->draining)
