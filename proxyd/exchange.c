@@ -233,7 +233,7 @@ static void recycle(struct exchange *exchange)
 		arena_wipe(&arena);
 	else
 		arena_reset(&arena);
-	buffer_wipe(&exchange->replay);
+	exchange_wipe_replay(exchange);
 	scrub_end(&exchange->scrub);
 	worker->exchanges--;
 	if (worker->spare_count >= SPARES_KEPT) {

@@ -61,6 +61,7 @@ struct exchange {
 	bool stalled;             /* the response stopped coming, or the client stopped taking it */
 	struct fields trailers;   /* of the request */
 	size_t replay_written;
+	size_t held;              /* bytes of `replay` that count as held to be signed */
 	uint64_t body_limit, bytes_up, bytes_down;
 	uint64_t started, first;  /* microseconds, audit_clock() */
 	char id[20];
@@ -82,6 +83,7 @@ bool exchange_sign(struct exchange *exchange);
 void exchange_hold(struct exchange *exchange);
 void exchange_hold_more(struct exchange *exchange, const void *bytes, size_t size);
 void exchange_hold_whole(struct exchange *exchange);
+void exchange_wipe_replay(struct exchange *exchange); /* held or not */
 /* May these bytes go up, if they are the last, and, after them, the end? False with a problem. What went up is added. */
 bool exchange_check_last(struct exchange *exchange, struct span bytes);
 void exchange_check_add(struct exchange *exchange, struct span bytes);

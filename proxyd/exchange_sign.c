@@ -12,6 +12,36 @@ static bool refuse_signed_length(struct exchange *exchange, uint64_t limit)
 	                   "send its SHA-256 in X-Amz-Content-Sha256, or raise limits.signed_body");
 }
 
+/* Bodies of this size that are held at a time: clients that begin many and end none must not take all memory. */
+#define HELD_MOST 64
+
+static bool refuse_held(struct exchange *exchange)
+{
+	exchange->problem.retry_after = 1;
+	return problem_set(&exchange->problem, 503, "signed_bodies",
+	                   "too many request bodies are held to be signed at this time",
+	                   "send it again, or send its SHA-256 in X-Amz-Content-Sha256, so that it need not be held");
+}
+
+/* False with a problem: no more of the body is to be held. */
+static bool may_hold(struct exchange *exchange, size_t more)
+{
+	struct server *server = exchange->worker->server;
+	uint64_t limit = server->limits.signed_body;
+	if (more > limit - exchange->replay.length)
+		return refuse_signed_length(exchange, limit);
+	exchange->held += more;
+	return atomic_fetch_add(&server->held, more) + more <= HELD_MOST * limit || refuse_held(exchange);
+}
+
+void exchange_wipe_replay(struct exchange *exchange)
+{
+	buffer_wipe(&exchange->replay);
+	if (exchange->held)
+		atomic_fetch_sub(&exchange->worker->server->held, exchange->held);
+	exchange->held = 0;
+}
+
 static void keep_chunks(struct exchange *exchange, const struct signed_head *head)
 {
 	struct sigv4_chunks *chunks = arena_zero(&exchange->arena, sizeof *chunks);
@@ -70,9 +100,8 @@ void exchange_hold(struct exchange *exchange)
 
 void exchange_hold_more(struct exchange *exchange, const void *bytes, size_t size)
 {
-	uint64_t limit = exchange->worker->server->limits.signed_body;
-	if (size > limit - exchange->replay.length) {
-		refuse_signed_length(exchange, limit);
+	if (!may_hold(exchange, size)) {
+		exchange_wipe_replay(exchange);
 		exchange_answer(exchange);
 		return;
 	}

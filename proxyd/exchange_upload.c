@@ -16,7 +16,7 @@ static void keep_replay(struct exchange *exchange, const void *bytes, size_t siz
 		return;
 	}
 	exchange->replay_whole = false;
-	buffer_wipe(&exchange->replay);
+	exchange_wipe_replay(exchange);
 	exchange->replay_written = 0;
 }
 
@@ -24,7 +24,7 @@ void exchange_forget_replay(struct exchange *exchange)
 {
 	if (exchange->state != EXCHANGE_RELAYING || exchange->replay_written < exchange->replay.length)
 		return;
-	buffer_wipe(&exchange->replay);
+	exchange_wipe_replay(exchange);
 	exchange->replay_written = 0;
 	exchange->replay_whole = false;
 }

@@ -41,6 +41,7 @@ struct server {
 	atomic_uint drains;                 /* workers that have stopped accepting */
 	atomic_size_t *profile_connections; /* the same by the profile's number */
 	atomic_size_t connections;          /* client connections of all workers, sniffed ones included */
+	atomic_size_t held;                 /* bytes of request bodies that are held to be signed, of all workers */
 	pthread_mutex_t snapshot_lock;
 	struct snapshot *snapshot;          /* the current one; behind the lock */
 };

@@ -1,5 +1,6 @@
 """Requests that proxyd signs for AWS: botocore is the oracle, and what agents say of their bodies is kept, checked or made anew."""
 
+import contextlib
 import hashlib
 import random
 import threading
@@ -292,6 +293,24 @@ def test_the_limit_of_what_is_held(sign, framing):
     assert "signed_body" in told["hint"] and len(server.requests) == 1
     body = b"x" * 65537
     assert proxy.ask(request("POST", "/", token, body, hashed(body))).status == 200, server.refused
+
+
+def test_the_limit_of_all_that_is_held(sign):
+    """Many bodies that begin and do not end: what is over is refused, and what went away counts no more."""
+    proxy, server, token = sign("dynamodb", head={"limits": "{{ signed_body: 1KiB }}"})
+    data = request("POST", "/", token, b"x" * 1023, framing="Content-Length: 1024")
+
+    def ask():
+        return proxy.ask(request("POST", "/", token, b"x" * 1024))
+
+    with contextlib.ExitStack() as stack:
+        for _ in range(64):
+            stack.enter_context(proxy.client()).send(data)
+        wait_for(lambda: ask().status == 503, "a refusal")
+        answer = ask()
+        assert problem(answer, 503)["hint"] and answer.get("Retry-After") == "1"
+    wait_for(lambda: ask().status == 200, "room for what is held")
+    assert proxy.audit(2, event="end", reason="signed_bodies") and not server.refused
 
 
 def test_a_held_body_is_asked_for(sign):
