@@ -130,12 +130,16 @@ static bool is_of_client(gnutls_alert_description_t alert)
 	return false;
 }
 
-static bool fault_of_refusal(const struct tls *tls, const char *alert, struct fault *fault)
+static bool fault_of_refusal(const struct tls *tls, gnutls_alert_description_t code, struct fault *fault)
 {
 	const struct tls_identity *shown = tls->trust->identity;
+	const char *alert = gnutls_alert_get_name(code);
 	struct fault why = FAULT_INIT;
 	if (!shown)
 		return fault_set(fault, FAULT_DENIED, "the server wants a client certificate, and none was shown (its alert: %s)", alert);
+	if (code == GNUTLS_A_CERTIFICATE_REQUIRED) /* RFC 8446 §6.2: it got none */
+		return fault_set(fault, FAULT_DENIED, "the server takes no signature by the client certificate's kind of key, so that was "
+		                                      "not shown (its alert: %s)", alert);
 	bool fits = tls_identity_fits(shown, time(NULL), &why);
 	return fault_set(fault, FAULT_DENIED, "the server did not take the client certificate that was shown (its alert: %s)%s%s",
 	                 alert, fits ? "" : "; ", why.text);
@@ -145,7 +149,7 @@ static bool fault_of_server_alert(const struct tls *tls, gnutls_alert_descriptio
 {
 	const char *name = gnutls_alert_get_name(alert);
 	if (tls->asked && is_of_client(alert))
-		return fault_of_refusal(tls, name, fault);
+		return fault_of_refusal(tls, alert, fault);
 	return fault_set(fault, FAULT_BROKEN, "the server refused the TLS handshake: %s", name ? name : "unknown alert");
 }
 
@@ -154,8 +158,19 @@ bool tls_is_refused(const struct tls *tls, struct fault *fault)
 	return tls->trust && tls->asked && is_of_client(tls->alert) && !fault_of_server_alert(tls, tls->alert, fault);
 }
 
+/* With TLS 1.2 the server has proved who it is before we are asked, so what does not fit then is ours. */
+static bool is_own(const struct tls *tls, int code)
+{
+	return tls->asked && tls->trust->identity && gnutls_protocol_get_version(tls->session) == GNUTLS_TLS1_2 &&
+	       (code == GNUTLS_E_UNWANTED_ALGORITHM || code == GNUTLS_E_KEY_USAGE_VIOLATION);
+}
+
 static bool fault_of_server(const struct tls *tls, int code, struct fault *fault)
 {
+	if (is_own(tls, code))
+		return fault_set(fault, FAULT_DENIED, "the client certificate cannot be shown: %s",
+		                 code == GNUTLS_E_KEY_USAGE_VIOLATION ? "its keyUsage has no digitalSignature"
+		                                                      : "the server takes no signature by its kind of key");
 	switch (code) {
 	case GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR:
 	case GNUTLS_E_CERTIFICATE_ERROR:

@@ -608,6 +608,21 @@ def test_refused(proxy_of, authority, s_server, tmp_path, version, shows, method
     assert proxy.audit(1, event="end")[0]["reason"] == "client_certificate_refused"
 
 
+@pytest.mark.parametrize("version,kind,usage,words", [
+    ("-tls1_2", "ec", "", "the client certificate cannot be shown: the server takes no signature by its kind of key"),
+    ("-tls1_2", "rsa", "keyAgreement", "the client certificate cannot be shown: its keyUsage has no digitalSignature"),
+    ("-tls1_3", "ec", "", r"the server takes no signature by the client certificate's kind of key, so that was not shown \(its alert: .+\)"),
+])
+def test_not_fit_to_be_shown(proxy_of, authority, clients, s_server, version, kind, usage, words):
+    """Nothing is wrong with the upstream's certificate then, and the words and the hint are of ours."""
+    cert, key = clients.client("unfit-" + (usage or kind), kind, more=f"keyUsage={usage}\n" if usage else "")
+    port = s_server(version, "-client_sigalgs", "RSA+SHA256:rsa_pss_rsae_sha256")
+    proxy = proxy_of(one_api(f"https://127.0.0.1:{port}", ca=authority.ca, client=client(cert)), key)
+    told = problem(ask(proxy), 502)
+    matching(told["detail"], rf"^127\.0\.0\.1: {words}$")
+    assert "client:" in told["hint"]
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("shows", ["another CA's", "none"])
 def test_refused_by_http2(proxy_of, origin, authority, clients, tmp_path, version, shows):
