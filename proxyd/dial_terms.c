@@ -23,34 +23,33 @@ struct dial_policy dial_policy_of(const struct judgement *judgement, const struc
 
 /* One row for each failure; `error` is RFC 9209 §2.3's. */
 static const struct failure_row {
-	unsigned status;
+	unsigned status, retry_after;
 	const char *reason, *error, *hint;
-	unsigned retry_after;
 } rows[] = {
-	[DIAL_OK] = {502, "upstream_failed", "proxy_internal_error", NULL},
-	[DIAL_REFUSED_ADDRESS] = {403, "address_refused", "destination_ip_prohibited",
+	[DIAL_OK] = {502, 0, "upstream_failed", "proxy_internal_error", NULL},
+	[DIAL_REFUSED_ADDRESS] = {403, 0, "address_refused", "destination_ip_prohibited",
 	                          "to allow it, name that address with its port, or a CIDR that holds it, in the profile's "
 	                          "`hosts:`, and let no `!` entry there deny it"},
-	[DIAL_OWN_LISTENER] = {403, "own_listener", "destination_ip_prohibited", "proxyd never dials itself"},
-	[DIAL_DNS] = {502, "dns", "dns_error", "see whether the name is right, and whether proxyd's host can resolve it"},
-	[DIAL_CONNECT] = {502, "connect", "connection_refused", "see whether the upstream is up and listens there"},
-	[DIAL_TIMEOUT] = {504, "connect_timeout", "connection_timeout", "see whether the upstream is up, or raise limits.connect"},
-	[DIAL_RESOURCES] = {503, "resources", "proxy_internal_error", "raise the limit on open files", 1},
-	[DIAL_PARENT_ADDRESS] = {403, "address_refused", "destination_ip_prohibited",
+	[DIAL_OWN_LISTENER] = {403, 0, "own_listener", "destination_ip_prohibited", "proxyd never dials itself"},
+	[DIAL_DNS] = {502, 0, "dns", "dns_error", "see whether the name is right, and whether proxyd's host can resolve it"},
+	[DIAL_CONNECT] = {502, 0, "connect", "connection_refused", "see whether the upstream is up and listens there"},
+	[DIAL_TIMEOUT] = {504, 0, "connect_timeout", "connection_timeout", "see whether the upstream is up, or raise limits.connect"},
+	[DIAL_RESOURCES] = {503, 1, "resources", "proxy_internal_error", "raise the limit on open files"},
+	[DIAL_PARENT_ADDRESS] = {403, 0, "address_refused", "destination_ip_prohibited",
 	                         "write the address itself, or localhost, in `proxy` of `parent:`"},
-	[DIAL_PARENT_WAITS] = {503, "parent_not_ready", "proxy_configuration_error",
+	[DIAL_PARENT_WAITS] = {503, 5, "parent_not_ready", "proxy_configuration_error",
 	                       "once its user and password are there, send proxyd SIGHUP; /readyz on the admin listener lists what "
-	                       "waits", 5},
-	[DIAL_PARENT_DOWN] = {502, "parent_down", "connection_refused",
+	                       "waits"},
+	[DIAL_PARENT_DOWN] = {502, 0, "parent_down", "connection_refused",
 	                      "see whether it is up, and listens where `proxy` of `parent:` says"},
-	[DIAL_PARENT_AUTH] = {502, "parent_auth", "proxy_configuration_error",
+	[DIAL_PARENT_AUTH] = {502, 0, "parent_auth", "proxy_configuration_error",
 	                      "put USER:PASSWORD as it wants them where `auth` of `parent:` says, and send proxyd SIGHUP"},
-	[DIAL_PARENT_REFUSED] = {502, "parent_refused", "destination_unavailable",
+	[DIAL_PARENT_REFUSED] = {502, 0, "parent_refused", "destination_unavailable",
 	                         "let it allow CONNECT to this host and port, or name them in `except` of `parent:` where they are "
 	                         "reached without it"},
-	[DIAL_PARENT_FAILED] = {502, "parent_failed", "destination_unavailable",
+	[DIAL_PARENT_FAILED] = {502, 0, "parent_failed", "destination_unavailable",
 	                        "see whether the name is right, whether the upstream is up, and whether the parent proxy reaches it"},
-	[DIAL_PARENT_TIMEOUT] = {504, "parent_timeout", "connection_timeout",
+	[DIAL_PARENT_TIMEOUT] = {504, 0, "parent_timeout", "connection_timeout",
 	                         "see whether the parent proxy is up and reaches the upstream, or raise limits.connect"},
 };
 
