@@ -138,7 +138,7 @@ void json_element(struct buffer *out, struct span text)
 	buffer_char(out, '"');
 }
 
-void json_string(struct buffer *out, const char *name, struct span text)
+void json_text(struct buffer *out, const char *name, struct span text)
 {
 	json_key(out, name);
 	buffer_char(out, '"');
@@ -151,7 +151,7 @@ void json_time(struct buffer *out, const char *name, uint64_t seconds)
 	char text[TEXT_TIME];
 	text_time(seconds, text);
 	if (seconds) {
-		json_string(out, name, span_of(text));
+		json_text(out, name, span_of(text));
 		return;
 	}
 	json_key(out, name);

@@ -30,7 +30,7 @@ void text_table_free(struct text_table *table);
 
 /* JSON: `"name":"text"` and friends. A comma goes in front unless `out` ends in "{" or "[". */
 void json_key(struct buffer *out, const char *name);
-void json_string(struct buffer *out, const char *name, struct span text);
+void json_text(struct buffer *out, const char *name, struct span text);
 void json_time(struct buffer *out, const char *name, uint64_t seconds); /* 0: null */
 void json_number(struct buffer *out, const char *name, uint64_t number);
 void json_bool(struct buffer *out, const char *name, bool value);

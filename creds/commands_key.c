@@ -86,9 +86,9 @@ bool command_key_rm(const struct call *call, struct fault *fault)
 static void key_json(const struct vault_slot_info *info, struct buffer *out)
 {
 	json_open(out, NULL, '{');
-	json_string(out, "id", span_of(info->id));
-	json_string(out, "kind", info->passphrase ? SPAN("passphrase") : SPAN("file"));
-	json_string(out, "label", info->label);
+	json_text(out, "id", span_of(info->id));
+	json_text(out, "kind", info->passphrase ? SPAN("passphrase") : SPAN("file"));
+	json_text(out, "label", info->label);
 	json_time(out, "added", info->added);
 	json_bool(out, "in_use", info->in_use);
 	buffer_char(out, '}');

@@ -63,7 +63,7 @@ static void expiry_text(uint64_t now, uint64_t expires, struct buffer *out)
 static void entry_json(const struct call *call, const struct vault_entry *entry, struct buffer *out)
 {
 	json_open(out, NULL, '{');
-	json_string(out, "name", entry->name);
+	json_text(out, "name", entry->name);
 	json_time(out, "created", entry->created);
 	json_time(out, "changed", entry->changed);
 	json_time(out, "expires", entry->expires);
@@ -112,7 +112,7 @@ static void missing_of(const struct call *call, const struct vault *vault, struc
 static void list_json(const struct call *call, const struct vault *vault, struct buffer *out)
 {
 	json_open(out, NULL, '{');
-	json_string(out, "vault", span_of(call->target->vault_file));
+	json_text(out, "vault", span_of(call->target->vault_file));
 	json_number(out, "generation", vault_generation(vault));
 	json_open(out, "secrets", '[');
 	for (size_t i = 0; i < vault_count(vault); i++)

@@ -113,8 +113,8 @@ bool command_verify(const struct call *call, struct fault *fault)
 	size_t secrets = vault_count(vault), keys = vault_slot_count(vault), expired = count_expired(vault);
 	if (call->options->json) {
 		json_open(&out, NULL, '{');
-		json_string(&out, "vault", span_of(call->target->vault_file));
-		json_string(&out, "key", span_of(call->target->vault_key.text));
+		json_text(&out, "vault", span_of(call->target->vault_file));
+		json_text(&out, "key", span_of(call->target->vault_key.text));
 		json_number(&out, "generation", vault_generation(vault));
 		json_number(&out, "secrets", secrets);
 		json_number(&out, "expired", expired);

@@ -47,14 +47,14 @@ static void add_to_json(struct explaining *explaining, const char *host, const s
 {
 	struct buffer *out = &explaining->out;
 	json_open(out, NULL, '{');
-	json_string(out, "host", span_of(host));
-	json_string(out, "verdict", span_of(verdict_name(verdict->kind)));
+	json_text(out, "host", span_of(host));
+	json_text(out, "verdict", span_of(verdict_name(verdict->kind)));
 	if (verdict->rule) {
-		json_string(out, "rule", span_of(verdict->rule));
-		json_string(out, "file", span_of(verdict->mark.file));
+		json_text(out, "rule", span_of(verdict->rule));
+		json_text(out, "file", span_of(verdict->mark.file));
 		json_number(out, "line", verdict->mark.line);
 	}
-	json_string(out, "why", buffer_view(&verdict->why));
+	json_text(out, "why", buffer_view(&verdict->why));
 	json_open(out, verdict->kind == VERDICT_DIRECT ? "through_the_proxy" : "past_the_proxy", '[');
 	for (size_t i = 0; i < client_count; i++)
 		if (verdict->differs[i])

@@ -199,25 +199,25 @@ void verify_write_table(const struct targets *targets, const struct outcome *out
 
 static void append_target(const struct target *target, struct buffer *out)
 {
-	json_string(out, "url", span_of(target->url));
-	json_string(out, "expected", span_of(expected_words[target->expected]));
+	json_text(out, "url", span_of(target->url));
+	json_text(out, "expected", span_of(expected_words[target->expected]));
 }
 
 static void append_client(const struct targets *targets, size_t client, const struct outcome *outcome, struct buffer *out)
 {
 	char words[WORD_BYTES];
 	json_open(out, NULL, '{');
-	json_string(out, "client", span_of(verify_client_list[client].name));
+	json_text(out, "client", span_of(verify_client_list[client].name));
 	json_bool(out, "installed", has_run(outcome));
 	if (has_run(outcome)) {
-		json_string(out, "version", span_of(outcome->version));
+		json_text(out, "version", span_of(outcome->version));
 		json_bool(out, "in_time", outcome->state == OUTCOME_ENDED);
 		json_open(out, "results", '[');
 		for (size_t i = 0; i < targets->count; i++) {
 			json_open(out, NULL, '{');
 			append_target(&targets->list[i], out);
-			json_string(out, "seen", span_of(seen_words(outcome->seen[i], words)));
-			json_string(out, "verdict", span_of(verdicts[verdict_of(&targets->list[i], outcome, i)].word));
+			json_text(out, "seen", span_of(seen_words(outcome->seen[i], words)));
+			json_text(out, "verdict", span_of(verdicts[verdict_of(&targets->list[i], outcome, i)].word));
 			buffer_char(out, '}');
 		}
 		buffer_char(out, ']');
@@ -233,7 +233,7 @@ void verify_write_json(const struct targets *targets, const struct outcome *outc
 	for (size_t i = 0; i < targets->count; i++) {
 		json_open(out, NULL, '{');
 		append_target(&targets->list[i], out);
-		json_string(out, "why", span_of(targets->list[i].why));
+		json_text(out, "why", span_of(targets->list[i].why));
 		buffer_char(out, '}');
 	}
 	buffer_char(out, ']');
