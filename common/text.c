@@ -19,6 +19,48 @@ void text_time(uint64_t seconds, char out[TEXT_TIME])
 		snprintf(out, TEXT_TIME, "unknown");
 }
 
+/* Takes `count` digits, and `behind` where it is not 0, off `*rest`. */
+static bool take_digits(struct span *rest, size_t count, char behind, int *number)
+{
+	size_t length = count + (behind ? 1 : 0);
+	*number = 0;
+	for (size_t i = 0; i < count && rest->length >= length; i++) {
+		if (rest->data[i] < '0' || rest->data[i] > '9')
+			return false;
+		*number = *number * 10 + (rest->data[i] - '0');
+	}
+	if (rest->length < length || (behind && span_lower(rest->data[count]) != behind))
+		return false;
+	*rest = span_from(*rest, length);
+	return true;
+}
+
+/* What stands behind the seconds. */
+static bool is_utc(struct span rest)
+{
+	size_t digits = 0;
+	while (rest.length > digits + 1 && rest.data[0] == '.' && rest.data[digits + 1] >= '0' && rest.data[digits + 1] <= '9')
+		digits++;
+	rest = span_from(rest, digits ? digits + 1 : 0);
+	return span_equal_nocase(rest, SPAN("Z")) || span_equal(rest, SPAN("+00:00"));
+}
+
+bool text_parse_time(struct span text, uint64_t *seconds)
+{
+	struct tm parts = {0};
+	if (!take_digits(&text, 4, '-', &parts.tm_year) || !take_digits(&text, 2, '-', &parts.tm_mon) ||
+	    !take_digits(&text, 2, 't', &parts.tm_mday) || !take_digits(&text, 2, ':', &parts.tm_hour) ||
+	    !take_digits(&text, 2, ':', &parts.tm_min) || !take_digits(&text, 2, 0, &parts.tm_sec) || !is_utc(text))
+		return false;
+	parts.tm_year -= 1900;
+	parts.tm_mon -= 1;
+	struct tm whole = parts;
+	time_t moment = timegm(&whole); /* mends what is no date, such as 30 February, into another one */
+	*seconds = (uint64_t)moment;
+	return moment > 0 && whole.tm_mon == parts.tm_mon && whole.tm_mday == parts.tm_mday && whole.tm_hour == parts.tm_hour &&
+	       whole.tm_min == parts.tm_min;
+}
+
 void text_span_of_time(uint64_t from, uint64_t to, char out[TEXT_TIME])
 {
 	static const struct {

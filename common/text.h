@@ -12,6 +12,9 @@
 /* RFC 3339, UTC: "2026-11-25T03:57:27Z". */
 void text_time(uint64_t seconds, char out[TEXT_TIME]);
 
+/* The other way round, from "Z" or "+00:00", a fraction left aside. False where it is no such time, or before 1970. */
+bool text_parse_time(struct span text, uint64_t *seconds);
+
 /* How long from `from` to `to`, in the one unit that says it: "3 days", "1 minute". */
 void text_span_of_time(uint64_t from, uint64_t to, char out[TEXT_TIME]);
 
