@@ -136,7 +136,7 @@ static void read_proxy(struct reading *reading, const struct node *node, void *f
 		read_socks(reading, node, span_from(node_text(node), socks.length), parent);
 	else if (!is_http(node_text(node)))
 		config_error(reading, node, "expected http://HOST:PORT, or socks5h://HOST:PORT, which leaves names to the proxy");
-	else if (config_origin(reading, node, false, proxy) && *proxy->path)
+	else if (config_origin(reading, node, (struct origin_options){0}, proxy) && *proxy->path)
 		config_error(reading, node, "expected http://HOST:PORT, without a path");
 	else if (proxy->tls)
 		config_error(reading, node, "TLS to the parent proxy itself is not spoken; expected http://HOST:PORT");

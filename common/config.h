@@ -10,6 +10,7 @@
 
 #include "authority.h"
 #include "fault.h"
+#include "origin.h"
 #include "pattern.h"
 #include "quantity.h"
 #include "rules.h"
@@ -46,15 +47,6 @@ struct config_session {
 	bool none;         /* session: none */
 	struct source key; /* else */
 	struct mark mark;
-};
-
-/* A URL's origin and path: what an upstream, a token_url or a parent proxy is. */
-struct origin {
-	bool tls;
-	bool wildcard;    /* written with "*." in front of the host; `host` is what stands behind it */
-	struct host host;
-	uint16_t port;    /* never 0 */
-	char *path;       /* canonical, no trailing "/", "" where there is none */
 };
 
 struct named_source {

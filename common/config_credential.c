@@ -18,7 +18,7 @@ static void read_upstream(struct reading *reading, const struct node *node, void
 	(void)unused;
 	struct config_credential *credential = field;
 	struct origin *upstream = &credential->upstream;
-	if (!config_origin(reading, node, true, upstream))
+	if (!config_origin(reading, node, (struct origin_options){.wildcard = true}, upstream))
 		return;
 	/* A pattern without a port stands for 80 and 443: what an upstream on 443 owns. */
 	credential->host = (struct pattern){

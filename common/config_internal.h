@@ -126,7 +126,7 @@ const struct node *config_items(const struct node *node, size_t index, size_t *c
 struct mark config_mark(const struct reading *reading, const struct node *node);
 char *config_keep(struct reading *reading, const struct node *node); /* its text, in the arena */
 bool config_number(struct reading *reading, const struct node *node, uint64_t least, uint64_t most, uint64_t *number);
-bool config_origin(struct reading *reading, const struct node *node, bool wildcard, struct origin *origin);
+bool config_origin(struct reading *reading, const struct node *node, struct origin_options options, struct origin *origin);
 void config_string_add(struct reading *reading, struct string_list *list, size_t room, const char *text);
 bool config_has_control(struct span text);
 bool config_is_token(struct span text);      /* RFC 9110 §5.6.2 */

@@ -3,7 +3,6 @@
 
 #include "file.h"
 #include "memory.h"
-#include "path.h"
 
 #define MOST_TIME (3650ull * 86400 * 1000) /* ms */
 
@@ -328,64 +327,13 @@ bool config_template(struct span text, bool (*visit)(struct span name, void *con
 	return good;
 }
 
-/* The path of a URL, canonical, without a last "/". NULL where it is no good (told). */
-static char *origin_path(struct reading *reading, const struct node *node, struct span path)
-{
-	struct path_options options = {.whole_segments = true};
-	size_t length = 0;
-	char *out = arena_alloc(reading->arena, path.length * 3 + 1);
-	enum path_result result = path.length ? path_canonical(path, options, out, &length) : PATH_OK;
-	if (result != PATH_OK) {
-		config_error(reading, node, "the URL's path %s", path_result_text(result));
-		return NULL;
-	}
-	while (length > 0 && out[length - 1] == '/')
-		length--;
-	out[length] = 0;
-	return out;
-}
-
-static bool origin_host(struct reading *reading, const struct node *node, struct span text, struct origin *origin)
+bool config_origin(struct reading *reading, const struct node *node, struct origin_options options, struct origin *origin)
 {
 	struct fault fault = FAULT_INIT;
-	struct authority authority = {0};
-	origin->wildcard = span_starts(text, SPAN("*."));
-	if (!authority_parse(span_from(text, origin->wildcard ? 2 : 0), &authority, &fault)) {
-		config_error(reading, node, "%s", fault.text);
-		return false;
-	}
-	if (origin->wildcard && authority.host.kind != HOST_NAME) {
-		config_error(reading, node, "\"*.\" stands before a name, not before an address");
-		return false;
-	}
-	origin->host = authority.host;
-	origin->port = authority.port ? authority.port : origin->tls ? 443 : 80;
-	return true;
-}
-
-bool config_origin(struct reading *reading, const struct node *node, bool wildcard, struct origin *origin)
-{
 	if (!config_expect(reading, node, NODE_TEXT, "a URL such as https://api.example.com"))
 		return false;
-	struct span text = node_text(node), http = SPAN("http://"), https = SPAN("https://");
-	*origin = (struct origin){.tls = span_equal_nocase(span_head(text, https.length), https)};
-	if (!origin->tls && !span_equal_nocase(span_head(text, http.length), http)) {
-		config_error(reading, node, "expected a URL that starts with https:// or http://, such as https://api.example.com");
-		return false;
-	}
-	text = span_from(text, origin->tls ? https.length : http.length);
-	if (memchr(text.data, '?', text.length) || memchr(text.data, '#', text.length)) {
-		config_error(reading, node, "a URL with a query or fragment; only scheme, host, port and path stand here");
-		return false;
-	}
-	const char *slash = memchr(text.data, '/', text.length);
-	struct span host = slash ? (struct span){text.data, (size_t)(slash - text.data)} : text;
-	if (!origin_host(reading, node, host, origin))
-		return false;
-	if (origin->wildcard && !wildcard) {
-		config_error(reading, node, "a URL with a wildcard, where one server is needed");
-		return false;
-	}
-	origin->path = origin_path(reading, node, span_from(text, host.length));
-	return origin->path != NULL;
+	if (origin_parse(node_text(node), options, reading->arena, origin, &fault))
+		return true;
+	config_error(reading, node, "%s", fault.text);
+	return false;
 }

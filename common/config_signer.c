@@ -39,7 +39,7 @@ static bool parameter_is_good(struct reading *reading, const struct node *node, 
 	uint64_t number;
 	unsigned word = UINT32_MAX;
 	if (parameter->url)
-		return config_origin(reading, node, false, &origin);
+		return config_origin(reading, node, (struct origin_options){0}, &origin);
 	if (parameter->number)
 		return config_number(reading, node, 1, UINT32_MAX, &number);
 	if (parameter->words) {

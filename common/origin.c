@@ -1,0 +1,87 @@
+#include "origin.h"
+
+#include "path.h"
+
+#define HTTP SPAN("http://")
+#define HTTPS SPAN("https://")
+
+/* What stands behind "scheme://": authority, path and query, data NULL where there is no such part. */
+struct parts {
+	struct span authority, path, query;
+};
+
+static struct parts take_apart(struct span text, bool tls)
+{
+	struct parts parts = {0};
+	struct span query = {0}, rest = path_split_query(span_from(text, tls ? HTTPS.length : HTTP.length), &query);
+	const char *slash = rest.length ? memchr(rest.data, '/', rest.length) : NULL;
+	parts.authority = slash ? span_head(rest, (size_t)(slash - rest.data)) : rest;
+	parts.path = span_from(rest, parts.authority.length);
+	parts.query = query;
+	return parts;
+}
+
+static bool read_host(struct span text, struct origin_options options, struct origin *origin, struct fault *fault)
+{
+	struct authority authority = {0};
+	origin->wildcard = span_starts(text, SPAN("*."));
+	if (!authority_parse(span_from(text, origin->wildcard ? 2 : 0), &authority, fault))
+		return false;
+	if (origin->wildcard && authority.host.kind != HOST_NAME)
+		return fault_set(fault, FAULT_USAGE, "\"*.\" stands before a name, not before an address");
+	if (origin->wildcard && !options.wildcard)
+		return fault_set(fault, FAULT_USAGE, "a URL with a wildcard, where one server is needed");
+	origin->host = authority.host;
+	origin->port = authority.port ? authority.port : origin->tls ? 443 : 80;
+	return true;
+}
+
+static bool read_path(struct span path, struct arena *arena, struct origin *origin, struct fault *fault)
+{
+	struct path_options options = {.whole_segments = true};
+	size_t length = 0;
+	char *out = arena_alloc(arena, path.length * 3 + 1);
+	enum path_result result = path.length ? path_canonical(path, options, out, &length) : PATH_OK;
+	if (result != PATH_OK)
+		return fault_set(fault, FAULT_USAGE, "the URL's path %s", path_result_text(result));
+	while (length > 0 && out[length - 1] == '/')
+		length--;
+	out[length] = 0;
+	origin->path = out;
+	return true;
+}
+
+static bool is_visible(struct span text)
+{
+	for (size_t i = 0; i < text.length; i++)
+		if (text.data[i] < 0x21 || text.data[i] > 0x7e)
+			return false;
+	return true;
+}
+
+bool origin_parse(struct span text, struct origin_options options, struct arena *arena, struct origin *origin,
+                  struct fault *fault)
+{
+	*origin = (struct origin){.tls = span_equal_nocase(span_head(text, HTTPS.length), HTTPS)};
+	if (!origin->tls && !span_equal_nocase(span_head(text, HTTP.length), HTTP))
+		return fault_set(fault, FAULT_USAGE,
+		                 "expected a URL that starts with https:// or http://, such as https://api.example.com");
+	struct parts parts = take_apart(text, origin->tls);
+	if (!options.query && (parts.query.data || memchr(text.data, '#', text.length)))
+		return fault_set(fault, FAULT_USAGE, "a URL with a query or fragment; only scheme, host, port and path stand here");
+	if (memchr(text.data, '#', text.length))
+		return fault_set(fault, FAULT_USAGE, "a URL with a fragment, which no server is sent; take off what stands from \"#\" on");
+	if (!is_visible(parts.query))
+		return fault_set(fault, FAULT_USAGE, "the URL's query has characters that a query escapes");
+	return read_host(parts.authority, options, origin, fault) && read_path(parts.path, arena, origin, fault);
+}
+
+char *origin_url(struct span text, const struct origin *origin, struct arena *arena)
+{
+	struct parts parts = take_apart(text, origin->tls);
+	char authority[AUTHORITY_TEXT];
+	bool usual = origin->port == (origin->tls ? 443 : 80) && origin->host.kind != HOST_IPV6; /* whose brackets come with a port */
+	authority_format(&origin->host, usual ? 0 : origin->port, authority);
+	return arena_format(arena, "%s://%s%s%s%s%.*s", origin->tls ? "https" : "http", authority, origin->path,
+	                    span_ends(parts.path, SPAN("/")) ? "/" : "", parts.query.data ? "?" : "", SPAN_ARGS(parts.query));
+}
