@@ -35,6 +35,7 @@ ROOMS = {
     "zlib.h": r"proxyd/scrub_gunzip\.c",
     "curl/curl.h": r"proxyd/(dial\w*|mint_token)\.c",
     "gnutls/.*": r"proxyd/(tls\w*|mint_\w+)\.(c|h)",
+    "jansson.h": r"proxyd/json\.c",
     "microhttpd.h": r"proxyd/(front_h1\w*|admin)\.(c|h)",
     "nghttp2/.*": r"proxyd/(front_h2|upstream_h2)\w*\.(c|h)",
     # sha256: signers hash with it and nothing else, so that none of them includes a library.
