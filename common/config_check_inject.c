@@ -29,9 +29,41 @@ static const char *known_ids(struct fit *fit)
 	return text;
 }
 
+/* Secrets that are shown to a token endpoint, or signed with, and never to the upstream: by the injection that they are of. */
+static const struct {
+	enum injection_kind kind;
+	const char *name, *id, *what;
+} inner_secrets[] = {
+	{INJECT_JWT, "jwt", "secret", "what its tokens are signed with"},
+	{INJECT_OAUTH2, "oauth2", "key", "what its tokens are got for"},
+	{INJECT_OAUTH2, "oauth2", "refresh", "what its tokens are got for"},
+};
+
+bool config_injects(const struct config_credential *credential, enum injection_kind kind)
+{
+	for (size_t i = 0; i < credential->injection_count; i++)
+		if (credential->injections[i].kind == kind)
+			return true;
+	return false;
+}
+
+/* What another injection sends cannot be one of these. */
+static void check_inner(struct fit *fit, struct span id)
+{
+	for (size_t i = 0; i < LENGTH(inner_secrets); i++) {
+		enum injection_kind kind = inner_secrets[i].kind;
+		if (fit->injection->kind == kind || !span_equal(id, span_of(inner_secrets[i].id)) || !config_injects(fit->credential, kind))
+			continue;
+		config_error_at(fit->reading, fit->injection->mark, "{%s} is %s, as %s has it, and must not reach the upstream itself",
+		                inner_secrets[i].id, inner_secrets[i].what, inner_secrets[i].name);
+		return;
+	}
+}
+
 static bool use_name(struct span name, void *context)
 {
 	struct fit *fit = context;
+	check_inner(fit, name);
 	if (!use(fit, name) && fit->credential->secret_count)
 		config_error_at(fit->reading, fit->injection->mark, "{%.*s} is no secret of this credential, which has %s",
 		                SPAN_ARGS(span_head(name, 100)), known_ids(fit));
@@ -47,6 +79,7 @@ static void fit_template(struct fit *fit, const char *template)
 
 static void need(struct fit *fit, const char *id, const char *where)
 {
+	check_inner(fit, span_of(id));
 	if (!use(fit, span_of(id)) && fit->credential->secret_count)
 		config_error_at(fit->reading, fit->injection->mark, "%s needs a secret named \"%s\"; this credential has %s", where,
 		                id, known_ids(fit));
@@ -88,15 +121,10 @@ static void fit_sigv4(struct fit *fit)
 	use(fit, SPAN("session"));
 }
 
-static void fit_oauth2(struct fit *fit)
+/* A refresh token is used up with each use of it, by many servers. */
+static void check_refresh(struct fit *fit)
 {
-	bool refresh = use(fit, SPAN("refresh"));
-	need(fit, "id", "oauth2");
-	if (!refresh)
-		need(fit, "key", "oauth2");
-	else
-		use(fit, SPAN("key"));
-	for (size_t i = 0; refresh && i < fit->credential->secret_count; i++) {
+	for (size_t i = 0; i < fit->credential->secret_count; i++) {
 		const struct named_source *secret = &fit->credential->secrets[i];
 		if (!strcmp(secret->id, "refresh") && secret->source.kind != SOURCE_VAULT && secret->source.kind != SOURCE_NONE)
 			config_error_at(fit->reading, secret->mark,
@@ -104,9 +132,39 @@ static void fit_oauth2(struct fit *fit)
 	}
 }
 
+static void fit_oauth2(struct fit *fit)
+{
+	bool id = use(fit, SPAN("id")), key = use(fit, SPAN("key")), refresh = use(fit, SPAN("refresh"));
+	if (!(id && (key || refresh)) && fit->credential->secret_count)
+		config_error_at(fit->reading, fit->injection->mark,
+		                "oauth2 needs secrets named \"id\" and \"key\", or \"id\" and \"refresh\"; this credential has %s",
+		                known_ids(fit));
+	check_refresh(fit);
+}
+
+/* What a parameter says, or NULL. */
+static const char *parameter(const struct injection *injection, const char *name)
+{
+	for (size_t i = 0; i < injection->parameter_names.count; i++)
+		if (!strcmp(injection->parameter_names.list[i], name))
+			return injection->parameter_values.list[i];
+	return NULL;
+}
+
+/* Tokens of an installation come from the upstream's own host, but for github.com, which has its API elsewhere. */
+static void check_app(struct fit *fit)
+{
+	const struct origin *upstream = &fit->credential->upstream;
+	if (parameter(fit->injection, "installation") && upstream->wildcard && strcmp(upstream->host.name, "github.com") != 0)
+		config_error_at(fit->reading, fit->injection->mark,
+		                "\"installation\" gets tokens from the upstream, which must be one server here, without \"*.\"");
+}
+
 static void fit_jwt(struct fit *fit)
 {
-	need(fit, "secret", "jwt");
+	need(fit, "secret", parameter(fit->injection, "google") ? "jwt, for the service account's JSON," :
+	                                                          "jwt, for the key that it signs with,");
+	check_app(fit);
 }
 
 static void (*const fits[])(struct fit *fit) = {

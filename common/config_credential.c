@@ -193,14 +193,6 @@ static bool has_kind(const struct config_credential *credential, enum source_kin
 	return credential->client_key.kind == kind;
 }
 
-static bool injects(const struct config_credential *credential, enum injection_kind kind)
-{
-	for (size_t i = 0; i < credential->injection_count; i++)
-		if (credential->injections[i].kind == kind)
-			return true;
-	return false;
-}
-
 static void check_whole(struct reading *reading, const struct node *entry, struct config_credential *credential,
                         bool filled)
 {
@@ -220,8 +212,11 @@ static void check_whole(struct reading *reading, const struct node *entry, struc
 static void check_options(struct reading *reading, const struct node *entry, struct config_credential *credential)
 {
 	const struct node *ttl = node_find(entry, "ttl"), *http2 = node_find(entry, "http2"), *client = node_find(entry, "client");
-	if (ttl && !has_kind(credential, SOURCE_EXEC) && !injects(credential, INJECT_JWT))
-		config_error(reading, ttl, "\"ttl\" says how long what an exec: prints is good; there is no exec: here");
+	bool lives = has_kind(credential, SOURCE_EXEC) || config_injects(credential, INJECT_JWT) ||
+	             config_injects(credential, INJECT_OAUTH2);
+	if (ttl && !lives)
+		config_error(reading, ttl, "\"ttl\" says how long what an exec: prints, or a token of oauth2 or jwt, is good; there is "
+		                           "none of these here");
 	if (http2 && credential->http2 == HTTP2_TUNNEL)
 		config_error(reading, http2,
 		             "http2: tunnel would carry requests past the injection; on a credential it is on or off");

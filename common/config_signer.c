@@ -33,13 +33,25 @@ static bool is_word(const char *text)
 	return strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(text);
 }
 
-static bool parameter_is_good(struct reading *reading, const struct node *node, const struct parameter *parameter)
+/* Where a client shows its key, or what it signed. */
+static bool url_is_good(struct reading *reading, const struct node *node)
 {
 	struct origin origin;
+	if (!config_origin(reading, node, (struct origin_options){.query = true}, &origin))
+		return false;
+	if (!origin.tls && !host_is_loopback(&origin.host))
+		config_warning_at(reading, config_mark(reading, node),
+		                  "secrets and tokens travel to and from %s over plain http, where everyone on the way can read them; "
+		                  "is there an https:// address?", origin.host.name);
+	return true;
+}
+
+static bool parameter_is_good(struct reading *reading, const struct node *node, const struct parameter *parameter)
+{
 	uint64_t number;
 	unsigned word = UINT32_MAX;
 	if (parameter->url)
-		return config_origin(reading, node, (struct origin_options){0}, &origin);
+		return url_is_good(reading, node);
 	if (parameter->number)
 		return config_number(reading, node, 1, UINT32_MAX, &number);
 	if (parameter->words) {
@@ -64,6 +76,28 @@ static void read_parameter(struct reading *reading, const struct node *node, voi
 
 #define MOST_CLAIMS 64
 
+/* Claims that are of one token: from a file they would be the same in all. */
+static const struct {
+	const char *name, *advice;
+} own_claims[] = {
+	{"exp", "; say how long one is good: ttl: 5m beside \"inject\""},
+	{"iat", "; take it out"},
+	{"nbf", ", as \"iat\"; take it out"},
+	{"jti", " that goes to a token_url; take it out"},
+};
+
+/* False where it is made here (told). */
+static bool may_claim(struct reading *reading, const struct node *name)
+{
+	for (size_t i = 0; i < LENGTH(own_claims); i++) {
+		if (strcmp(name->text, own_claims[i].name) != 0)
+			continue;
+		config_error(reading, name, "\"%s\" is made anew with each token%s", own_claims[i].name, own_claims[i].advice);
+		return false;
+	}
+	return true;
+}
+
 static void read_claims(struct reading *reading, const struct node *node, void *field, const void *unused)
 {
 	(void)unused;
@@ -76,7 +110,8 @@ static void read_claims(struct reading *reading, const struct node *node, void *
 	for (size_t i = 0; i < node->count; i++) {
 		const struct parameter claim = {
 			.name = arena_format(reading->arena, "claims.%s", node->pairs[i].key->text), .what = "the value of a claim"};
-		read_parameter(reading, node->pairs[i].value, field, &claim);
+		if (may_claim(reading, node->pairs[i].key))
+			read_parameter(reading, node->pairs[i].value, field, &claim);
 	}
 }
 

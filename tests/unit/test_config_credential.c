@@ -203,7 +203,7 @@ static const struct told_row rows[] = {
 	 "5:32: a name in the vault has letters, digits, `.`, `_` and `-`, 128 at most, and begins with a letter or digit"},
 	/* Options. */
 	{C "  a: { preset: openai, secret: env:A, ttl: 5s }\n",
-	 "4:44: \"ttl\" says how long what an exec: prints is good; there is no exec: here"},
+	 "4:44: \"ttl\" says how long what an exec: prints, or a token of oauth2 or jwt, is good; there is none of these here"},
 	{C "  a: { preset: openai, secret: env:A, client: { cert: c, key: exec:x }, ttl: 0s }\n",
 	 "4:78: expected a time above 0, and not above 3650d"},
 	{C "  a: { upstream: http://a.com, secret: env:A, inject: { query: k }, client: { cert: c, key: env:B } }\n",

@@ -5,7 +5,13 @@
 #define TWO                                                                                                            \
 	"version: 1\nprofiles: { p: {} }\ncredentials:\n  c:\n    upstream: https://a.com\n"                            \
 	"    secrets: { id: env:A, key: env:B }\n    inject: "
-/* Both: inject stands at line 7. */
+#define THREE(inject)                                                                                                  \
+	"version: 1\nprofiles: { p: {} }\nvault: { file: v, key: \"file:k\" }\ncredentials:\n  c:\n    upstream: https://a.com\n" \
+	"    secrets: { id: env:A, refresh: vault:r }\n    inject: " inject "\n"
+#define SIGNED                                                                                                         \
+	"version: 1\nprofiles: { p: {} }\ncredentials:\n  c:\n    upstream: https://a.com\n"                            \
+	"    secrets: { secret: env:A, team: env:B }\n    inject: ["
+/* inject stands at line 7, of THREE at line 8. */
 
 /* kind name value paths parameters */
 static void write_injection(const struct injection *injection, struct buffer *out)
@@ -47,6 +53,16 @@ static const struct told_row good_rows[] = {
 	 "jwt value={secret} alg=RS256 claims.iss=me claims.sub=1 token_url=https://a.com 7:13\n"},
 	{ONE "{ jwt: { github_app: 12, installation: 34 } }", "jwt value={secret} github_app=12 installation=34 7:13\n"},
 	{ONE "{ jwt: { google: scope } }", "jwt value={secret} google=scope 7:13\n"},
+	{ONE "{ jwt: { github_app: 12 } }\n    ttl: 5m", "jwt value={secret} github_app=12 7:13\n"},
+	{TWO "{ oauth2: { token_url: \"https://a.com:8443/o/token/?p=x&y\" } }\n    ttl: 1h",
+	 "oauth2 value={secret} token_url=https://a.com:8443/o/token/?p=x&y 7:13\n"},
+	{TWO "[{ oauth2: { token_url: https://a.com/t } }, { header: Client-Id, value: \"{id}\" }]",
+	 "oauth2 value={secret} token_url=https://a.com/t 7:14\nheader name=Client-Id value={id} 7:58\n"},
+	{SIGNED "{ jwt: { alg: ES256 } }, { header: X-Team, value: \"{team}\" }]",
+	 "jwt value={secret} alg=ES256 7:14\nheader name=X-Team value={team} 7:39\n"},
+	{"version: 1\nprofiles: { p: {} }\ncredentials: { c: { upstream: \"https://*.github.com\", secret: env:A,\n"
+	 "  inject: { jwt: { github_app: 1, installation: 2 } } } }\n",
+	 "jwt value={secret} github_app=1 installation=2 4:11\n"},
 	{"version: 1\nprofiles: { p: {} }\nvault: { file: v, key: \"file:k\" }\ncredentials: { c: { upstream: https://a,\n"
 	 "  secrets: { id: env:A, refresh: vault:r }, inject: { oauth2: { token_url: https://a } } } }\n",
 	 "oauth2 value={secret} token_url=https://a 5:53\n"},
@@ -72,6 +88,10 @@ static void test_good(void **state)
 	"no secret goes anywhere: a value needs {secret} or the {NAME} of one of \"secrets\"; a constant stands only beside " \
 	"such a one"
 #define TRAVELS " cannot be injected: it says how the message travels, and proxyd writes it"
+
+#define NEEDS                                                                                                          \
+	"oauth2 needs secrets named \"id\" and \"key\", or \"id\" and \"refresh\"; this credential has "
+#define NOT_ITSELF ", and must not reach the upstream itself"
 
 static const struct told_row rows[] = {
 	{ONE "Authorization",
@@ -147,6 +167,36 @@ static const struct told_row rows[] = {
 	{"version: 1\nprofiles: { p: {} }\ncredentials: { c: { upstream: https://a,\n"
 	 "  secrets: { id: env:A, refresh: env:B }, inject: { oauth2: { token_url: https://a } } } }\n",
 	 "4:34: a refresh token changes as it is used and must be stored: only a vault: entry will do"},
+	{TWO "{ oauth2: { token_url: \"https://u:p@a.com/t\" } }", "7:36: a host has a user name or password (`@`) in front; leave that out"},
+	{TWO "{ oauth2: { token_url: \"https://a.com/t#x\" } }",
+	 "7:36: a URL with a fragment, which no server is sent; take off what stands from \"#\" on"},
+	{TWO "{ oauth2: { token_url: \"https://a.com/../t\" } }", "7:36: the URL's path has a dot segment (. or ..)"},
+	{ONE "{ oauth2: { token_url: https://a.com } }", "7:13: " NEEDS "{secret}"},
+	{SIGNED "{ oauth2: { token_url: https://a.com } }]", "7:14: " NEEDS "{secret}, {team}"},
+	/* What is shown to the token endpoint, or signed with, goes nowhere else. */
+	{TWO "[{ oauth2: { token_url: https://a.com } }, { header: X-Key, value: \"{id} {key}\" }]",
+	 "7:56: {key} is what its tokens are got for, as oauth2 has it" NOT_ITSELF},
+	{TWO "[{ path: \"/x{key}\" }, { oauth2: { token_url: https://a.com } }]",
+	 "7:14: {key} is what its tokens are got for, as oauth2 has it" NOT_ITSELF},
+	{THREE("[{ oauth2: { token_url: https://a.com } }, { header: X-Key, value: \"{refresh}\" }]"),
+	 "8:56: {refresh} is what its tokens are got for, as oauth2 has it" NOT_ITSELF},
+	{ONE "[{ jwt: { alg: HS256 } }, { header: X-Key, value: \"{secret}\" }]",
+	 "7:39: {secret} is what its tokens are signed with, as jwt has it" NOT_ITSELF},
+	{ONE "[{ jwt: { alg: HS256 } }, { query: key }]",
+	 "7:39: {secret} is what its tokens are signed with, as jwt has it" NOT_ITSELF},
+	{TWO "{ jwt: { alg: ES256 } }",
+	 "7:13: jwt, for the key that it signs with, needs a secret named \"secret\"; this credential has {id}, {key}"},
+	{TWO "{ jwt: { google: s } }",
+	 "7:13: jwt, for the service account's JSON, needs a secret named \"secret\"; this credential has {id}, {key}"},
+	/* Claims of one token. */
+	{ONE "{ jwt: { alg: HS256, claims: { iss: a, exp: \"1\", iat: \"1\", nbf: \"1\", jti: x } } }",
+	 "7:52: \"exp\" is made anew with each token; say how long one is good: ttl: 5m beside \"inject\"\n"
+	 "7:62: \"iat\" is made anew with each token; take it out\n"
+	 "7:72: \"nbf\" is made anew with each token, as \"iat\"; take it out\n"
+	 "7:82: \"jti\" is made anew with each token that goes to a token_url; take it out"},
+	{"version: 1\nprofiles: { p: {} }\ncredentials: { c: { upstream: \"https://*.a.com\", secret: env:A,\n"
+	 "  inject: { jwt: { github_app: 1, installation: 2 } } } }\n",
+	 "4:11: \"installation\" gets tokens from the upstream, which must be one server here, without \"*.\""},
 	{ONE "{ jwt: {} }", "7:20: \"alg\" is missing here; write alg: RS256 and claims: { iss: NAME }, or github_app: ID, or "
 	                    "google: SCOPE"},
 	{ONE "{ jwt: { alg: none, claims: [] } }", "7:27: expected RS256, ES256, EdDSA or HS256\n"
@@ -163,9 +213,17 @@ static void test_errors(void **state)
 	expect_errors(ROWS(rows));
 }
 
+#define PLAIN(host)                                                                                                    \
+	"secrets and tokens travel to and from " host " over plain http, where everyone on the way can read them; is there " \
+	"an https:// address?"
+
 static const struct told_row warning_rows[] = {
 	{TWO "{ header: A, value: \"{key}\" }", "6:20: secret \"id\" is not used by any injection"},
 	{ONE "[{ basic: x }, { header: A, value: constant }]", ""},
+	{TWO "{ oauth2: { token_url: http://a.com/t } }", "7:36: " PLAIN("a.com")},
+	{ONE "{ jwt: { alg: HS256, token_url: http://10.0.0.1/t } }", "7:45: " PLAIN("10.0.0.1")},
+	{TWO "{ oauth2: { token_url: http://localhost:8080/t } }", ""},
+	{TWO "{ oauth2: { token_url: \"http://[::1]/t\" } }", ""},
 };
 
 static void test_warnings(void **state)

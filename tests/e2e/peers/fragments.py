@@ -73,6 +73,7 @@ GOOD = {
 { jwt: { github_app: 12345, installation: 67 } }
 { jwt: { google: "https://www.googleapis.com/auth/drive" } }
 { jwt: { alg: RS256, claims: { iss: me, level: 3 }, token_url: "https://auth.test/token" } }
+{ jwt: { alg: RS256, token_url: "https://auth.test/t/?p=B2C_1&x=/?" } }
 { jwt: { alg: ES256 } }
 { jwt: { alg: EdDSA } }
 { jwt: { alg: HS256 } }
@@ -299,6 +300,11 @@ Authorization
 { jwt: { github_app: 1, installation: many } }
 { jwt: { alg: RS256, claims: [] } }
 { jwt: { alg: RS256, claims: { a: [] } } }
+{ jwt: { alg: RS256, claims: { iss: me, exp: "1" } } }
+{ jwt: { alg: RS256, claims: { jti: a } } }
+{ jwt: { alg: RS256, token_url: "https://auth.test/t#x" } }
+{ jwt: { alg: RS256, token_url: "https://auth.test/t?a b" } }
+{ jwt: { alg: RS256, token_url: "https://u@auth.test/t" } }
 { jwt: { alg: RS256, kid: a } }
 """,
     "env": """
