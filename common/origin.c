@@ -51,11 +51,14 @@ static bool read_path(struct span path, struct arena *arena, struct origin *orig
 	return true;
 }
 
-static bool is_visible(struct span text)
+/* RFC 3986 §3.4. */
+static bool is_query(struct span text)
 {
-	for (size_t i = 0; i < text.length; i++)
-		if (text.data[i] < 0x21 || text.data[i] > 0x7e)
+	for (size_t i = 0; i < text.length; i++) {
+		char c = text.data[i], lower = span_lower(c);
+		if (!(lower >= 'a' && lower <= 'z') && !(c >= '0' && c <= '9') && (!c || !strchr("-._~!$&'()*+,;=:@/?%", c)))
 			return false;
+	}
 	return true;
 }
 
@@ -71,7 +74,7 @@ bool origin_parse(struct span text, struct origin_options options, struct arena 
 		return fault_set(fault, FAULT_USAGE, "a URL with a query or fragment; only scheme, host, port and path stand here");
 	if (memchr(text.data, '#', text.length))
 		return fault_set(fault, FAULT_USAGE, "a URL with a fragment, which no server is sent; take off what stands from \"#\" on");
-	if (!is_visible(parts.query))
+	if (!is_query(parts.query))
 		return fault_set(fault, FAULT_USAGE, "the URL's query has characters that a query escapes");
 	return read_host(parts.authority, options, origin, fault) && read_path(parts.path, arena, origin, fault);
 }

@@ -28,6 +28,8 @@ static const struct {
 	{"https://a.com/t#f", NULL, NULL, "a URL with a fragment"},
 	{"https://a.com/t?x#f", NULL, NULL, "a URL with a fragment"},
 	{"https://a.com/t?x y", NULL, NULL, "the URL's query has characters"},
+	{"https://a.com/t?a\\b", NULL, NULL, "the URL's query has characters"},
+	{"https://a.com/t?\"", NULL, NULL, "the URL's query has characters"},
 	{"https://a.com/t?\xc3\xa4", NULL, NULL, "the URL's query has characters"},
 	{"https://*.a.com/t", NULL, NULL, "a URL with a wildcard"},
 	{"https://a.com/x/../t", NULL, NULL, "the URL's path has a dot segment"},
