@@ -187,6 +187,8 @@ static const struct {
 	{GRANT_CLIENT, 400, CODE("my-client"), FAULT_DENIED, false, ANSWERED(400) ": an error; look that up at the server"},
 	{GRANT_CLIENT, 400, CODE("r-old"), FAULT_DENIED, false, ANSWERED(400) ": an error; look that up at the server"},
 	{GRANT_CLIENT, 400, CODE("key_1"), FAULT_DENIED, false, ANSWERED(400) ": an error; look that up at the server"},
+	{GRANT_CLIENT, 400, CODE("x_k-secret-kex"), FAULT_DENIED, false, ANSWERED(400) ": an error; look that up at the server"},
+	{GRANT_CLIENT, 400, CODE("x_k-secrex"), FAULT_DENIED, false, ANSWERED(400) ": x_k-secrex; look that up at the server"},
 	{GRANT_CLIENT, 400, CODE("bXktY2xpZW50Omst"), FAULT_DENIED, false, ANSWERED(400) ": an error; look that up at the server"},
 	{GRANT_ASSERTION, 400, CODE("eyJp.c2ln"), FAULT_DENIED, false, ANSWERED(400) ": an error; look that up at the server"},
 	{GRANT_CLIENT, 400, CODE("an error: x"), FAULT_DENIED, false, ANSWERED(400) ": an error; look that up at the server"},
