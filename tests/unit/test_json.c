@@ -6,9 +6,11 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "buffer.h"
 #include "json.h"
+#include "memory.h"
 
 #define NO "it is no JSON"
 #define DEEP_8 "[[[[[[[["
@@ -128,12 +130,24 @@ static void test_members(void **state)
 	}
 }
 
+/* What jansson frees is zeroed first. */
+static void test_wipes(void **state)
+{
+	json_malloc_t allocates;
+	json_free_t frees;
+	(void)state;
+	json_end(json_read(SPAN("{}"), NULL));
+	json_get_alloc_funcs(&allocates, &frees);
+	assert_true(frees == memory_wipe_free);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_texts),
 		cmocka_unit_test(test_size),
 		cmocka_unit_test(test_members),
+		cmocka_unit_test(test_wipes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

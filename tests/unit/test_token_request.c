@@ -97,7 +97,7 @@ static void decode(struct span text, struct buffer *out)
 /* Text with a JWT at its end as "[HEADER|CLAIMS]". */
 static void write_opened(struct span text, struct buffer *out)
 {
-	const char *token = memmem(text.data, text.length, "eyJ", 3);
+	const char *token = text.length ? memmem(text.data, text.length, "eyJ", 3) : NULL;
 	if (!token) {
 		buffer_span(out, text);
 		return;
