@@ -6,6 +6,7 @@
 #include <gnutls/x509.h>
 
 #include "base64.h"
+#include "ed25519.h"
 #include "pem.h"
 #include "sha256.h"
 #include "text.h"
@@ -89,21 +90,48 @@ static bool length_fits(struct span key, struct fault *fault)
 	                                             algorithms[JOSE_HS256].wants, key.length);
 }
 
+static struct span encode(struct span bytes, struct arena *arena)
+{
+	char *out = arena_alloc(arena, BASE64_BYTES(bytes.length));
+	return (struct span){out, base64_encode_url(bytes, out)};
+}
+
+/* An Ed25519 key as all write it never gets to GnuTLS. The seed points into `der`, which the caller wipes. */
+static bool read_ed25519(struct span key, struct buffer *der, struct span *seed)
+{
+	return pem_private_key(key, der, NULL) && ed25519_seed(buffer_view(der), seed);
+}
+
+static bool sign_ed25519(struct span key, struct span text, struct arena *arena, struct span *signature)
+{
+	AUTO_WIPE struct buffer der = {0};
+	struct span seed;
+	unsigned char bytes[ED25519_SIGNATURE];
+	if (!read_ed25519(key, &der, &seed))
+		return false;
+	ed25519_sign(seed, text, bytes);
+	*signature = encode((struct span){(const char *)bytes, sizeof bytes}, arena);
+	return true;
+}
+
+static bool is_ed25519(struct span key)
+{
+	AUTO_WIPE struct buffer der = {0};
+	struct span seed;
+	return read_ed25519(key, &der, &seed);
+}
+
 bool jose_fits(struct span text, enum jose_alg alg, struct fault *fault)
 {
 	if (alg == JOSE_HS256)
 		return length_fits(text, fault);
+	if (alg == JOSE_EDDSA && is_ed25519(text))
+		return true;
 	gnutls_x509_privkey_t key = read_key(text, fault);
 	bool fits = key && kind_fits(key, alg, fault);
 	if (key)
 		gnutls_x509_privkey_deinit(key);
 	return fits;
-}
-
-static struct span encode(struct span bytes, struct arena *arena)
-{
-	char *out = arena_alloc(arena, BASE64_BYTES(bytes.length));
-	return (struct span){out, base64_encode_url(bytes, out)};
 }
 
 /* A number of DER, which has a 0 in front where its first bit is set, and none that is not needed, in `ES256_NUMBER` bytes. */
@@ -167,6 +195,8 @@ bool jose_sign(struct span key, enum jose_alg alg, struct span text, struct aren
 {
 	if (alg == JOSE_HS256)
 		return sign_hmac(key, text, arena, signature, fault);
+	if (alg == JOSE_EDDSA && sign_ed25519(key, text, arena, signature))
+		return true;
 	gnutls_x509_privkey_t own = read_key(key, fault);
 	bool good = own && kind_fits(own, alg, fault);
 	if (good && !sign(own, alg, text, arena, signature))

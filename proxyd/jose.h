@@ -1,5 +1,5 @@
-/* JSON Web Tokens that are signed here (RFC 7519; RFC 7515 §7.1 compact; RFC 7518 §3, RFC 8037 §3.1): by GnuTLS, and by
- * sha256.h for HS256. Pure, but for the random number that an ES256 signature takes.
+/* JSON Web Tokens that are signed here (RFC 7519; RFC 7515 §7.1 compact; RFC 7518 §3, RFC 8037 §3.1): RS256 and ES256
+ * by GnuTLS, EdDSA by ed25519.h, HS256 by sha256.h. Pure, but for the random number that an ES256 signature takes.
  *
  * A key is the secret as it stands: PEM for all but HS256, whose key is the bytes themselves. What GnuTLS reads it into is
  * zeroed before this returns. No fault tells a byte of it. */

@@ -120,4 +120,11 @@
 	"WRYiIpapm0Tytc47l+/vqnQTuQPnVKrI1Q==\n" \
 	"-----END PRIVATE KEY-----\n"
 
+/* RFC 8037 A.1, with the public key behind it (RFC 5958) */
+#define KEY_ED25519_PAIR \
+	"-----BEGIN PRIVATE KEY-----\n" \
+	"MFECAQEwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n" \
+	"gSEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n" \
+	"-----END PRIVATE KEY-----\n"
+
 #endif

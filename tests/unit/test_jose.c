@@ -34,6 +34,8 @@ static const struct {
 	      "OkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw")},
 	{JOSE_EDDSA, SPAN(KEY_ED25519), SPAN("eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc"),
 	 SPAN("hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg")},
+	{JOSE_EDDSA, SPAN(KEY_ED25519_PAIR), SPAN("eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc"),
+	 SPAN("hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg")},
 };
 
 static void test_vectors(void **state)
@@ -161,6 +163,9 @@ static const struct {
 	{KEY_P256, JOSE_ES256, ""},
 	{KEY_P256_SEC1, JOSE_ES256, ""},
 	{KEY_ED25519, JOSE_EDDSA, ""},
+	{KEY_ED25519_PAIR, JOSE_EDDSA, ""},
+	{"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/Q==\n-----END PRIVATE KEY-----\n", JOSE_EDDSA,
+	 "the PEM private key is damaged, or of a kind that GnuTLS does not know"},
 	{"0123456789abcdef0123456789abcdef", JOSE_HS256, ""},
 	{KEY_RSA_SMALL, JOSE_RS256, RS256_WANTS "RSA, 1024 bits"},
 	{KEY_P256, JOSE_RS256, RS256_WANTS "EC on SECP256R1, 256 bits"},
