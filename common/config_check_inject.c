@@ -52,7 +52,8 @@ static void check_inner(struct fit *fit, struct span id)
 {
 	for (size_t i = 0; i < LENGTH(inner_secrets); i++) {
 		enum injection_kind kind = inner_secrets[i].kind;
-		if (fit->injection->kind == kind || !span_equal(id, span_of(inner_secrets[i].id)) || !config_injects(fit->credential, kind))
+		bool inner = span_equal(id, span_of(inner_secrets[i].id)) && config_injects(fit->credential, kind);
+		if (!inner || fit->injection->kind == kind)
 			continue;
 		config_error_at(fit->reading, fit->injection->mark, "{%s} is %s, as %s has it, and must not reach the upstream itself",
 		                inner_secrets[i].id, inner_secrets[i].what, inner_secrets[i].name);

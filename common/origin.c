@@ -71,9 +71,11 @@ bool origin_parse(struct span text, struct origin_options options, struct arena 
 		                 "expected a URL that starts with https:// or http://, such as https://api.example.com");
 	struct parts parts = take_apart(text, origin->tls);
 	if (!options.query && (parts.query.data || memchr(text.data, '#', text.length)))
-		return fault_set(fault, FAULT_USAGE, "a URL with a query or fragment; only scheme, host, port and path stand here");
+		return fault_set(fault, FAULT_USAGE,
+		                 "a URL with a query or fragment; only scheme, host, port and path stand here");
 	if (memchr(text.data, '#', text.length))
-		return fault_set(fault, FAULT_USAGE, "a URL with a fragment, which no server is sent; take off what stands from \"#\" on");
+		return fault_set(fault, FAULT_USAGE,
+		                 "a URL with a fragment, which no server is sent; take off what stands from \"#\" on");
 	if (!is_query(parts.query))
 		return fault_set(fault, FAULT_USAGE, "the URL's query has characters that a query escapes");
 	return read_host(parts.authority, options, origin, fault) && read_path(parts.path, arena, origin, fault);

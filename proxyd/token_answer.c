@@ -27,8 +27,8 @@ static bool take_token(const struct reading_answer *reading, const char *name, s
 	if (found == MEMBER_ABSENT)
 		return true;
 	if (found == MEMBER_OTHER || !is_token(text))
-		return fault_set(fault, FAULT_BROKEN, "its \"%s\" is empty, not text, too long, or has characters that no field can carry",
-		                 name);
+		return fault_set(fault, FAULT_BROKEN,
+		                 "its \"%s\" is empty, not text, too long, or has characters that no field can carry", name);
 	*token = arena_span(reading->arena, text);
 	return true;
 }
