@@ -239,7 +239,6 @@ static void h2_release(struct upstream *upstream)
 	struct h2_request *request = h2_request_of(upstream);
 	struct h2_connection *connection = request->connection;
 	struct upstream_h2 *room = request->room;
-	loop_later_cancel(room->loop, &request->task);
 	if (room->telling == request)
 		room->telling = NULL;
 	if (connection) {
@@ -252,6 +251,7 @@ static void h2_release(struct upstream *upstream)
 		TAILQ_REMOVE(&request->origin->waiting, request, in_line);
 		stop_making(request->origin);
 	}
+	loop_later_cancel(room->loop, &request->task); /* leaving may have had something to tell */
 	arena_free(&request->arena);
 	backlog_free(&request->out);
 	backlog_free(&request->in);

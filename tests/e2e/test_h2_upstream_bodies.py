@@ -123,6 +123,21 @@ def test_a_window_that_shrinks(before_h2):
     by_h2(server, 1)
 
 
+def test_an_answer_before_the_end(before_h2):
+    """The origin has said all, and reads no more: what waits for its window has nowhere to go, and is forgotten."""
+
+    def script(session):
+        session.serve(lambda session, came: session.answer(came, b"no more"), whole=False)
+
+    proxy, server = before_h2(script, {INITIAL_WINDOW_SIZE: 100}, head={"workers": "1"})
+    for _ in range(20):
+        with H2(proxy) as client:
+            number = client.request(method="POST", end=False)
+            client.data(number, os.urandom(50_000), end=False)
+            assert client.answer(number).body == b"no more"
+    assert len(proxy.audit(20)) == 20
+
+
 @pytest.mark.parametrize("slow", [1, 8])
 def test_whoever_reads_slowly_holds_up_nobody_else(before_h2, slow):
     """The windows of an upstream's connection are not one client's to fill."""
