@@ -99,15 +99,25 @@ void *front_h1_on_request_line(void *context, const char *target, struct MHD_Con
 struct collect {
 	struct fields *fields;
 	struct arena *arena;
-	const char *next;  /* where the next line must begin; NULL: that is not looked at */
+	const char *next;  /* where the next line must begin, unless blanks stand behind the value; NULL: that is not looked at */
+	bool coding;       /* the line before was a Transfer-Encoding */
 	size_t head_bytes; /* what the fields take up in a head as RFC 9112 has it, blanks before values included */
 	bool odd;
 };
 
-/* libmicrohttpd does not know "chunked" with a blank behind it: the body would have no end, and hold the next request. */
-static bool is_blind_to(struct span name, struct span value)
+/* Since 1.0 libmicrohttpd leaves out the blanks that stand behind a value (RFC 9112 §5), and writes a NUL where they begin. How
+ * many are between the end of the last value and the line that begins at `line`? -1: it is not blanks alone. Before 1.0 it does
+ * not know "chunked" with a blank behind it: the body would have no end, and hold the next request; so nowhere it may stand there. */
+static ptrdiff_t blanks_before(const struct collect *collect, const char *line)
 {
-	return span_equal_nocase(name, SPAN("transfer-encoding")) && span_trim(value).length != value.length;
+	if (!collect->next)
+		return 0;
+	ptrdiff_t count = line - collect->next;
+	const char *blanks = collect->next - 2;
+	for (ptrdiff_t i = 1; i < count; i++)
+		if (blanks[i] != ' ' && blanks[i] != '\t')
+			return -1;
+	return count > 0 && (collect->coding || memcmp(blanks + count, "\r\n", 2) != 0) ? -1 : count;
 }
 
 static enum MHD_Result collect_field(void *context, enum MHD_ValueKind kind, const char *name, size_t name_length,
@@ -118,10 +128,12 @@ static enum MHD_Result collect_field(void *context, enum MHD_ValueKind kind, con
 	(void)kind;
 	/* Both point into the read buffer, so the bytes between them are the colon and blanks, and nothing else fits. */
 	ptrdiff_t gap = value ? value - (name + name_length) : 1;
-	if (gap < 1 || gap > 1024 || (collect->next && name != collect->next) || is_blind_to(name_span, value_span))
+	ptrdiff_t blanks = blanks_before(collect, name);
+	collect->coding = span_equal_nocase(name_span, SPAN("transfer-encoding"));
+	if (gap < 1 || gap > 1024 || blanks < 0 || (collect->coding && span_trim(value_span).length != value_length))
 		collect->odd = true;
 	else
-		collect->head_bytes += name_length + (size_t)gap + value_length + 2;
+		collect->head_bytes += (size_t)blanks + name_length + (size_t)gap + value_length + 2;
 	if (collect->next && value)
 		collect->next = value + value_length + 2;
 	fields_add(collect->fields, collect->arena, name_span, span_trim(value_span));
@@ -133,7 +145,12 @@ static bool head_is_whole(struct client *client, const struct collect *collect, 
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(client->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-	return !collect->odd && info && info->header_size == line + collect->head_bytes + 2;
+	if (collect->odd || !info)
+		return false;
+	size_t known = line + collect->head_bytes + 2;
+	/* What is more stands behind the last value. */
+	return info->header_size == known || (collect->next && info->header_size > known &&
+	        blanks_before(collect, collect->next + (info->header_size - known)) > 0);
 }
 
 static bool read_head(struct client *client, const char *method, const char *version)

@@ -142,6 +142,16 @@ def test_a_client_that_left_while_it_was_answered(both):
     wait_for(lambda: len(proxy.audit()) >= len(server.requests), "the end of all that began", 5)
 
 
+def test_blanks_behind_values(both):
+    """They are no part of the values (RFC 9112 5.1), on later requests and in front of bodies too."""
+    proxy, server = both()
+    request = proxy.request("/x", "X-A: a \t ", "X-Empty:", "X-Empty-Too:   ", "X-B:  b", "Content-Length: 1", "X-C: c  ", method="POST") + "x"
+    with proxy.client() as client:
+        for _ in range(3):
+            assert client.ask(request).status == 200
+    assert [[one.get(name) for name in ("X-A", "X-Empty", "X-Empty-Too", "X-B", "X-C")] for one in server.requests] == [["a", "", "", "b", "c"]] * 3
+
+
 def test_an_empty_line_first(serve):
     """RFC 9112 section 2.2 lets it pass; what libmicrohttpd then has of a second request is not known, so there is none."""
     proxy, server = serve()
