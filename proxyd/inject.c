@@ -56,27 +56,6 @@ static bool build_target(const struct strip *strip, const struct judgement *judg
 	return true;
 }
 
-/* host, host:port, [v6]:port; the scheme's own port is not written (RFC 9110 §7.2). */
-static struct span host_value(const struct judgement *judgement, struct arena *arena)
-{
-	bool brackets = judgement->host.kind == HOST_IPV6;
-	char *start = arena_alloc(arena, judgement->host.length + sizeof "[]:65535"), *end = start, digits[5];
-	size_t count = 0;
-	if (brackets)
-		end = put(end, SPAN("["));
-	end = put(end, host_span(&judgement->host));
-	if (brackets)
-		end = put(end, SPAN("]"));
-	if (judgement->port != (judgement->tls ? 443 : 80)) {
-		*end++ = ':';
-		for (unsigned port = judgement->port; port > 0; port /= 10)
-			digits[count++] = (char)('0' + port % 10);
-		while (count > 0)
-			*end++ = digits[--count];
-	}
-	return (struct span){start, (size_t)(end - start)};
-}
-
 static bool refuse_unready(const struct snapshot *snapshot, const struct judgement *judgement,
                            const struct rendering *rendering, struct arena *arena, struct problem *problem)
 {
@@ -132,7 +111,7 @@ bool inject_request(const struct snapshot *snapshot, const struct judgement *jud
 	size_t most = request->fields.count + 3; /* Host, Cookie and Connection */
 	most += rendering ? rendering->headers.count : 0;
 	out->fields = (struct fields){arena_alloc(arena, most * sizeof *out->fields.list), 0, most};
-	fields_add(&out->fields, arena, SPAN("Host"), host_value(judgement, arena));
+	fields_add(&out->fields, arena, SPAN("Host"), host_field(&judgement->host, judgement->port, judgement->tls, arena));
 	strip.upgrade = protocols_asked(request);
 	inject_fields(&strip, &out->fields);
 	out->upgrade = strip.upgrade && fields_find(&out->fields, SPAN("upgrade"));

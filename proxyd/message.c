@@ -97,3 +97,28 @@ bool text_is_token(struct span text)
 			return false;
 	return text.length > 0;
 }
+
+static char *put(char *out, struct span text)
+{
+	return mempcpy(out, text.data, text.length);
+}
+
+struct span host_field(const struct host *host, uint16_t port, bool tls, struct arena *arena)
+{
+	bool brackets = host->kind == HOST_IPV6;
+	char *start = arena_alloc(arena, host->length + sizeof "[]:65535"), *end = start, digits[5];
+	size_t count = 0;
+	if (brackets)
+		end = put(end, SPAN("["));
+	end = put(end, host_span(host));
+	if (brackets)
+		end = put(end, SPAN("]"));
+	if (port != (tls ? 443 : 80)) {
+		*end++ = ':';
+		for (unsigned rest = port; rest > 0; rest /= 10)
+			digits[count++] = (char)('0' + rest % 10);
+		while (count > 0)
+			*end++ = digits[--count];
+	}
+	return (struct span){start, (size_t)(end - start)};
+}

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "arena.h"
+#include "authority.h"
 #include "span.h"
 
 struct field {
@@ -53,6 +54,9 @@ struct response {
 	struct fields fields;
 	struct body_framing body;
 };
+
+/* The value of Host: host, host:port or [v6]:port; the scheme's own port is not written (RFC 9110 §7.2). */
+struct span host_field(const struct host *host, uint16_t port, bool tls, struct arena *arena);
 
 /* Methods that may be repeated (RFC 9110 §9.2.2). */
 bool method_is_idempotent(struct span method);
