@@ -35,6 +35,8 @@ struct tls_trust;
 
 /* `ca_file`: PEM certificates; NULL: the operator's roots (SSL_CERT_FILE, SSL_CERT_DIR, else the system's). */
 struct tls_trust *tls_trust_load(const char *ca_file, struct fault *fault);
+/* The roots, where there are any, and the certificates of a file beside them. */
+struct tls_trust *tls_trust_load_beside(const char *ca_file, struct fault *fault);
 /* One that verifies as `verifier` does (a reference is taken), shows `identity` (taken over), and has tickets of its own: what
  * resumes a session stands for the certificate that was shown in it. */
 struct tls_trust *tls_trust_with(struct tls_trust *verifier, struct tls_identity *identity);

@@ -56,24 +56,47 @@ static struct tls_trust *trust_new(void)
 	return trust;
 }
 
-struct tls_trust *tls_trust_load(const char *ca_file, struct fault *fault)
+static bool load_file(gnutls_certificate_credentials_t credentials, const char *file, struct fault *fault)
 {
-	struct tls_trust *trust = trust_new();
+	return loaded(gnutls_certificate_set_x509_trust_file(credentials, file, GNUTLS_X509_FMT_PEM), file, fault);
+}
+
+static bool start(struct tls_trust *trust, struct fault *fault)
+{
 	bool good = gnutls_certificate_allocate_credentials(&trust->credentials) == 0 &&
 	            gnutls_priority_init(&trust->priority, "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2", NULL) == 0;
-	if (good)
-		gnutls_certificate_set_retrieve_function3(trust->credentials, tls_identity_show);
 	if (!good)
-		fault_set(fault, FAULT_IO, "GnuTLS does not start");
-	else if (ca_file)
-		good = loaded(gnutls_certificate_set_x509_trust_file(trust->credentials, ca_file, GNUTLS_X509_FMT_PEM),
-		              ca_file, fault);
-	else
-		good = load_operators(trust->credentials, fault);
+		return fault_set(fault, FAULT_IO, "GnuTLS does not start");
+	gnutls_certificate_set_retrieve_function3(trust->credentials, tls_identity_show);
+	return true;
+}
+
+static struct tls_trust *if_good(struct tls_trust *trust, bool good)
+{
 	if (good)
 		return trust;
 	tls_trust_free(trust);
 	return NULL;
+}
+
+struct tls_trust *tls_trust_load(const char *ca_file, struct fault *fault)
+{
+	struct tls_trust *trust = trust_new();
+	bool good = start(trust, fault);
+	if (good && ca_file)
+		good = load_file(trust->credentials, ca_file, fault);
+	else if (good)
+		good = load_operators(trust->credentials, fault);
+	return if_good(trust, good);
+}
+
+struct tls_trust *tls_trust_load_beside(const char *ca_file, struct fault *fault)
+{
+	struct tls_trust *trust = trust_new();
+	bool good = start(trust, fault) && load_file(trust->credentials, ca_file, fault);
+	if (good)
+		load_operators(trust->credentials, NULL); /* a machine without roots has the file's */
+	return if_good(trust, good);
 }
 
 struct tls_trust *tls_trust_with(struct tls_trust *verifier, struct tls_identity *identity)

@@ -16,4 +16,8 @@ void trusts_free(struct trusts *trusts); /* NULL is fine */
  * milliseconds, and 6 MiB. Borrowed. NULL with a reason, which lives as long as `trusts`. Any thread. */
 struct tls_trust *trusts_get(struct trusts *trusts, const struct config_credential *credential, const char **why);
 
+/* For a credential's token endpoint, which is often another's than the upstream: the roots, and its `ca:` beside them. Loaded
+ * when it is first asked for. As trusts_get(). */
+struct tls_trust *trusts_beside(struct trusts *trusts, const struct config_credential *credential, const char **why);
+
 #endif
