@@ -153,3 +153,8 @@ void *secret_realloc(void *pointer, size_t size)
 	secret_free(pointer);
 	return moved;
 }
+
+void secret_random(void *bytes, size_t size)
+{
+	randombytes_buf(bytes, size);
+}

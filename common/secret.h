@@ -32,6 +32,8 @@ const char *secret_clean(struct span *value, bool lines);
 void secret_free(void *pointer);
 void *secret_realloc(void *pointer, size_t size);
 
+void secret_random(void *bytes, size_t size); /* from the system's generator */
+
 /* Are the two equal? In time that depends on the lengths alone. */
 bool secret_equal(struct span a, struct span b);
 

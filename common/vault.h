@@ -3,8 +3,7 @@
  * Reading:  vault_open(), vault_get(), vault_close(). Values are spans in guarded, locked, read-only memory, valid until
  *           vault_close(), which zeroes them.
  * Writing:  vault_edit() takes the lock file and opens; change; vault_save() writes the next generation; vault_close().
- *           A reader finds the old file or the new one, whatever happens in between. vault_store() is all of it for one
- *           value.
+ *           A reader finds the old file or the new one, whatever happens in between.
  * A wrong key, a flipped bit and a cut file are one fault, FAULT_BROKEN with one text. An older copy than the last one
  * seen is FAULT_DENIED, no file FAULT_MISSING, a writer that does not end within 30 s FAULT_BUSY. */
 #ifndef KEYSTILE_VAULT_H
@@ -57,9 +56,6 @@ bool vault_save(struct vault *vault, struct fault *fault);
 #define VAULT_KEEP_EXPIRY UINT64_MAX
 bool vault_put(struct vault *vault, struct span name, struct span value, uint64_t expires, struct fault *fault);
 bool vault_remove(struct vault *vault, struct span name);
-
-/* Opens, sets one value and writes: for a refresh token that a server has just replaced. */
-bool vault_store(const struct vault_place *place, struct span name, struct span value, struct fault *fault);
 
 /* The keys that open it. The one in use is the one that opened this vault. */
 struct vault_slot_info {

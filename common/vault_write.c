@@ -199,11 +199,3 @@ bool vault_remove(struct vault *vault, struct span name)
 	memmove(&text->entries[place], &text->entries[place + 1], (text->count - place) * sizeof *text->entries);
 	return true;
 }
-
-bool vault_store(const struct vault_place *place, struct span name, struct span value, struct fault *fault)
-{
-	struct vault *vault = vault_edit(place, fault);
-	bool done = vault && vault_put(vault, name, value, VAULT_KEEP_EXPIRY, fault) && vault_save(vault, fault);
-	vault_close(vault);
-	return done;
-}

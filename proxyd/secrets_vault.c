@@ -6,6 +6,7 @@
 #include "log.h"
 #include "memory.h"
 #include "prompt.h"
+#include "secret.h"
 
 #define TRIES 3
 
@@ -63,16 +64,55 @@ static struct vault *ask_for_it(struct vault_place *place, struct held_key **hel
 	return vault;
 }
 
+static struct vault_place place_of(const struct config *config, const struct held_key *held)
+{
+	return (struct vault_place){
+		.file = config->vault_file,
+		.key = &config->vault_key,
+		.held = held ? &held->key : NULL,
+		.state = config->state,
+	};
+}
+
 struct vault *secrets_vault_open(const struct config *config, bool ask, struct held_key **held, struct fault *fault)
 {
-	struct vault_place place = {.file = config->vault_file, .key = &config->vault_key, .state = config->state};
+	struct vault_place place = place_of(config, *held);
 	if (!config->vault_file) {
 		fault_set(fault, FAULT_MISSING, "the configuration has no `vault:`");
 		return NULL;
 	}
-	if (*held)
-		place.held = &(*held)->key;
-	else if (ask && config->vault_key.kind == SOURCE_PASSPHRASE && prompt_possible())
+	if (!*held && ask && config->vault_key.kind == SOURCE_PASSPHRASE && prompt_possible())
 		return ask_for_it(&place, held, fault);
 	return vault_open(&place, fault);
+}
+
+static enum vault_replaced replace(struct vault *vault, const char *name, struct span old, struct span fresh,
+                                   struct secret_arena *memory, struct span *found, struct fault *fault)
+{
+	struct span there;
+	if (!vault_get(vault, span_of(name), &there)) {
+		fault_set(fault, FAULT_MISSING, "vault:%s was taken out of the vault", name);
+		return VAULT_NOT_WRITTEN;
+	}
+	secret_clean(&there, true);
+	*found = secret_arena_add(memory, there);
+	if (secret_equal(there, fresh))
+		return VAULT_REPLACED;
+	if (!secret_equal(there, old))
+		return VAULT_HAS_ANOTHER;
+	bool done = vault_put(vault, span_of(name), fresh, VAULT_KEEP_EXPIRY, fault) && vault_save(vault, fault);
+	return done ? VAULT_REPLACED : VAULT_NOT_WRITTEN;
+}
+
+enum vault_replaced secrets_vault_replace(const struct config *config, const struct held_key *held, const char *name,
+                                          struct span old, struct span fresh, struct secret_arena *memory,
+                                          struct span *found, struct fault *fault)
+{
+	struct vault_place place = place_of(config, held);
+	struct vault *vault = vault_edit(&place, fault);
+	if (!vault)
+		return VAULT_NOT_WRITTEN;
+	enum vault_replaced outcome = replace(vault, name, old, fresh, memory, found, fault);
+	vault_close(vault);
+	return outcome;
 }

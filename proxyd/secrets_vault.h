@@ -3,6 +3,7 @@
 #define KEYSTILE_SECRETS_VAULT_H
 
 #include "config.h"
+#include "secret.h"
 #include "vault.h"
 
 /* A passphrase that opened the vault, shared by the sets of secrets that came from it. In guarded memory. */
@@ -15,5 +16,18 @@ void held_key_unref(struct held_key *held);
  * controlling terminal, where there is one, three times at most, and then held. The caller closes what is returned; NULL
  * with a fault. */
 struct vault *secrets_vault_open(const struct config *config, bool ask, struct held_key **held, struct fault *fault);
+
+enum vault_replaced {
+	VAULT_REPLACED,
+	VAULT_HAS_ANOTHER, /* the entry is neither: the operator has put another value there since */
+	VAULT_NOT_WRITTEN, /* with a fault */
+};
+
+/* Puts `fresh` into the vault entry `name`, where that is `old`, or `fresh` already: what a server has just replaced. `*found` is
+ * then, in `memory`, what the entry is. With the key of secrets_vault_open(). Blocks; for 30 s where the vault is being written by
+ * somebody else. FAULT_MISSING where the entry was taken out. */
+enum vault_replaced secrets_vault_replace(const struct config *config, const struct held_key *held, const char *name,
+                                          struct span old, struct span fresh, struct secret_arena *memory,
+                                          struct span *found, struct fault *fault);
 
 #endif

@@ -53,12 +53,19 @@ static int set_up(void **context)
 	return 0;
 }
 
+static void store_at(const struct vault_place *place, const char *name, const char *value)
+{
+	struct fault fault = FAULT_INIT;
+	struct vault *vault = must(vault_edit(place, &fault), &fault);
+	if (!vault_put(vault, span_of(name), span_of(value), VAULT_KEEP_EXPIRY, &fault) || !vault_save(vault, &fault))
+		fail_msg("storing %s failed: %s", name, fault.text);
+	vault_close(vault);
+}
+
 static void store(const char *name, const char *value)
 {
 	struct vault_place place = place_of(&key_a);
-	struct fault fault = FAULT_INIT;
-	if (!vault_store(&place, span_of(name), span_of(value), &fault))
-		fail_msg("storing %s failed: %s", name, fault.text);
+	store_at(&place, name, value);
 }
 
 static void check_value(const struct vault *vault, const char *name, const char *value)
@@ -303,8 +310,7 @@ static void test_link(void **context)
 	assert_int_equal(symlink(vault_path, link), 0);
 	struct vault_place place = place_of(&key_a);
 	place.file = link;
-	struct fault fault = FAULT_INIT;
-	assert_true(vault_store(&place, SPAN("a"), SPAN("b"), &fault));
+	store_at(&place, "a", "b");
 	struct stat status;
 	assert_int_equal(lstat(link, &status), 0);
 	assert_true(S_ISLNK(status.st_mode));
