@@ -296,6 +296,22 @@ const struct config_credential *config_credential(const struct config *config, s
 	return table_get(&config->private->credentials, name);
 }
 
+const struct injection *config_minting(const struct config_credential *credential)
+{
+	for (size_t i = 0; i < credential->injection_count; i++)
+		if (credential->injections[i].kind == INJECT_OAUTH2 || credential->injections[i].kind == INJECT_JWT)
+			return &credential->injections[i];
+	return NULL;
+}
+
+const char *config_parameter(const struct injection *injection, const char *name)
+{
+	for (size_t i = 0; i < injection->parameter_names.count; i++)
+		if (!strcmp(injection->parameter_names.list[i], name))
+			return injection->parameter_values.list[i];
+	return NULL;
+}
+
 bool config_owns(const struct config_credential *credential, const struct host *host, uint16_t port)
 {
 	return pattern_matches(&credential->host, host, port);

@@ -62,8 +62,8 @@ enum injection_kind {
 	INJECT_PATH,      /* path: TEMPLATE or list */
 	INJECT_COOKIE,    /* cookie: NAME */
 	INJECT_AWS_SIGV4,
-	INJECT_OAUTH2,    /* not built yet */
-	INJECT_JWT,       /* not built yet */
+	INJECT_OAUTH2,    /* a token that is minted (proxyd/minter.h) */
+	INJECT_JWT,       /* the same */
 };
 
 struct injection {
@@ -225,6 +225,12 @@ void config_unbuilt(const struct config *config, struct config_messages *message
 
 const struct config_profile *config_profile(const struct config *config, struct span name);         /* or NULL */
 const struct config_credential *config_credential(const struct config *config, struct span name); /* or NULL */
+
+/* The injection of the credential whose token is minted (oauth2, jwt); NULL: none is. */
+const struct injection *config_minting(const struct config_credential *credential);
+
+/* What is said for a parameter of an injection that computes what it sends; NULL: nothing. */
+const char *config_parameter(const struct injection *injection, const char *name);
 
 /* Does the credential serve this host and port? An upstream on port 443 also owns port 80. */
 bool config_owns(const struct config_credential *credential, const struct host *host, uint16_t port);

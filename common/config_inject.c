@@ -160,7 +160,6 @@ static void read_one(struct reading *reading, const struct node *node, struct co
 		for (size_t k = 0; k < LENGTH(config_signers); k++)
 			if (!strcmp(node->pairs[i].key->text, config_signers[k]->name))
 				set_kind(&draft, config_signers[k]->kind);
-	config_note_unbuilt(reading, node, PART_INJECTION);
 	struct injection *injection = &draft.injection;
 	if (draft.kinds != 1) {
 		config_error(reading, node, "expected one of header, basic, query, path, cookie, aws_sigv4, oauth2 and jwt, found "

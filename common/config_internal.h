@@ -87,9 +87,8 @@ void config_message_add(struct config_messages *messages, char *line); /* takes 
 document_report config_document_error; /* its context is the reading */
 void config_report_write(struct report *report, const char *file, struct config_messages *messages); /* sorted */
 
-/* Notes what the keys of a mapping ask for that this build does not do. */
-enum config_part { PART_CREDENTIAL, PART_INJECTION };
-void config_note_unbuilt(struct reading *reading, const struct node *mapping, enum config_part part);
+/* Notes what the keys of a credential ask for that this build does not do. */
+void config_note_unbuilt(struct reading *reading, const struct node *mapping);
 
 /* `; did you mean "hosts"?`, or "" where nothing is near. In the arena. */
 const char *config_guess_key(struct reading *reading, struct span text, const struct config_keys *keys);

@@ -6,13 +6,7 @@ struct unbuilt {
 	const char *value; /* the one that asks for it; NULL: any */
 };
 
-static const struct unbuilt of_credential[] = {{"rotation", "overlap"}, {NULL, NULL}},
-                            of_injection[] = {{"oauth2", NULL}, {"jwt", NULL}, {NULL, NULL}};
-
-static const struct unbuilt *const parts[] = {
-	[PART_CREDENTIAL] = of_credential,
-	[PART_INJECTION] = of_injection,
-};
+static const struct unbuilt of_credential[] = {{"rotation", "overlap"}};
 
 static bool asks(const struct node_pair *pair, const struct unbuilt *row)
 {
@@ -28,12 +22,12 @@ static void note(struct reading *reading, const struct node *key, const struct u
 	config_report_line(&reading->config->private->unbuilt, mark.line, mark.column, text);
 }
 
-void config_note_unbuilt(struct reading *reading, const struct node *mapping, enum config_part part)
+void config_note_unbuilt(struct reading *reading, const struct node *mapping)
 {
 	for (size_t i = 0; i < mapping->count; i++)
-		for (const struct unbuilt *row = parts[part]; row->key; row++)
-			if (asks(&mapping->pairs[i], row))
-				note(reading, mapping->pairs[i].key, row);
+		for (size_t k = 0; k < sizeof of_credential / sizeof *of_credential; k++)
+			if (asks(&mapping->pairs[i], &of_credential[k]))
+				note(reading, mapping->pairs[i].key, &of_credential[k]);
 }
 
 void config_unbuilt(const struct config *config, struct config_messages *messages)

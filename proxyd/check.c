@@ -9,6 +9,7 @@
 #include "log.h"
 #include "memory.h"
 #include "mint_files.h"
+#include "minter.h"
 #include "secrets.h"
 #include "tls.h"
 
@@ -169,6 +170,16 @@ static void check_client(const struct config_credential *credential, const struc
 	tls_identity_free(identity);
 }
 
+static void check_minting(const struct config_credential *credential, const struct secrets *secrets,
+                          struct findings *findings)
+{
+	struct token_secrets from = minter_secrets(secrets, credential);
+	struct fault fault = FAULT_INIT;
+	const char *why;
+	if (secrets_ready(secrets, credential, &why) && !token_request_fits(credential, &from, &fault))
+		warn_at(findings, config_minting(credential)->mark, UNREADY, credential->name, fault.text);
+}
+
 static void check_credential(const struct config_credential *credential, const struct secrets *secrets,
                              struct findings *findings)
 {
@@ -177,13 +188,15 @@ static void check_credential(const struct config_credential *credential, const s
 		if (!value->ready)
 			warn_at(findings, credential->secrets[i].mark, UNREADY, credential->name, value->why);
 	}
+	if (config_minting(credential))
+		check_minting(credential, secrets, findings);
 	if (credential->client_cert)
 		check_client(credential, secrets_get(secrets, credential, credential->secret_count), findings);
 }
 
 static void check_secrets(const struct config *config, struct findings *findings)
 {
-	struct secrets *secrets = secrets_load(config, NULL);
+	struct secrets *secrets = secrets_load(config, NULL, NULL);
 	for (size_t i = 0; i < config->credential_count; i++)
 		check_credential(&config->credentials[i], secrets, findings);
 	check_parent(config, secrets, findings);

@@ -49,10 +49,12 @@ bool exchange_closes(const struct exchange *exchange)
 void exchange_become(struct exchange *exchange, enum exchange_state state)
 {
 	static const unsigned char permitted[] = {
-		[EXCHANGE_NEW] = 1u << EXCHANGE_HOLDING | 1u << EXCHANGE_WAITING | 1u << EXCHANGE_ANSWERED |
+		[EXCHANGE_NEW] = 1u << EXCHANGE_AWAITING | 1u << EXCHANGE_HOLDING | 1u << EXCHANGE_WAITING | 1u << EXCHANGE_ANSWERED |
 		                 1u << EXCHANGE_OVER,
+		[EXCHANGE_AWAITING] = 1u << EXCHANGE_HOLDING | 1u << EXCHANGE_WAITING | 1u << EXCHANGE_ANSWERED |
+		                      1u << EXCHANGE_OVER,
 		[EXCHANGE_HOLDING] = 1u << EXCHANGE_WAITING | 1u << EXCHANGE_ANSWERED | 1u << EXCHANGE_OVER,
-		[EXCHANGE_WAITING] = 1u << EXCHANGE_WAITING | 1u << EXCHANGE_RELAYING | 1u << EXCHANGE_ANSWERED |
+		[EXCHANGE_WAITING] = 1u << EXCHANGE_AWAITING | 1u << EXCHANGE_WAITING | 1u << EXCHANGE_RELAYING | 1u << EXCHANGE_ANSWERED |
 		                     1u << EXCHANGE_OVER,
 		[EXCHANGE_RELAYING] = 1u << EXCHANGE_BROKEN | 1u << EXCHANGE_OVER,
 		[EXCHANGE_ANSWERED] = 1u << EXCHANGE_OVER,
@@ -119,7 +121,9 @@ void exchange_refuse(struct exchange *exchange, struct way *way, const struct pr
 
 void exchange_spoilt(struct exchange *exchange)
 {
-	if (exchange->state != EXCHANGE_WAITING && exchange->state != EXCHANGE_HOLDING)
+	if (exchange->state == EXCHANGE_AWAITING)
+		exchange_await_over(exchange);
+	else if (exchange->state != EXCHANGE_WAITING && exchange->state != EXCHANGE_HOLDING)
 		return;
 	problem_set(&exchange->problem, 400, "malformed_body", NULL, NULL);
 	exchange->response.status = 400;
@@ -160,19 +164,25 @@ static bool start_is_noted(struct exchange *exchange)
 static bool is_within_rates(struct exchange *exchange)
 {
 	const struct judgement *judgement = &exchange->judgement;
-	return rates_take(exchange->snapshot->shared->rates, judgement->profile, judgement->credential, exchange->started,
+	return exchange->counted ||
+	       rates_take(exchange->snapshot->shared->rates, judgement->profile, judgement->credential, exchange->started,
 	                  &exchange->arena, &exchange->problem);
 }
 
-/* From a judged request to one that is on its way up. */
-static bool prepare(struct exchange *exchange)
+static bool judge(struct exchange *exchange)
 {
 	struct worker *worker = exchange->worker;
-	if (!judge_request(exchange->snapshot, &worker->server->own, exchange->way, &exchange->request, &exchange->arena,
-	                   &exchange->judgement, &exchange->problem))
-		return false;
-	if (!worker_admit(worker, exchange->way, exchange->judgement.profile, &exchange->arena, &exchange->problem) ||
-	    !body_fits(exchange) || !is_within_rates(exchange))
+	exchange->judgement = (struct judgement){.way = exchange->way->kind};
+	return judge_request(exchange->snapshot, &worker->server->own, exchange->way, &exchange->request, &exchange->arena,
+	                     &exchange->judgement, &exchange->problem) &&
+	       worker_admit(worker, exchange->way, exchange->judgement.profile, &exchange->arena, &exchange->problem) &&
+	       body_fits(exchange);
+}
+
+bool exchange_prepare(struct exchange *exchange)
+{
+	exchange->problem = (struct problem){0};
+	if (!judge(exchange) || !is_within_rates(exchange))
 		return false;
 	if (!inject_request(exchange->snapshot, &exchange->judgement, &exchange->request, &exchange->arena,
 	                    &exchange->outgoing, &exchange->injected, &exchange->problem))
@@ -181,24 +191,33 @@ static bool prepare(struct exchange *exchange)
 		return false;
 	if (exchange->injected)
 		exchange->scrub.needles = inject_needles(exchange->snapshot->injections, exchange->judgement.credential);
-	return exchange_find_destination(exchange) && start_is_noted(exchange);
+	if (!exchange_find_destination(exchange) || (!exchange->counted && !start_is_noted(exchange)))
+		return false;
+	exchange->counted = true;
+	return true;
+}
+
+void exchange_go(struct exchange *exchange)
+{
+	if (exchange->plan.body == SIGN_HELD)
+		exchange_hold(exchange);
+	else
+		exchange_send_replay(exchange, false);
 }
 
 void exchange_start(struct exchange *exchange, struct way *way, const struct front_table *table, void *front)
 {
 	begin(exchange, way, table, front);
-	if (!prepare(exchange)) {
-		exchange_answer(exchange);
-		return;
-	}
 	exchange->body_complete = exchange->request.body.kind == BODY_NONE ||
 	                          (exchange->request.body.kind == BODY_LENGTH && exchange->request.body.length == 0);
 	exchange->held_back = !exchange->body_complete && exchange->request.minor > 0 &&
 	                      fields_list_has(&exchange->request.fields, SPAN("expect"), SPAN("100-continue"));
-	if (exchange->plan.body == SIGN_HELD)
-		exchange_hold(exchange);
+	if (exchange_prepare(exchange))
+		exchange_go(exchange);
+	else if (exchange->judgement.awaits)
+		exchange_await(exchange);
 	else
-		exchange_send_upstream(exchange, false);
+		exchange_answer(exchange);
 }
 
 bool exchange_owes_body(const struct exchange *exchange)
@@ -259,6 +278,8 @@ static void stop(struct exchange *exchange)
 {
 	loop_timer_stop(exchange->worker->loop, &exchange->timer);
 	loop_later_cancel(exchange->worker->loop, &exchange->task);
+	if (exchange->state == EXCHANGE_AWAITING)
+		exchange_await_over(exchange);
 	exchange_release_upstream(exchange);
 }
 

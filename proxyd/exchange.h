@@ -79,6 +79,9 @@ struct switched {
 /* Instead of exchange_end(), once the client has the 101. Writes no audit line. */
 void exchange_switch(struct exchange *exchange, struct switched *out);
 
+/* The worker has another snapshot: those that wait for a token look whether it is in there. */
+void exchange_resume_all(struct worker *worker);
+
 /* Frees the worker's spare exchanges. */
 void exchange_free_spares(struct worker *worker);
 

@@ -1,5 +1,6 @@
 /* What the files of the exchange share: exchange.c (life, judging), exchange_upstream.c (sending, repeating, failures,
- * responses), exchange_upload.c (request bodies), exchange_sign.c (signed ones), exchange_answer.c (response heads, audit
+ * responses), exchange_upload.c (request bodies), exchange_await.c (tokens that are
+ * being made, or were not taken), exchange_sign.c (signed ones), exchange_answer.c (response heads, audit
  * records). */
 #ifndef KEYSTILE_EXCHANGE_INTERNAL_H
 #define KEYSTILE_EXCHANGE_INTERNAL_H
@@ -11,6 +12,7 @@
 
 enum exchange_state {
 	EXCHANGE_NEW,      /* the front fills in the request */
+	EXCHANGE_AWAITING, /* a token is being made, and nothing goes up without it */
 	EXCHANGE_HOLDING,  /* the body is held until it is whole: it is to be signed */
 	EXCHANGE_WAITING,  /* on its way: no final response head yet */
 	EXCHANGE_RELAYING, /* the upstream's response is being passed on */
@@ -23,6 +25,7 @@ struct exchange {
 	enum exchange_state state;
 	struct worker *worker;
 	struct exchange *next_spare;
+	LIST_ENTRY(exchange) awaiting; /* EXCHANGE_AWAITING: in worker->awaiting */
 	struct arena arena;
 	struct loop_task task; /* tells the front of an answer that was decided within its own call */
 	struct loop_timer timer;
@@ -54,6 +57,8 @@ struct exchange {
 	bool by_h2;               /* its upstream is spoken to in HTTP/2 */
 	bool only_h1;             /* the upstream said that it takes this one by HTTP/1.1 */
 	bool repeated;
+	bool counted;             /* towards the rates, and noted as begun: both once, however often it is prepared */
+	uint64_t spent;           /* the number of the token that the upstream answered with 401; 0: none */
 	bool tried;               /* an upstream had it before */
 	bool gone;                /* the client went away */
 	bool body_refused;        /* the request body turned out wrong when the response had begun */
@@ -77,6 +82,21 @@ bool exchange_owes_body(const struct exchange *exchange); /* is it the client's 
 void exchange_answer(struct exchange *exchange);
 bool exchange_too_large(struct exchange *exchange); /* sets the problem; returns false */
 
+/* exchange.c: from a judged request to one that is on its way up. False with a problem; with judgement.awaits it is worth
+ * waiting for a token. */
+bool exchange_prepare(struct exchange *exchange);
+void exchange_go(struct exchange *exchange); /* what was prepared */
+
+/* exchange_await.c. Waits until there is another token, and then prepares and goes. */
+void exchange_await(struct exchange *exchange);
+void exchange_await_over(struct exchange *exchange); /* it waits no more */
+void exchange_await_late(struct exchange *exchange); /* nothing came: it is answered */
+/* After a 401: has its token made anew where it can be, and, where the request can be repeated, waits for that. False: the
+ * response goes on. */
+bool exchange_is_renewed(struct exchange *exchange, const struct response *response);
+/* Could it be sent once more with another token? */
+bool exchange_perishes(const struct exchange *exchange);
+
 /* exchange_sign.c. Makes the plan, and signs what can be signed without the body; false with a problem. */
 bool exchange_sign(struct exchange *exchange);
 /* Begins to hold the body; some more of it; it is whole, and the request goes up. */
@@ -93,7 +113,8 @@ bool exchange_chunks_fit(struct exchange *exchange); /* false with a problem whe
 /* Fills exchange->destination from the judgement; false with a problem where a `ca:` did not load. */
 bool exchange_find_destination(struct exchange *exchange);
 void exchange_send_upstream(struct exchange *exchange, bool fresh);
-void exchange_send_held(struct exchange *exchange); /* a request whose body is whole in `replay` */
+/* Sends what `replay` has of the body, and then the rest of it. `fresh`: on a new connection. */
+void exchange_send_replay(struct exchange *exchange, bool fresh);
 /* Gives the upstream what waits here of the body, and then the body's end. False where it takes no more now. */
 bool exchange_push(struct exchange *exchange);
 /* Nothing is sent again once the response has begun; what is still to be written stays. */

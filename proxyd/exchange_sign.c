@@ -121,7 +121,7 @@ void exchange_hold_whole(struct exchange *exchange)
 	if (exchange->trailers.count == 0)
 		exchange->outgoing.body = (struct body_framing){BODY_LENGTH, exchange->replay.length};
 	sign(exchange);
-	exchange_send_held(exchange);
+	exchange_send_replay(exchange, false);
 }
 
 /* --- a body whose hash was said --- */

@@ -9,7 +9,7 @@ static void keep_replay(struct exchange *exchange, const void *bytes, size_t siz
 {
 	if (!exchange->replay_whole)
 		return;
-	bool repeatable = exchange->by_h2 || method_is_idempotent(exchange->request.method);
+	bool repeatable = exchange->by_h2 || exchange_perishes(exchange) || method_is_idempotent(exchange->request.method);
 	if (repeatable && exchange->replay.length + size <= REPLAY_LIMIT) {
 		buffer_append(&exchange->replay, bytes, size);
 		exchange->replay_written = exchange->replay.length;
@@ -115,6 +115,10 @@ size_t exchange_write(struct exchange *exchange, const void *bytes, size_t size)
 {
 	struct span span = {bytes, size};
 	bool holds = exchange->state == EXCHANGE_HOLDING;
+	if (exchange->state == EXCHANGE_AWAITING) {
+		exchange->upload_blocked = true;
+		return 0;
+	}
 	if ((!holds && exchange->state != EXCHANGE_WAITING && exchange->state != EXCHANGE_RELAYING) || exchange->body_refused)
 		return size;
 	if (!holds && waits(exchange)) {
@@ -154,10 +158,14 @@ void exchange_finish(struct exchange *exchange, const struct fields *trailers)
 {
 	exchange->body_complete = true;
 	bool holds = exchange->state == EXCHANGE_HOLDING;
-	if ((!holds && exchange->state != EXCHANGE_WAITING && exchange->state != EXCHANGE_RELAYING) || exchange->body_refused)
+	bool awaits = exchange->state == EXCHANGE_AWAITING;
+	bool goes_on = holds || awaits || exchange->state == EXCHANGE_WAITING || exchange->state == EXCHANGE_RELAYING;
+	if (!goes_on || exchange->body_refused)
 		return;
 	if (trailers)
 		keep_trailers(exchange, trailers);
+	if (awaits)
+		return;
 	if (holds) {
 		exchange_hold_whole(exchange);
 		return;

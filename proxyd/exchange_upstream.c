@@ -131,6 +131,8 @@ static void on_head(void *context, const struct response *response)
 		take_switch(exchange, response);
 		return;
 	}
+	if (exchange_is_renewed(exchange, response))
+		return;
 	exchange_become(exchange, EXCHANGE_RELAYING);
 	exchange_forget_replay(exchange);
 	scrub_start(&exchange->scrub, response);
@@ -177,7 +179,7 @@ static bool may_repeat(const struct exchange *exchange, const struct upstream_er
 	return !exchange->repeated && (error->unprocessed || lost);
 }
 
-static void send_again(struct exchange *exchange, bool fresh)
+void exchange_send_replay(struct exchange *exchange, bool fresh)
 {
 	exchange->replay_written = 0;
 	const struct body_framing *body = &exchange->outgoing.body;
@@ -188,11 +190,6 @@ static void send_again(struct exchange *exchange, bool fresh)
 	 * it takes more. */
 	if (exchange_push(exchange) && exchange->upload_blocked)
 		on_writable(exchange);
-}
-
-void exchange_send_held(struct exchange *exchange)
-{
-	send_again(exchange, false);
 }
 
 static void on_failed(void *context, const struct upstream_error *error)
@@ -209,12 +206,12 @@ static void on_failed(void *context, const struct upstream_error *error)
 	bool whole = exchange->bytes_up == 0 || exchange->replay_whole;
 	if (whole && copy.failure == UPSTREAM_ONLY_H1) {
 		exchange->only_h1 = true;
-		send_again(exchange, false);
+		exchange_send_replay(exchange, false);
 		return;
 	}
 	if (whole && may_repeat(exchange, &copy)) {
 		exchange->repeated = true;
-		send_again(exchange, !copy.unprocessed);
+		exchange_send_replay(exchange, !copy.unprocessed);
 		return;
 	}
 	problem_of(exchange, &copy);
@@ -267,6 +264,10 @@ void exchange_on_stall(struct loop_timer *timer)
 		exchange->stalled = !exchange->body_refused;
 		exchange_become(exchange, EXCHANGE_BROKEN);
 		exchange->table->abort(exchange->front);
+		return;
+	}
+	if (exchange->state == EXCHANGE_AWAITING) {
+		exchange_await_late(exchange);
 		return;
 	}
 	exchange_release_upstream(exchange);

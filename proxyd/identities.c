@@ -1,5 +1,6 @@
 #include "identities.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -13,6 +14,7 @@ struct entry {
 };
 
 struct identities {
+	atomic_uint references;
 	size_t count;
 	struct entry *entries; /* one per credential; those without `client:` stay empty */
 };
@@ -86,6 +88,7 @@ struct identities *identities_load(const struct config *config, struct trusts *t
                                    const struct identities *previous)
 {
 	struct identities *identities = memory_alloc(sizeof *identities);
+	atomic_init(&identities->references, 1);
 	identities->count = config->credential_count;
 	identities->entries = memory_array(config->credential_count + 1, sizeof *identities->entries);
 	for (size_t i = 0; i < config->credential_count; i++)
@@ -96,9 +99,15 @@ struct identities *identities_load(const struct config *config, struct trusts *t
 	return identities;
 }
 
+struct identities *identities_ref(struct identities *identities)
+{
+	atomic_fetch_add_explicit(&identities->references, 1, memory_order_relaxed);
+	return identities;
+}
+
 void identities_free(struct identities *identities)
 {
-	if (!identities)
+	if (!identities || atomic_fetch_sub(&identities->references, 1) != 1)
 		return;
 	for (size_t i = 0; i < identities->count; i++) {
 		struct entry *entry = &identities->entries[i];

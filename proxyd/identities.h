@@ -1,4 +1,4 @@
-/* What each credential's `client:` shows to its upstream, and the trust that carries it. Immutable.
+/* What each credential's `client:` shows to its upstream, and the trust that carries it. Immutable, counted.
  *
  * Each such credential has a trust of its own. Connections and tickets are kept by trust, so what was made with a certificate
  * serves no other credential and no allowed host, not even one at the same host and port.
@@ -22,7 +22,8 @@ struct identities;
  * credential alone. Blocks. */
 struct identities *identities_load(const struct config *config, struct trusts *trusts, const struct secrets *secrets,
                                    const struct identities *previous);
-void identities_free(struct identities *identities); /* NULL is fine */
+struct identities *identities_ref(struct identities *identities);
+void identities_free(struct identities *identities); /* gives a reference back; NULL is fine */
 
 /* Of a credential that has `client:`. Borrowed. NULL with a reason, also once its key is good no more; the reason
  * lives as long as `identities`. */

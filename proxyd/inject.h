@@ -11,8 +11,10 @@
 struct inject_table;
 struct signer; /* sign.h */
 
-/* Renders what each ready credential sends: "Bearer …", Basic, percent-encoded forms. */
-struct inject_table *inject_table_new(const struct config *config, const struct secrets *secrets);
+/* Renders what each ready credential sends: "Bearer …", Basic, percent-encoded forms. `minted` (NULL: no credential mints)
+ * gives the tokens of those that do. */
+struct inject_table *inject_table_new(const struct config *config, const struct secrets *secrets,
+                                      const struct minted *minted);
 void inject_table_free(struct inject_table *table);
 
 /* Builds the outgoing request: method and framing of `request`, target (origin-form, canonical path, query with the

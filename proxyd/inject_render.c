@@ -11,6 +11,7 @@
 struct render {
 	const struct config_credential *credential;
 	const struct secrets *secrets;
+	const struct minted *minted;
 	struct inject_table *table;
 	struct rendering *out;
 };
@@ -39,11 +40,8 @@ static size_t encode_path(struct span value, char *out)
 
 static struct span secret_by_id(const struct render *render, struct span id)
 {
-	const struct config_credential *credential = render->credential;
-	for (size_t i = 0; i < credential->secret_count; i++)
-		if (span_equal(span_of(credential->secrets[i].id), id))
-			return secrets_get(render->secrets, credential, i)->bytes;
-	return (struct span){"", 0};
+	const struct secret_value *value = secrets_by_id(render->secrets, render->credential, id);
+	return value ? value->bytes : (struct span){"", 0};
 }
 
 /* Takes the literal up to the next {ID} off `*rest`, and the ID; false where that was the last literal. Templates are
@@ -212,14 +210,6 @@ static bool render_path(const struct render *render, const struct injection *inj
 	return true;
 }
 
-static struct span parameter(const struct injection *injection, const char *name)
-{
-	for (size_t i = 0; i < injection->parameter_names.count; i++)
-		if (!strcmp(injection->parameter_names.list[i], name))
-			return span_of(injection->parameter_values.list[i]);
-	return (struct span){"", 0};
-}
-
 /* It stands in Authorization in front of a "/". */
 static bool fits_credential(struct span id)
 {
@@ -238,8 +228,8 @@ static bool render_sigv4(const struct render *render, const struct injection *in
 		.id = secret_by_id(render, SPAN("id")),
 		.key = secret_by_id(render, SPAN("key")),
 		.session = secret_by_id(render, SPAN("session")),
-		.region = arena_span(arena, parameter(injection, "region")),
-		.service = arena_span(arena, parameter(injection, "service")),
+		.region = arena_span(arena, span_of(config_parameter(injection, "region"))),
+		.service = arena_span(arena, span_of(config_parameter(injection, "service"))),
 	};
 	if (!fits_credential(signer->id))
 		return unfit(render, "header", "Authorization", "the access key id has a blank, \",\", \"/\" or \"=\"");
@@ -251,6 +241,20 @@ static bool render_sigv4(const struct render *render, const struct injection *in
 	return true;
 }
 
+/* RFC 6750 §2.1. A credential without its token is not ready, and why is told with the token. */
+static bool render_minted(const struct render *render, const struct injection *injection)
+{
+	static const struct span scheme = {"Bearer ", 7};
+	const struct minted_token *token = minted_get(render->minted, render->credential);
+	(void)injection;
+	if (!token->bytes.length)
+		return false;
+	char *value = secret_arena_room(render->table->secrets, scheme.length + token->bytes.length);
+	memcpy(mempcpy(value, scheme.data, scheme.length), token->bytes.data, token->bytes.length);
+	add_header(render, SPAN("Authorization"), span_of(value));
+	return true;
+}
+
 static bool (*const kinds[])(const struct render *render, const struct injection *injection) = {
 	[INJECT_HEADER] = render_header,
 	[INJECT_BASIC] = render_basic,
@@ -258,20 +262,31 @@ static bool (*const kinds[])(const struct render *render, const struct injection
 	[INJECT_PATH] = render_path,
 	[INJECT_COOKIE] = render_cookie,
 	[INJECT_AWS_SIGV4] = render_sigv4,
+	[INJECT_OAUTH2] = render_minted,
+	[INJECT_JWT] = render_minted,
 };
-
-static bool render_one(const struct render *render, const struct injection *injection)
-{
-	if ((size_t)injection->kind < sizeof kinds / sizeof *kinds)
-		return kinds[injection->kind](render, injection);
-	return unfit(render, "request", "", "this kind of injection is not built yet");
-}
 
 /* The id of a key is no secret: a service tells it in listings. */
 static bool is_told(const struct config_credential *credential, const struct named_source *secret)
 {
 	return credential->injection_count == 1 && credential->injections[0].kind == INJECT_AWS_SIGV4 &&
 	       !strcmp(secret->id, "id");
+}
+
+/* Who echoes a field's value has taken the blanks around it off. What a token was minted from goes to no upstream. */
+static void add_needles(const struct render *render)
+{
+	const struct config_credential *credential = render->credential;
+	struct needle_set *needles = &render->out->needles;
+	struct arena *arena = &render->table->arena;
+	bool mints = config_minting(credential) != NULL;
+	if (mints)
+		needle_add(needles, arena, minted_get(render->minted, credential)->bytes);
+	for (size_t i = 0; !mints && i < credential->secret_count; i++)
+		if (!is_told(credential, &credential->secrets[i]))
+			needle_add(needles, arena, span_trim(secrets_get(render->secrets, credential, i)->bytes));
+	if (needles->count)
+		needle_learn(needles, (struct needle_steps *)secret_arena_room(render->table->secrets, sizeof(struct needle_steps)));
 }
 
 static void render_credential(const struct render *render)
@@ -281,27 +296,24 @@ static void render_credential(const struct render *render)
 	render->out->names = inject_names(credential, &render->table->arena);
 	render->out->ready = secrets_ready(render->secrets, credential, &why);
 	for (size_t i = 0; render->out->ready && i < credential->injection_count; i++)
-		render->out->ready = render_one(render, &credential->injections[i]);
-	for (size_t i = 0; credential->scrub && render->out->ready && i < credential->secret_count; i++)
-		/* Who echoes a field's value has taken the blanks around it off. */
-		if (!is_told(credential, &credential->secrets[i]))
-			needle_add(&render->out->needles, &render->table->arena,
-			           span_trim(secrets_get(render->secrets, credential, i)->bytes));
-	if (render->out->needles.count)
-		needle_learn(&render->out->needles,
-		             (struct needle_steps *)secret_arena_room(render->table->secrets, sizeof(struct needle_steps)));
+		render->out->ready = kinds[credential->injections[i].kind](render, &credential->injections[i]);
+	if (credential->scrub && render->out->ready)
+		add_needles(render);
+	else
+		render->out->needles = (struct needle_set){0};
 }
 
 #define FIRST_SECRETS 4096
 
-struct inject_table *inject_table_new(const struct config *config, const struct secrets *secrets)
+struct inject_table *inject_table_new(const struct config *config, const struct secrets *secrets,
+                                      const struct minted *minted)
 {
 	struct inject_table *table = memory_alloc(sizeof *table);
 	table->secrets = secret_arena_new(FIRST_SECRETS);
 	table->renderings = arena_zero(&table->arena, config->credential_count * sizeof *table->renderings);
 	table->open = inject_names(NULL, &table->arena);
 	for (size_t i = 0; i < config->credential_count; i++) {
-		struct render render = {&config->credentials[i], secrets, table, &table->renderings[i]};
+		struct render render = {&config->credentials[i], secrets, minted, table, &table->renderings[i]};
 		render_credential(&render);
 	}
 	secret_arena_seal(table->secrets);

@@ -221,7 +221,7 @@ static struct span make_header(enum jose_alg alg, struct span key_id, struct are
 bool jose_token(struct span key, enum jose_alg alg, struct span key_id, struct span claims, struct arena *arena,
                 struct span *token, struct fault *fault)
 {
-	struct span header = make_header(alg, key_id, arena), payload = encode(claims, arena), signature;
+	struct span header = make_header(alg, key_id, arena), payload = encode(claims, arena), signature = {0};
 	struct span text = span_of(arena_format(arena, "%.*s.%.*s", SPAN_ARGS(header), SPAN_ARGS(payload)));
 	if (!jose_sign(key, alg, text, arena, &signature, fault))
 		return false;

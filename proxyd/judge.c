@@ -91,6 +91,16 @@ bool judge_denials(const struct judging *judging)
 	return denial ? refuse_denied(judging, denial) : true;
 }
 
+static bool judge_token(const struct judging *judging, const struct config_credential *credential)
+{
+	const struct minted_token *token = minted_get(judging->snapshot->minted, credential);
+	uint64_t now = minted_now();
+	if (!token->mints || minted_ready(token, now))
+		return true;
+	judging->judgement->awaits = token->pending;
+	return refuse_tokenless(judging, credential, token, now);
+}
+
 static bool judge_readiness(const struct judging *judging)
 {
 	const struct config_credential *credential = judging->judgement->credential;
@@ -103,7 +113,7 @@ static bool judge_readiness(const struct judging *judging)
 		if (value->expires != 0 && value->expires <= time(NULL))
 			return refuse_unready(judging, credential, value->stale ? value->stale : "its value has expired");
 	}
-	return true;
+	return judge_token(judging, credential);
 }
 
 /* --- origin-form: /NAME/rest --- */

@@ -86,6 +86,9 @@ bool refuse_rule(const struct judging *judging, struct rules_verdict verdict);
 bool refuse_override(const struct judging *judging, const struct field *field);
 bool refuse_source(const struct judging *judging, const struct field *field);
 bool refuse_path_token(const struct judging *judging);
+/* 503 with the time at which a token will be asked for again, where none is. */
+bool refuse_tokenless(const struct judging *judging, const struct config_credential *credential,
+                      const struct minted_token *token, uint64_t now);
 bool refuse_unready(const struct judging *judging, const struct config_credential *credential, const char *why);
 
 #endif

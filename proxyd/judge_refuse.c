@@ -329,6 +329,20 @@ bool refuse_path_token(const struct judging *judging)
 	                   "send the token where the secret goes, or as `Authorization: Bearer`");
 }
 
+#define LONGEST_RETRY 300000 /* ms */
+
+bool refuse_tokenless(const struct judging *judging, const struct config_credential *credential,
+                      const struct minted_token *token, uint64_t now)
+{
+	judging->problem->error = "proxy_configuration_error";
+	uint64_t wait = token->again > now ? token->again - now : 0;
+	judging->problem->retry_after = wait < LONGEST_RETRY ? (unsigned)(wait / 1000) + 1 : LONGEST_RETRY / 1000;
+	return problem_set(judging->problem, 503, "token_not_ready",
+	                   arena_format(judging->arena, "credential %s has no token: %s", credential->name,
+	                                token->why ? token->why : "it is still being asked for"),
+	                   "/readyz on the admin listener, and proxyd's log, tell when it has one");
+}
+
 bool refuse_unready(const struct judging *judging, const struct config_credential *credential, const char *why)
 {
 	judging->problem->retry_after = 5;

@@ -87,13 +87,14 @@ static struct config *load(const char *given)
 	return config;
 }
 
-/* The secrets that a command gives for a while are fetched anew before that while is over. */
+/* The secrets that a command gives for a while are fetched anew before that while is over, or once an upstream took one no
+ * more. */
 static void renew_if_due(struct server *server)
 {
 	struct snapshot *snapshot = server_snapshot(server);
 	time_t due = secrets_next_renewal(snapshot->secrets);
 	snapshot_unref(snapshot);
-	if (due != 0 && due <= time(NULL))
+	if ((due != 0 && due <= time(NULL)) || server_secrets_spent(server))
 		server_refresh_secrets(server);
 }
 
@@ -127,6 +128,7 @@ static void block_signals(sigset_t *signals)
 	sigaddset(signals, SIGTERM);
 	sigaddset(signals, SIGINT);
 	sigaddset(signals, SIGHUP);
+	sigaddset(signals, SERVER_SPENT_SIGNAL);
 	sigprocmask(SIG_BLOCK, signals, NULL);
 }
 

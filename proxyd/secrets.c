@@ -1,60 +1,13 @@
 #include "secrets.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
-#include "exec.h"
-#include "file.h"
 #include "memory.h"
-#include "secret.h"
-#include "secrets_vault.h"
-#include "table.h"
+#include "minted.h"
+#include "secrets_internal.h"
 
-#define VALUE_LIMIT (64 * 1024)
-#define EXEC_MS 30000
 #define RENEW_PERCENT 80
 #define RETRY 30 /* seconds until a failed exec is tried again, at most */
-
-/* One source, however many credentials use it. */
-struct entry {
-	char *key; /* what makes two uses of a source the same */
-	const struct source *source;
-	bool lines;    /* line breaks inside are fine */
-	uint64_t ttl;  /* seconds; exec alone */
-	char *why, *stale;
-	struct secret_value value;
-};
-
-struct secrets {
-	struct entry *entries;
-	size_t count, capacity;
-	size_t **used; /* for each credential and each of its secrets: which entry */
-	size_t credentials;
-	size_t parent; /* the entry of the parent proxy's `auth`, from 1; 0: none */
-	struct table by_key;
-	struct secret_arena *arena;
-	struct held_key *held;
-	char **vault_warnings;
-	size_t warning_count, warning_capacity;
-};
-
-/* What one look at a source found. */
-struct find {
-	struct buffer raw;
-	struct span value; /* within `raw` */
-	char *why;         /* NULL: a good value */
-	bool withdrawn;    /* the operator took it away: the last good value goes too */
-};
-
-struct look {
-	const struct config *config;
-	const struct secrets *previous;
-	time_t now;
-	struct find *finds;
-	bool vault_tried;
-	struct vault *vault;
-	struct fault vault_fault;
-};
 
 static bool takes_lines(const struct config_credential *credential)
 {
@@ -101,6 +54,7 @@ static size_t list_secret(struct secrets *secrets, const struct config_credentia
 static struct secrets *list_sources(const struct config *config)
 {
 	struct secrets *secrets = memory_alloc(sizeof *secrets);
+	atomic_init(&secrets->references, 1);
 	secrets->credentials = config->credential_count;
 	secrets->used = memory_array(config->credential_count, sizeof *secrets->used);
 	for (size_t i = 0; i < config->credential_count; i++) {
@@ -114,141 +68,25 @@ static struct secrets *list_sources(const struct config *config)
 	return secrets;
 }
 
-static void keep_vault_warnings(struct secrets *secrets, const struct vault *vault)
-{
-	const char *line;
-	for (size_t i = 0; (line = vault_warning(vault, i)) != NULL; i++) {
-		secrets->vault_warnings = memory_grow(secrets->vault_warnings, secrets->warning_count,
-		                                      &secrets->warning_capacity, sizeof *secrets->vault_warnings);
-		secrets->vault_warnings[secrets->warning_count++] = memory_string(line);
-	}
-}
-
-/* One look at the vault serves all secrets in it. */
-static void open_vault(struct look *look, struct secrets *secrets)
-{
-	look->vault_tried = true;
-	look->vault = secrets_vault_open(look->config, look->previous == NULL, &secrets->held, &look->vault_fault);
-	if (look->vault)
-		keep_vault_warnings(secrets, look->vault);
-}
-
-static void read_vault(struct look *look, struct secrets *secrets, const struct entry *entry, struct find *find)
-{
-	const char *name = entry->source->name;
-	struct span value;
-	if (!look->vault_tried)
-		open_vault(look, secrets);
-	if (!look->vault) {
-		bool absent = look->config->vault_file && access(look->config->vault_file, F_OK) != 0;
-		find->why = memory_format("vault:%s: %s%s%s", name, look->vault_fault.text,
-		                          absent ? ", then: creds set " : "", absent ? name : "");
-	} else if (vault_get(look->vault, span_of(name), &value)) {
-		buffer_span(&find->raw, value);
-	} else {
-		find->why = memory_format("vault:%s: not in the vault %s; put it there: creds set %s", name,
-		                          look->config->vault_file, name);
-		find->withdrawn = true;
-	}
-}
-
-static void read_path(const char *prefix, const char *path, const char *missing, struct find *find)
-{
-	struct fault fault = FAULT_INIT;
-	if (file_read(path, VALUE_LIMIT, &find->raw, &fault))
-		return;
-	if (fault.code == FAULT_MISSING)
-		find->why = memory_format("%s%s; %s", prefix, fault.text, missing);
-	else if (fault.code == FAULT_DENIED)
-		find->why = memory_format("%s%s; let user %u, who runs proxyd, read it", prefix, fault.text,
-		                          (unsigned)geteuid());
-	else
-		find->why = memory_format("%s%s", prefix, fault.text);
-}
-
-static void read_systemd(const struct entry *entry, struct find *find)
-{
-	const char *folder = getenv("CREDENTIALS_DIRECTORY"), *name = entry->source->name;
-	AUTO_FREE char *advice = memory_format("add LoadCredential=%s:PATH to the unit", name);
-	if (!folder || !*folder) {
-		find->why = memory_format("systemd:%s: $CREDENTIALS_DIRECTORY is not set; %s", name, advice);
-		return;
-	}
-	AUTO_FREE char *path = file_resolve(folder, name);
-	AUTO_FREE char *prefix = memory_format("systemd:%s: ", name);
-	read_path(prefix, path, advice, find);
-}
-
-static void read_env(const struct entry *entry, struct find *find)
-{
-	const char *name = entry->source->name, *value = getenv(name);
-	if (value)
-		buffer_string(&find->raw, value);
-	else
-		find->why = memory_format("env:%s: not set; set it where proxyd is started", name);
-}
-
-/* The program alone: an argument may hold what should not be shown. */
-static char *exec_label(const struct source *source)
-{
-	AUTO_FREE char **words = source_words(source->name);
-	return memory_format("exec:%s", words ? words[0] : "");
-}
-
-static void read_exec(const struct entry *entry, struct find *find)
-{
-	struct fault fault = FAULT_INIT;
-	AUTO_FREE char *label = exec_label(entry->source);
-	if (!exec_run(entry->source->name, EXEC_MS, VALUE_LIMIT, &find->raw, &fault))
-		find->why = memory_format("%s: %s", label, fault.text);
-}
-
-static char *source_label(const struct source *source)
-{
-	return source->kind == SOURCE_EXEC ? exec_label(source) : memory_string(source->text);
-}
-
-/* A value that was read, and is no secret as it stands. */
-static void judge_value(const struct entry *entry, struct find *find)
-{
-	find->value = buffer_view(&find->raw);
-	const char *unfit = secret_clean(&find->value, entry->lines);
-	if (!unfit)
-		return;
-	AUTO_FREE char *label = source_label(entry->source);
-	if (entry->source->kind == SOURCE_VAULT)
-		find->why = memory_format("%s %s; set it again: creds set %s", label, unfit, entry->source->name);
-	else
-		find->why = memory_format("%s %s; the secret must stand there alone%s", label, unfit,
-		                          entry->lines ? "" : ", on one line");
-}
-
-static void read_source(struct look *look, struct secrets *secrets, const struct entry *entry, struct find *find)
-{
-	const struct source *source = entry->source;
-	if (source->kind == SOURCE_VAULT)
-		read_vault(look, secrets, entry, find);
-	else if (source->kind == SOURCE_FILE)
-		read_path("file:", source->name, "once it is there, send proxyd SIGHUP", find);
-	else if (source->kind == SOURCE_ENV)
-		read_env(entry, find);
-	else if (source->kind == SOURCE_SYSTEMD)
-		read_systemd(entry, find);
-	else if (source->kind == SOURCE_EXEC)
-		read_exec(entry, find);
-	else
-		find->why = memory_string("no source is named");
-	if (!find->why)
-		judge_value(entry, find);
-}
-
-static const struct entry *last_good(const struct look *look, const struct entry *entry)
+static const struct entry *last_look(const struct look *look, const struct entry *entry)
 {
 	if (!look->previous)
 		return NULL;
 	uintptr_t known = (uintptr_t)table_get(&look->previous->by_key, span_of(entry->key));
-	const struct entry *last = known ? &look->previous->entries[known - 1] : NULL;
-	return last && last->value.ready && (!last->value.expires || last->value.expires > look->now) ? last : NULL;
+	return known ? &look->previous->entries[known - 1] : NULL;
+}
+
+static bool is_spent(const struct entry *entry, struct spent *spent)
+{
+	return spent && entry && entry->value.number && spent_has(spent, entry->value.number);
+}
+
+static const struct entry *last_good(const struct look *look, const struct entry *entry)
+{
+	const struct entry *last = last_look(look, entry);
+	bool good = last && last->value.ready && !is_spent(last, look->spent) &&
+	            (!last->value.expires || last->value.expires > look->now);
+	return good ? last : NULL;
 }
 
 static time_t retry_at(const struct entry *entry, time_t now)
@@ -261,6 +99,8 @@ static time_t retry_at(const struct entry *entry, time_t now)
 static void take_over(struct entry *entry, const struct entry *last, struct find *find)
 {
 	entry->value = last->value;
+	entry->made = last->made;
+	entry->spent = last->spent;
 	entry->stale = memory_string(last->stale);
 	buffer_span(&find->raw, last->value.bytes);
 	find->value = buffer_view(&find->raw);
@@ -295,6 +135,18 @@ static void take_new(struct look *look, struct entry *entry, const struct entry 
 	}
 }
 
+/* What a command printed is a value of its own, whatever it printed before. */
+static void number(struct look *look, struct entry *entry)
+{
+	const struct entry *last = last_look(look, entry);
+	entry->made = minted_now();
+	entry->spent = is_spent(last, look->spent) ? spent_count(last->spent, entry->made - last->made) : 0;
+	entry->value.number = spent_next_number();
+	entry->value.firm = entry->made + spent_patience(entry->spent);
+	if (last && look->spent)
+		spent_remove(look->spent, last->value.number);
+}
+
 static void settle(struct look *look, struct secrets *secrets, struct entry *entry, struct find *find)
 {
 	const struct entry *last = last_good(look, entry);
@@ -304,7 +156,9 @@ static void settle(struct look *look, struct secrets *secrets, struct entry *ent
 		return;
 	}
 	look->now = time(NULL); /* before the command runs: what it gives cannot be younger */
-	read_source(look, secrets, entry, find);
+	secrets_read(look, secrets, entry, find);
+	if (exec)
+		number(look, entry);
 	if (!find->why) {
 		take_new(look, entry, last, find);
 		return;
@@ -341,10 +195,10 @@ static void move_into_arena(struct secrets *secrets, struct find *finds)
 	secret_arena_seal(secrets->arena);
 }
 
-struct secrets *secrets_load(const struct config *config, const struct secrets *previous)
+struct secrets *secrets_load(const struct config *config, const struct secrets *previous, struct spent *spent)
 {
 	struct secrets *secrets = list_sources(config);
-	struct look look = {.config = config, .previous = previous, .now = time(NULL)};
+	struct look look = {.config = config, .previous = previous, .spent = spent, .now = time(NULL)};
 	struct find *finds = memory_array(secrets->count, sizeof *finds);
 	secrets->held = held_key_ref(previous ? previous->held : NULL);
 	for (size_t i = 0; i < secrets->count; i++)
@@ -366,6 +220,15 @@ const struct secret_value *secrets_get(const struct secrets *secrets, const stru
                                        size_t index)
 {
 	return &secrets->entries[secrets->used[credential->number][index]].value;
+}
+
+const struct secret_value *secrets_by_id(const struct secrets *secrets, const struct config_credential *credential,
+                                         struct span id)
+{
+	for (size_t i = 0; i < credential->secret_count; i++)
+		if (span_equal(span_of(credential->secrets[i].id), id))
+			return secrets_get(secrets, credential, i);
+	return NULL;
 }
 
 bool secrets_ready(const struct secrets *secrets, const struct config_credential *credential, const char **why)
@@ -394,7 +257,8 @@ static bool same_text(const char *a, const char *b)
 static bool same_value(const struct entry *a, const struct entry *b)
 {
 	return strcmp(a->key, b->key) == 0 && a->value.ready == b->value.ready &&
-	       a->value.expires == b->value.expires && a->value.renew == b->value.renew && same_text(a->why, b->why) &&
+	       a->value.expires == b->value.expires && a->value.renew == b->value.renew &&
+	       a->value.number == b->value.number && same_text(a->why, b->why) &&
 	       same_text(a->stale, b->stale) && secret_equal(a->value.bytes, b->value.bytes);
 }
 
@@ -406,6 +270,11 @@ bool secrets_same(const struct secrets *a, const struct secrets *b)
 		if (!same_value(&a->entries[i], &b->entries[i]))
 			return false;
 	return true;
+}
+
+const struct held_key *secrets_held_key(const struct secrets *secrets)
+{
+	return secrets->held;
 }
 
 const char *secrets_vault_warning(const struct secrets *secrets, size_t index)
@@ -424,9 +293,23 @@ time_t secrets_next_renewal(const struct secrets *secrets)
 	return next;
 }
 
+bool secrets_spent(const struct secrets *secrets, struct spent *spent)
+{
+	for (size_t i = 0; i < secrets->count; i++)
+		if (is_spent(&secrets->entries[i], spent))
+			return true;
+	return false;
+}
+
+struct secrets *secrets_ref(struct secrets *secrets)
+{
+	atomic_fetch_add_explicit(&secrets->references, 1, memory_order_relaxed);
+	return secrets;
+}
+
 void secrets_free(struct secrets *secrets)
 {
-	if (!secrets)
+	if (!secrets || atomic_fetch_sub(&secrets->references, 1) != 1)
 		return;
 	for (size_t i = 0; i < secrets->count; i++) {
 		free(secrets->entries[i].key);

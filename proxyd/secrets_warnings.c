@@ -1,6 +1,8 @@
 /* What is odd about a secret and goes out all the same (SPEC §2: warned of, never mended). */
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "file.h"
 #include "memory.h"
 #include "secrets.h"
 
@@ -57,6 +59,19 @@ static void warn_of_secret(const struct config_credential *credential, size_t in
 	}
 }
 
+/* A new refresh token is written beside the vault, and then renamed. */
+static void warn_of_folder(const struct config *config, const struct named_source *refresh, teller *tell, void *context)
+{
+	AUTO_FREE char *path = realpath(config->vault_file, NULL);
+	AUTO_FREE char *folder = path ? file_folder(path) : NULL;
+	if (!folder || access(folder, W_OK | X_OK) == 0)
+		return;
+	AUTO_FREE char *line = memory_format("%s:%u:%u: a refresh token that its server replaces could not be stored: user %u, who runs "
+	                                     "proxyd, cannot write in %s", refresh->mark.file, refresh->mark.line,
+	                                     refresh->mark.column, (unsigned)geteuid(), folder);
+	tell(context, line);
+}
+
 void secrets_warnings(const struct config *config, const struct secrets *secrets, teller *tell, void *context)
 {
 	const char *line;
@@ -68,6 +83,8 @@ void secrets_warnings(const struct config *config, const struct secrets *secrets
 			const struct secret_value *value = secrets_get(secrets, credential, j);
 			if (value->ready)
 				warn_of_secret(credential, j, value->bytes, tell, context);
+			if (value->ready && !strcmp(credential->secrets[j].id, "refresh") && config_minting(credential))
+				warn_of_folder(config, &credential->secrets[j], tell, context);
 		}
 	}
 	const struct secret_value *auth = secrets_parent(secrets);

@@ -1,6 +1,7 @@
 #include "server.h"
 
 #include <arpa/inet.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "log.h"
 #include "memory.h"
 #include "mint_files.h"
+#include "minter.h"
 #include "secret.h"
 #include "service.h"
 #include "trust_paths.h"
@@ -104,6 +106,8 @@ static void tell_waiting(const struct snapshot *snapshot)
 	for (size_t i = 0; i < snapshot->config->credential_count; i++) {
 		const struct config_credential *credential = &snapshot->config->credentials[i];
 		const char *why = snapshot_waits(snapshot, credential);
+		if (why && minted_get(snapshot->minted, credential)->pending && secrets_ready(snapshot->secrets, credential, &why))
+			continue; /* for some moments, and who makes it tells where it fails */
 		if (why)
 			log_warning("credential %s is not ready and answers 503: %s", credential->name, why);
 		any |= why != NULL;
@@ -137,6 +141,14 @@ static bool start_workers(struct server *server, unsigned wanted, struct fault *
 	return true;
 }
 
+static bool start_minter(struct server *server, struct fault *fault)
+{
+	for (size_t i = 0; i < server->snapshot->config->credential_count; i++)
+		if (config_minting(&server->snapshot->config->credentials[i]))
+			return (server->minter = minter_start(server, fault)) != NULL;
+	return true;
+}
+
 /* Before anybody is served: who gets the environment from envgen finds the files. */
 static bool hand_out_ca(const struct snapshot *snapshot, struct fault *fault)
 {
@@ -155,8 +167,9 @@ static bool hand_out_ca(const struct snapshot *snapshot, struct fault *fault)
 
 bool server_open(struct server *server, struct config *config, struct fault *fault)
 {
-	*server = (struct server){.limits = config->limits};
+	*server = (struct server){.limits = config->limits, .spent = spent_new()};
 	pthread_mutex_init(&server->snapshot_lock, NULL);
+	pthread_mutex_init(&server->making_lock, NULL);
 	server->snapshot = snapshot_new(config, fault);
 	if (!server->snapshot || !hand_out_ca(server->snapshot, fault))
 		return false;
@@ -181,24 +194,53 @@ bool server_open(struct server *server, struct config *config, struct fault *fau
 	tell_waiting(server->snapshot);
 	secrets_warnings(config, server->snapshot->secrets, tell_warning, NULL);
 	identities_warnings(config, server->snapshot->identities, tell_warning, NULL);
-	if (!start_workers(server, config->workers, fault))
+	if (!start_workers(server, config->workers, fault) || !start_minter(server, fault))
 		return false;
 	if (server->admin)
 		admin_serving(server->admin, true);
 	return true;
 }
 
+/* Only secrets and certificates are the look's: meanwhile there may be other tokens. */
+static void publish_look(struct server *server, const struct snapshot_look *look)
+{
+	pthread_mutex_lock(&server->making_lock);
+	struct snapshot *current = server_snapshot(server);
+	struct snapshot *fresh = snapshot_with_look(current, look);
+	tell_waiting(fresh);
+	identities_warnings(fresh->config, fresh->identities, tell_warning, NULL);
+	server_publish(server, fresh);
+	snapshot_unref(current);
+	pthread_mutex_unlock(&server->making_lock);
+	if (server->minter)
+		minter_wake(server->minter);
+}
+
 void server_refresh_secrets(struct server *server)
 {
 	struct snapshot *old = server_snapshot(server);
-	struct snapshot *fresh = snapshot_refresh(old);
-	if (fresh) {
-		tell_waiting(fresh);
-		identities_warnings(fresh->config, fresh->identities, tell_warning, NULL);
-		server_publish(server, fresh);
+	struct snapshot_look look;
+	if (snapshot_look(old, server->spent, &look)) {
+		publish_look(server, &look);
 		log_info("secrets read again");
 	}
 	snapshot_unref(old);
+}
+
+bool server_secrets_spent(struct server *server)
+{
+	struct snapshot *snapshot = server_snapshot(server);
+	bool spent = secrets_spent(snapshot->secrets, server->spent);
+	snapshot_unref(snapshot);
+	return spent;
+}
+
+void server_spend(struct server *server, const struct snapshot *snapshot, const struct config_credential *credential)
+{
+	snapshot_spend(snapshot, credential, server->spent);
+	if (server->minter)
+		minter_wake(server->minter);
+	kill(getpid(), SERVER_SPENT_SIGNAL);
 }
 
 void server_drain(struct server *server, unsigned seconds)
@@ -213,6 +255,8 @@ void server_drain(struct server *server, unsigned seconds)
 	bool in_time = true;
 	for (unsigned i = 0; i < server->worker_count; i++)
 		in_time &= worker_join(&server->workers[i], &deadline);
+	minter_stop(server->minter, &deadline);
+	server->minter = NULL;
 	if (!in_time)
 		log_warning("ended what was still under way after %u s", seconds);
 }
@@ -227,7 +271,9 @@ void server_close(struct server *server)
 		listener_close(&server->listeners[i]);
 	if (server->audit)
 		audit_close(server->audit);
+	minter_stop(server->minter, &(struct timespec){0});
 	snapshot_unref(server->snapshot);
+	spent_free(server->spent);
 	free(server->workers);
 	free(server->profile_connections);
 	free(server->listeners);

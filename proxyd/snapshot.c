@@ -50,17 +50,24 @@ static struct dial_parent *find_parent(const struct config *config, const struct
 	return before && dial_parent_is_current(before, auth) ? dial_parent_ref(before) : dial_parent_new(config, auth);
 }
 
+/* What a snapshot is made of; all of it is taken over. */
+struct parts {
+	struct secrets *secrets;
+	struct identities *identities;
+	struct minted *minted;
+};
+
 /* `before`: an older snapshot of the same configuration, or NULL. */
-static struct snapshot *make(struct shared_config *shared, struct secrets *secrets, struct identities *identities,
-                             const struct snapshot *before)
+static struct snapshot *make(struct shared_config *shared, struct parts parts, const struct snapshot *before)
 {
 	struct snapshot *snapshot = memory_alloc(sizeof *snapshot);
 	snapshot->shared = shared;
 	snapshot->config = shared->config;
-	snapshot->secrets = secrets;
-	snapshot->identities = identities;
-	snapshot->injections = inject_table_new(shared->config, secrets);
-	snapshot->parent = find_parent(shared->config, secrets, before ? before->parent : NULL);
+	snapshot->secrets = parts.secrets;
+	snapshot->identities = parts.identities;
+	snapshot->minted = parts.minted;
+	snapshot->injections = inject_table_new(shared->config, parts.secrets, parts.minted);
+	snapshot->parent = find_parent(shared->config, parts.secrets, before ? before->parent : NULL);
 	atomic_init(&snapshot->references, 1);
 	return snapshot;
 }
@@ -76,21 +83,37 @@ struct snapshot *snapshot_new(struct config *config, struct fault *fault)
 	}
 	shared->routes = route_table_new(config);
 	shared->rates = rates_new(config, audit_clock());
-	struct secrets *secrets = secrets_load(config, NULL);
-	return make(shared, secrets, identities_load(config, shared->trusts, secrets, NULL), NULL);
+	struct secrets *secrets = secrets_load(config, NULL, NULL);
+	struct parts parts = {secrets, identities_load(config, shared->trusts, secrets, NULL), minted_new(config)};
+	minted_seal(parts.minted);
+	return make(shared, parts, NULL);
 }
 
-struct snapshot *snapshot_refresh(const struct snapshot *old)
+bool snapshot_look(const struct snapshot *old, struct spent *spent, struct snapshot_look *look)
 {
-	struct secrets *secrets = secrets_load(old->config, old->secrets);
-	struct identities *identities = identities_load(old->config, old->shared->trusts, secrets, old->identities);
-	if (secrets_same(old->secrets, secrets) && identities_same(old->identities, identities)) {
-		identities_free(identities);
-		secrets_free(secrets);
-		return NULL;
-	}
-	atomic_fetch_add(&old->shared->references, 1);
-	return make(old->shared, secrets, identities, old);
+	look->secrets = secrets_load(old->config, old->secrets, spent);
+	look->identities = identities_load(old->config, old->shared->trusts, look->secrets, old->identities);
+	if (!secrets_same(old->secrets, look->secrets) || !identities_same(old->identities, look->identities))
+		return true;
+	identities_free(look->identities);
+	secrets_free(look->secrets);
+	return false;
+}
+
+static struct shared_config *share(const struct snapshot *snapshot)
+{
+	atomic_fetch_add(&snapshot->shared->references, 1);
+	return snapshot->shared;
+}
+
+struct snapshot *snapshot_with_look(const struct snapshot *old, const struct snapshot_look *look)
+{
+	return make(share(old), (struct parts){look->secrets, look->identities, minted_ref(old->minted)}, old);
+}
+
+struct snapshot *snapshot_with_minted(const struct snapshot *old, struct minted *minted)
+{
+	return make(share(old), (struct parts){secrets_ref(old->secrets), identities_ref(old->identities), minted}, old);
 }
 
 struct snapshot *snapshot_ref(struct snapshot *snapshot)
@@ -105,6 +128,7 @@ void snapshot_unref(struct snapshot *snapshot)
 		return;
 	inject_table_free(snapshot->injections);
 	dial_parent_unref(snapshot->parent);
+	minted_unref(snapshot->minted);
 	identities_free(snapshot->identities);
 	secrets_free(snapshot->secrets);
 	shared_unref(snapshot->shared);
@@ -126,6 +150,9 @@ const char *snapshot_waits(const struct snapshot *snapshot, const struct config_
 		return why;
 	if (credential->upstream.tls && !snapshot_trust(snapshot, credential, &why))
 		return why;
+	const struct minted_token *token = minted_get(snapshot->minted, credential);
+	if (token->mints && !minted_ready(token, minted_now()))
+		return token->why ? token->why : "its token is being asked for";
 	return inject_unfit(snapshot->injections, credential);
 }
 
@@ -136,5 +163,33 @@ const char *snapshot_stale(const struct snapshot *snapshot, const struct config_
 		if (stale)
 			return stale;
 	}
+	const struct minted_token *token = minted_get(snapshot->minted, credential);
+	if (token->mints && token->why && minted_ready(token, minted_now()))
+		return token->why;
 	return identities_stale(snapshot->identities, credential);
+}
+
+struct perishable snapshot_perishable(const struct snapshot *snapshot, const struct config_credential *credential)
+{
+	const struct minted_token *token = minted_get(snapshot->minted, credential);
+	if (token->mints)
+		return (struct perishable){token->number, token->firm};
+	for (size_t i = 0; i < credential->secret_count; i++) {
+		const struct secret_value *value = secrets_get(snapshot->secrets, credential, i);
+		if (value->number)
+			return (struct perishable){value->number, value->firm};
+	}
+	return (struct perishable){0};
+}
+
+void snapshot_spend(const struct snapshot *snapshot, const struct config_credential *credential, struct spent *spent)
+{
+	const struct minted_token *token = minted_get(snapshot->minted, credential);
+	if (token->mints)
+		spent_add(spent, token->number);
+	for (size_t i = 0; i < credential->secret_count; i++) {
+		const struct secret_value *value = secrets_get(snapshot->secrets, credential, i);
+		if (value->number)
+			spent_add(spent, value->number);
+	}
 }

@@ -34,11 +34,20 @@ void server_publish(struct server *server, struct snapshot *snapshot)
 	pthread_mutex_lock(&server->snapshot_lock);
 	struct snapshot *old = server->snapshot;
 	server->snapshot = snapshot;
-	pthread_mutex_unlock(&server->snapshot_lock);
-	snapshot_unref(old);
 	for (unsigned i = 0; i < server->worker_count; i++)
 		if (server->workers[i].loop)
 			loop_wake(server->workers[i].loop);
+	pthread_mutex_unlock(&server->snapshot_lock);
+	snapshot_unref(old);
+}
+
+void server_publish_minted(struct server *server, struct minted *minted)
+{
+	pthread_mutex_lock(&server->making_lock);
+	struct snapshot *old = server_snapshot(server);
+	server_publish(server, snapshot_with_minted(old, minted));
+	snapshot_unref(old);
+	pthread_mutex_unlock(&server->making_lock);
 }
 
 static void end_if_drained(struct worker *worker)
@@ -96,9 +105,12 @@ static void on_wake(void *context)
 	struct worker *worker = context;
 	struct snapshot *old = worker->snapshot;
 	worker->snapshot = server_snapshot(worker->server);
-	if (worker->snapshot != old)
+	bool fresh = worker->snapshot != old;
+	if (fresh)
 		forget_keys(worker);
 	snapshot_unref(old);
+	if (fresh)
+		exchange_resume_all(worker);
 	serve_inbox(worker, false);
 	if (atomic_load(&worker->drain_asked) && !worker->draining)
 		begin_drain(worker);
@@ -165,8 +177,10 @@ static void free_rooms(struct worker *worker)
 	if (worker->audit)
 		audit_writer_free(worker->audit);
 	snapshot_unref(worker->snapshot);
+	pthread_mutex_lock(&worker->server->snapshot_lock); /* who publishes wakes every loop that is there */
 	loop_free(worker->loop);
 	worker->loop = NULL;
+	pthread_mutex_unlock(&worker->server->snapshot_lock);
 	free(worker->peek);
 	slab_free(&worker->sniff_slab);
 }

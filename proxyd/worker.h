@@ -22,6 +22,7 @@ struct front_https;
 struct listener;
 struct relay_room;
 struct sigv4_cache;
+struct minter;
 struct upstream_h2;
 struct exchange;
 
@@ -44,12 +45,21 @@ struct server {
 	atomic_size_t held;                 /* bytes of request bodies that are held to be signed, of all workers */
 	pthread_mutex_t snapshot_lock;
 	struct snapshot *snapshot;          /* the current one; behind the lock */
+	pthread_mutex_t making_lock;        /* who makes a snapshot out of the current one has it until that is published */
+	struct minter *minter;              /* NULL: no credential mints */
+	struct spent *spent;                /* values to be made anew */
 };
 
 /* A reference to the current snapshot, which the caller gives back with snapshot_unref(). Any thread. */
 struct snapshot *server_snapshot(struct server *server);
 /* Makes `snapshot` (taken over) the current one and tells every worker. */
 void server_publish(struct server *server, struct snapshot *snapshot);
+
+/* The same with the current one, but for these tokens (taken over). Any thread. */
+void server_publish_minted(struct server *server, struct minted *minted);
+#define SERVER_SPENT_SIGNAL SIGUSR1
+/* An upstream does not take what this snapshot has for the credential: it is to be made anew, and then published. */
+void server_spend(struct server *server, const struct snapshot *snapshot, const struct config_credential *credential);
 
 /* A connection that another worker accepted for us. */
 struct handed_connection {
@@ -78,6 +88,7 @@ struct worker {
 	struct exchange *spare;       /* ended exchanges, kept with their arenas for the next ones */
 	size_t spare_count;
 	size_t exchanges;             /* under way */
+	LIST_HEAD(, exchange) awaiting; /* of them, those that wait for a token */
 	atomic_size_t connections;    /* read by others to hand connections to the least loaded */
 	atomic_ullong scrub_finds;    /* secrets that responses had in them; for whoever sums the workers' */
 	atomic_ullong scrub_unread;   /* bodies that passed unread though a secret had gone up */

@@ -39,8 +39,8 @@ static void start(void)
 	setenv("FUZZ_SECRET", SECRET, 1);
 	shared.tokens = token_table_new(&key, &config);
 	token = token_for_credential(&key, &profile, &credential);
-	snapshot.secrets = secrets_load(&config, NULL);
-	snapshot.injections = inject_table_new(&config, snapshot.secrets);
+	snapshot.secrets = secrets_load(&config, NULL, NULL);
+	snapshot.injections = inject_table_new(&config, snapshot.secrets, NULL);
 }
 
 /* The fuzzer's bytes, with the token for each 0x01. */

@@ -70,8 +70,9 @@ static void start(void)
 	snapshot.config = shared.config = config;
 	shared.routes = route_table_new(config);
 	shared.tokens = token_table_new(&key, config);
-	snapshot.secrets = secrets_load(config, NULL);
-	snapshot.injections = inject_table_new(config, snapshot.secrets);
+	snapshot.secrets = secrets_load(config, NULL, NULL);
+	snapshot.minted = minted_new(config);
+	snapshot.injections = inject_table_new(config, snapshot.secrets, snapshot.minted);
 	authority_parse(SPAN("127.0.0.1:8180"), &address, NULL);
 	add_words(&key);
 	config_messages_free(&errors);

@@ -37,10 +37,12 @@ static const char text[] =
 	"    inject: { aws_sigv4: { region: r, service: s3 } }, rules: [\"allow PUT /b/**\"] }\n"
 	"  aws_copies: { upstream: https://s3.example, secrets: { id: env:JUDGE_SECRET, key: env:JUDGE_SECRET },\n"
 	"    inject: { aws_sigv4: { region: r, service: s3 } }, rules: [\"allow PUT /b/**\"], pass: [X-Amz-Copy-Source] }\n"
+	"  minting: { upstream: http://minting.example, secrets: { id: env:JUDGE_SECRET, key: env:JUDGE_SECRET },\n"
+	"    inject: { oauth2: { token_url: https://auth.example/token } } }\n"
 	"  other: { upstream: http://other.example, secret: env:JUDGE_SECRET, inject: { header: X-Key, value: \"{secret}\" } }\n"
 	"profiles:\n"
 	"  a:\n"
-	"    credentials: [plain, ruled, bot, mixed, wild, absent, hook, beside, seen, aws, aws_ruled, aws_copies]\n"
+	"    credentials: [plain, ruled, bot, mixed, wild, absent, hook, beside, seen, aws, aws_ruled, aws_copies, minting]\n"
 	"    hosts: [allowed.example, \"*.deep.example\", \"port.example:8080\", \"!no.deep.example\", 10.0.0.0/8, 192.0.2.7,\n"
 	"      { host: ruled.example, rules: [\"allow GET /docs/**\"] }, { host: slash.example, encoded_slash: true },\n"
 	"      { host: opened.example, intercept: true, http2: off, rules: [\"allow GET /docs/**\"] }]\n"
@@ -62,7 +64,7 @@ struct named_token {
 	const char *name;
 	char *token;
 };
-static struct named_token tokens[20];
+static struct named_token tokens[21];
 static size_t token_count;
 
 struct world {
@@ -92,7 +94,8 @@ static void build(struct world *world, const char *yaml)
 	world->shared.tokens = config->session.none ? NULL : token_table_new(&key, config);
 	world->snapshot.shared = &world->shared;
 	world->snapshot.config = config;
-	world->snapshot.secrets = secrets_load(config, NULL);
+	world->snapshot.secrets = secrets_load(config, NULL, NULL);
+	world->snapshot.minted = minted_new(config);
 	authority_parse(SPAN("127.0.0.1:8180"), &world->addresses[0], NULL);
 	authority_parse(SPAN("[::1]:8181"), &world->addresses[1], NULL);
 	world->own = (struct judge_listener){world->addresses, 2};
@@ -146,6 +149,7 @@ static int start(void **state)
 	basic_of("{basic ruled}", "anyone", tokens[1].token);
 	basic_of("{basic proxy}", "a", tokens[9].token);
 	basic_of("{user plain}", tokens[0].token, "");
+	add_token("{minting}", token_of("a", "minting"));
 	add_token("{aws}", token_of("a", "aws"));
 	add_token("{aws_ruled}", token_of("a", "aws_ruled"));
 	add_token("{aws_copies}", token_of("a", "aws_copies"));
@@ -154,6 +158,7 @@ static int start(void **state)
 
 static void destroy(struct world *world)
 {
+	minted_unref(world->snapshot.minted);
 	secrets_free(world->snapshot.secrets);
 	route_table_free(world->shared.routes);
 	token_table_free(world->shared.tokens);

@@ -368,9 +368,8 @@ static const struct told_row unbuilt_rows[] = {
 	{"version: 1\ntls: {}\nparent: { proxy: \"http://x:1\" }\n" A, ""},
 	{Q "rotation: overlap }\n" A, UNBUILT("3:39", "rotation: overlap")},
 	{"version: 1\ncredentials:\n  q: { upstream: https://a, secrets: { id: env:A, key: env:B }, inject:\n"
-	 "    [{ oauth2: { token_url: https://b } }] }\n" A, UNBUILT("4:8", "oauth2")},
-	{"version: 1\ncredentials:\n  q: { upstream: https://a, secret: env:A, inject:\n    { jwt: { google: x } } }\n" A,
-	 UNBUILT("4:7", "jwt")},
+	 "    [{ oauth2: { token_url: https://b } }] }\n" A, ""},
+	{"version: 1\ncredentials:\n  q: { upstream: https://a, secret: env:A, inject:\n    { jwt: { google: x } } }\n" A, ""},
 	{"version: 1\ntls: { ca_out: ca.pem }\nprofiles: { a: { hosts: [{ host: x, intercept: true, http2: tunnel }, { host: y, http2: off }] } }\n",
 	 ""},
 	/* An alias is told where its anchor stands, once. */

@@ -77,7 +77,7 @@ struct world {
 /* Looks once more. */
 static void look(struct world *world)
 {
-	struct secrets *secrets = secrets_load(world->config, world->secrets);
+	struct secrets *secrets = secrets_load(world->config, world->secrets, NULL);
 	struct identities *identities = identities_load(world->config, world->trusts, secrets, world->identities);
 	secrets_free(world->secrets);
 	identities_free(world->identities);
@@ -254,7 +254,7 @@ static void test_same(void **state)
 	static const bool same[] = {true, false, false, true};
 	for (size_t i = 0; i < 4; i++) {
 		put(pairs[i][0], pairs[i][1]);
-		struct secrets *secrets = secrets_load(world.config, world.secrets);
+		struct secrets *secrets = secrets_load(world.config, world.secrets, NULL);
 		struct identities *fresh = identities_load(world.config, world.trusts, secrets, world.identities);
 		assert_int_equal(identities_same(world.identities, fresh), same[i]);
 		secrets_free(world.secrets);

@@ -162,8 +162,8 @@ static int set_up(void **state)
 	shared.tokens = tokens;
 	snapshot.shared = &shared;
 	snapshot.config = config;
-	snapshot.secrets = secrets_load(config, NULL);
-	snapshot.injections = inject_table_new(config, snapshot.secrets);
+	snapshot.secrets = secrets_load(config, NULL, NULL);
+	snapshot.injections = inject_table_new(config, snapshot.secrets, NULL);
 	return 0;
 }
 

@@ -146,6 +146,7 @@ static void test_refusals(void **state)
 		{"GET /wild/x|X-Key: k {wild}", "404 wildcard_upstream"},
 		{"GET /wild/x", "401 no_token"},
 		{"GET /absent/x|X-Key: {absent}", "503 secret_not_ready"},
+		{"GET /minting/x|Authorization: Bearer {minting}", "503 token_not_ready"},
 		{"TRACE /plain/x|X-Api-Key: {plain}", "405 trace"},
 		{"CONNECT api.example.com:443", "501 connect"},
 		{"CONNECT allowed.example:443|Proxy-Authorization: Bearer {proxy}", "501 connect"},

@@ -95,7 +95,7 @@ static void fixture_free(struct fixture *fixture)
 
 static struct secrets *load(struct fixture *fixture, struct secrets *previous)
 {
-	struct secrets *secrets = secrets_load(&fixture->config, previous);
+	struct secrets *secrets = secrets_load(&fixture->config, previous, NULL);
 	secrets_free(previous);
 	return secrets;
 }
@@ -238,7 +238,7 @@ static void test_client_key_is_apart(void **state)
 	put_file("id", SPAN("id-1"));
 	put_file("key", SPAN("key-1"));
 	put_file("s", SPAN("pem-1"));
-	struct secrets *first = load(fixture, NULL), *secrets = secrets_load(&fixture->config, first);
+	struct secrets *first = load(fixture, NULL), *secrets = secrets_load(&fixture->config, first, NULL);
 	assert_true(secrets_same(first, secrets));
 	put_file("s", SPAN("pem-2"));
 	secrets = load(fixture, secrets);

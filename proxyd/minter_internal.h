@@ -1,0 +1,127 @@
+/* What the files of the minter share: minter.c (the thread, what is published), minter_job.c (when one token is made, and what
+ * becomes of answers), minter_ask.c (one request to a token endpoint), minter_chain.c (refresh tokens, and storing them). For no
+ * other room. */
+#ifndef KEYSTILE_MINTER_INTERNAL_H
+#define KEYSTILE_MINTER_INTERNAL_H
+
+#include "minter.h"
+#include "secret.h"
+#include "token_answer.h"
+
+struct ask;
+struct store;
+
+/* A refresh token, as its vault entry names it. It is used by one job at a time, since using it may replace it. */
+struct chain {
+	struct chain *next;
+	char *name;                  /* of the vault entry */
+	struct secret_arena *memory; /* of both values */
+	struct span current;         /* the one to be used; empty: there is none */
+	struct span seen;            /* what the last look at the vault found: another one is the operator's */
+	unsigned replacements;       /* how often the operator has put another one there */
+	bool busy;
+};
+
+enum job_state {
+	JOB_RESTS,  /* until the token is due, or another try is */
+	JOB_ASKS,   /* the endpoint is asked */
+	JOB_STORES, /* a new refresh token is being stored; the answer waits for that */
+	JOB_KEEPS,  /* it could not be stored, and is kept until it can */
+};
+
+/* One token, for every credential that would ask for the same in the same way. */
+struct job {
+	struct minter *minter;
+	const struct config_credential *credential; /* the first of them */
+	char *key;                                  /* what makes two the same */
+	enum job_state state;
+	struct chain *chain;         /* NULL: no refresh token */
+	unsigned replacements;       /* the chain's, as far as this job knows */
+	struct ask *ask;             /* JOB_ASKS */
+	struct store *store;         /* JOB_STORES */
+	struct arena arena;          /* of the request, and of its answer while that waits; wiped in JOB_RESTS */
+	struct token_request request;
+	struct token_answer answer;
+	struct span used;            /* the refresh token that was shown, in the arena */
+	bool outdated;               /* meanwhile other secrets are there: what comes is not for long */
+	uint64_t asked;              /* when the request began: a token's life is counted from there */
+	struct secret_arena *memory; /* of the token; NULL: there is none */
+	struct minted_token token;   /* `why`, `pending` and `again` are filled in when it is published */
+	uint64_t made, renew;        /* when it came, and when it is due */
+	unsigned spent;              /* tokens one after another that upstreams did not take */
+	unsigned failures;           /* one after another */
+	uint64_t again;              /* after a failure: not before; UINT64_MAX: not with these secrets */
+	char *why;                   /* what went wrong last; NULL: nothing */
+};
+
+struct minter {
+	struct server *server;
+	pthread_t thread;
+	struct loop *loop;
+	struct dialer *dialer;
+	struct upstream_pool *pool;
+	struct snapshot *snapshot; /* by which the next request is made */
+	struct job *jobs;
+	size_t job_count;
+	size_t *job_of;            /* by the credential's number: which job, from 1; 0: none */
+	struct chain *chains;
+	struct loop_timer timer;
+	struct loop_task advance;  /* looks what is to be done, at the end of the round */
+	bool changed;              /* something is to be published */
+	bool stopping;
+	atomic_bool stop_asked, end_asked;
+};
+
+/* ---- minter_job.c ---- */
+
+/* Begins what can be done now. */
+void job_advance(struct job *job, uint64_t now);
+/* When there is something to do again; UINT64_MAX: not by itself. */
+uint64_t job_due(const struct job *job);
+/* Is a token being made, or about to be? */
+bool job_pends(const struct job *job, uint64_t now);
+/* Has the operator replaced its refresh token, by the snapshot's secrets? */
+bool job_takes_refresh(struct job *job);
+/* The snapshot has other secrets than `old`. */
+void job_take_secrets(struct job *job, const struct secrets *old);
+void job_take_spent(struct job *job);
+bool job_owes(const struct job *job); /* is something under way that would be lost? */
+void job_free(struct job *job);
+
+/* ---- minter_ask.c ---- */
+
+struct ask_result {
+	bool answered;
+	struct token_reply reply; /* answered; valid during the call */
+	unsigned retry_after;     /* s; 0: it did not say */
+	char why[400];            /* not answered */
+};
+
+/* Sends the request, in 30 s at most. `done` is called once, never from within this call; the ask is over then. */
+struct ask *ask_start(struct minter *minter, const struct config_credential *credential, const struct token_request *request,
+                      void (*done)(struct job *job, const struct ask_result *result), struct job *job);
+void ask_cancel(struct ask *ask);
+
+/* ---- minter_chain.c ---- */
+
+struct store_result {
+	bool stored;
+	bool replaced;       /* not stored: the vault has one that the operator put there, chain->current from now on */
+	struct fault fault;  /* neither */
+};
+
+/* The chain of that vault entry, made where it is new. */
+struct chain *chain_find(struct minter *minter, const char *name);
+/* What a look at the vault found: where it is another one than before, and than the one in use, it is the operator's. */
+void chain_take(struct chain *chain, struct span value);
+void chain_free_all(struct minter *minter);
+
+/* Stores `fresh` in the place of `old`, on a thread of its own: a vault may be somebody else's for 30 s. `done` is
+ * called once, on the minter's thread, never from within this call; chain->current is then what the vault has. */
+struct store *store_start(struct minter *minter, struct chain *chain, struct span old, struct span fresh,
+                          void (*done)(struct job *job, const struct store_result *result), struct job *job);
+/* Is it done? Then `done` has been called, and it is over. On each wake of the loop. */
+bool store_look(struct store *store);
+void store_join(struct store *store); /* waits for it; `done` is not called */
+
+#endif
