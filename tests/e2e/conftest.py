@@ -17,6 +17,7 @@ from peers.git_server import GitServer  # noqa: E402
 from peers.h2_origin import speak  # noqa: E402
 from peers.in_tls import InTls  # noqa: E402
 from peers.keystile import Keystile  # noqa: E402
+from peers.minting import Minting  # noqa: E402
 from peers.network import Network  # noqa: E402
 from peers.nginx import Nginx  # noqa: E402
 from peers.tunnel import echo  # noqa: E402
@@ -94,6 +95,39 @@ def origin():
     for one in made:
         for error in one.errors:
             raise error
+
+
+@pytest.fixture
+def serving():
+    """serving(KIND, …) starts a server of peers.serving, such as a TokenServer; what it raised fails the test."""
+    made = []
+
+    def make(kind, *arguments, **more):
+        made.append(kind(*arguments, **more))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+    for one in made:
+        for error in one.errors:
+            raise error
+
+
+@pytest.fixture
+def minting(keystile, serving):
+    """minting(…) gives proxyd, a token server, and the API behind the credential `api` (peers.minting). Nothing of what they know
+    is to be seen anywhere at the end."""
+    finds, made = len(EVIDENCE.finds), []
+
+    def make(**more):
+        made.append(Minting(keystile, serving, **more))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.proxy.stop()
+    assert EVIDENCE.finds[finds:] == []
 
 
 @pytest.fixture(params=["plain", "in TLS"])
