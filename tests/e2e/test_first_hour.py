@@ -193,9 +193,7 @@ CONFIGURATION = [
     *(Said(f"{line} (not built yet)", f'proxyd: error: ./keystile.yaml:{place}: "{what}" is not built yet in this version; '
            "take it out", edit)
       for line, what, place, edit in [
-          ("oauth2", "oauth2", "9:…", ('{ header: Authorization, value: "Bearer {secret}" }',
-                                       '{ oauth2: { token_url: "https://auth.test/token" } }',
-                                       "secret: vault:api", "secrets: { id: vault:a, key: vault:b }")),
+          ("overlap", "rotation: overlap", "8:…", ("secret: vault:api", "rotation: overlap\n    secret: vault:api")),
       ]),
 ]
 
