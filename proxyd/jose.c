@@ -8,6 +8,7 @@
 #include "base64.h"
 #include "ed25519.h"
 #include "pem.h"
+#include "private_key.h"
 #include "sha256.h"
 #include "text.h"
 
@@ -36,23 +37,6 @@ bool jose_alg(struct span name, enum jose_alg *alg)
 		return true;
 	}
 	return false;
-}
-
-/* NULL with a fault. The caller ends it with gnutls_x509_privkey_deinit(), which zeroes. */
-static gnutls_x509_privkey_t read_key(struct span text, struct fault *fault)
-{
-	AUTO_WIPE struct buffer der = {0};
-	gnutls_x509_privkey_t key;
-	if (!pem_private_key(text, &der, fault))
-		return NULL;
-	gnutls_datum_t data = {(unsigned char *)der.data, (unsigned)der.length};
-	if (gnutls_x509_privkey_init(&key) == 0) {
-		if (gnutls_x509_privkey_import2(key, &data, GNUTLS_X509_FMT_DER, NULL, GNUTLS_PKCS_PLAIN) == 0)
-			return key;
-		gnutls_x509_privkey_deinit(key);
-	}
-	fault_set(fault, FAULT_BROKEN, "the PEM private key is damaged, or of a kind that GnuTLS does not know");
-	return NULL;
 }
 
 static gnutls_ecc_curve_t curve_of(gnutls_x509_privkey_t key)
@@ -127,7 +111,7 @@ bool jose_fits(struct span text, enum jose_alg alg, struct fault *fault)
 		return length_fits(text, fault);
 	if (alg == JOSE_EDDSA && is_ed25519(text))
 		return true;
-	gnutls_x509_privkey_t key = read_key(text, fault);
+	gnutls_x509_privkey_t key = private_key_read(text, fault);
 	bool fits = key && kind_fits(key, alg, fault);
 	if (key)
 		gnutls_x509_privkey_deinit(key);
@@ -197,7 +181,7 @@ bool jose_sign(struct span key, enum jose_alg alg, struct span text, struct aren
 		return sign_hmac(key, text, arena, signature, fault);
 	if (alg == JOSE_EDDSA && sign_ed25519(key, text, arena, signature))
 		return true;
-	gnutls_x509_privkey_t own = read_key(key, fault);
+	gnutls_x509_privkey_t own = private_key_read(key, fault);
 	bool good = own && kind_fits(own, alg, fault);
 	if (good && !sign(own, alg, text, arena, signature))
 		good = fault_set(fault, FAULT_BROKEN, "GnuTLS cannot sign with the key; is it damaged?");

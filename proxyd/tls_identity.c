@@ -3,7 +3,7 @@
 
 #include "file.h"
 #include "memory.h"
-#include "pem.h"
+#include "private_key.h"
 #include "tls_internal.h"
 
 #define CHAIN_LIMIT ((size_t)256 << 10)
@@ -29,22 +29,6 @@ static bool read_chain(const char *file, gnutls_x509_crt_t **chain, unsigned *co
 		return fault_set(fault, FAULT_BROKEN, "%s: over %d certificates; a chain has the client's own and those of the CAs "
 		                                      "above it", file, CHAIN_MOST);
 	return true;
-}
-
-static gnutls_x509_privkey_t read_key(struct span text, struct fault *fault)
-{
-	AUTO_WIPE struct buffer der = {0};
-	gnutls_x509_privkey_t key;
-	if (!pem_private_key(text, &der, fault))
-		return NULL;
-	gnutls_datum_t data = {(unsigned char *)der.data, (unsigned)der.length};
-	if (gnutls_x509_privkey_init(&key) == 0) {
-		if (gnutls_x509_privkey_import2(key, &data, GNUTLS_X509_FMT_DER, NULL, GNUTLS_PKCS_PLAIN) == 0)
-			return key;
-		gnutls_x509_privkey_deinit(key);
-	}
-	fault_set(fault, FAULT_BROKEN, "the PEM private key is damaged, or of a kind that GnuTLS does not know");
-	return NULL;
 }
 
 static bool id_of_certificate(gnutls_x509_crt_t certificate, struct key_id *id)
@@ -110,7 +94,7 @@ static struct tls_identity *make(gnutls_x509_crt_t *chain, unsigned count, gnutl
 static struct tls_identity *load(const char *file, gnutls_x509_crt_t *chain, unsigned count, struct span text,
                                  struct fault *fault)
 {
-	gnutls_x509_privkey_t key = read_key(text, fault);
+	gnutls_x509_privkey_t key = private_key_read(text, fault);
 	if (key && judge_pair(file, chain, count, key, fault))
 		return make(chain, count, key, fault);
 	if (key)

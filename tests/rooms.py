@@ -34,7 +34,7 @@ ROOMS = {
     "yaml.h": r"common/document\.c",
     "zlib.h": r"proxyd/scrub_gunzip\.c",
     "curl/curl.h": r"proxyd/(dial\w*|mint_token)\.c",
-    "gnutls/.*": r"proxyd/(tls\w*|mint_\w+|jose)\.(c|h)",
+    "gnutls/.*": r"proxyd/(tls\w*|mint_\w+|jose|private_key)\.(c|h)",
     "jansson.h": r"proxyd/json\.c",
     "microhttpd.h": r"proxyd/(front_h1\w*|admin)\.(c|h)",
     "nghttp2/.*": r"proxyd/(front_h2|upstream_h2)\w*\.(c|h)",

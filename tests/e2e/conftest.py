@@ -80,13 +80,12 @@ def keystile(request, tmp_path):
         assert status in (None, 0, 1), f"proxyd ended with {status}; its log: {one.log()}"
 
 
-@pytest.fixture
-def origin():
-    """origin(SCRIPT) starts a server; what its script asserted fails the test."""
+def until_closed(start):
+    """start(…), for each that is made; at the end they are closed, and what one of them raised fails the test."""
     made = []
 
-    def make(script=None, **more):
-        made.append(Origin(script, **more))
+    def make(*arguments, **more):
+        made.append(start(*arguments, **more))
         return made[-1]
 
     yield make
@@ -95,23 +94,18 @@ def origin():
     for one in made:
         for error in one.errors:
             raise error
+
+
+@pytest.fixture
+def origin():
+    """origin(SCRIPT) starts a server; what its script asserted fails the test."""
+    yield from until_closed(Origin)
 
 
 @pytest.fixture
 def serving():
     """serving(KIND, …) starts a server of peers.serving, such as a TokenServer; what it raised fails the test."""
-    made = []
-
-    def make(kind, *arguments, **more):
-        made.append(kind(*arguments, **more))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-    for one in made:
-        for error in one.errors:
-            raise error
+    yield from until_closed(lambda kind, *arguments, **more: kind(*arguments, **more))
 
 
 @pytest.fixture
