@@ -50,14 +50,14 @@ static void replace(struct chain *chain, struct span value)
 	chain->replacements++;
 }
 
-void chain_take(struct chain *chain, struct span value)
+void chain_take(struct chain *chain, const struct secret_value *value)
 {
-	if (secret_equal(value, chain->seen))
+	if (value->looked <= chain->stored || secret_equal(value->bytes, chain->seen))
 		return;
-	if (secret_equal(value, chain->current))
-		keep(chain, chain->current, value);
+	if (secret_equal(value->bytes, chain->current))
+		keep(chain, chain->current, value->bytes);
 	else
-		replace(chain, value);
+		replace(chain, value->bytes);
 }
 
 void chain_free_all(struct minter *minter)
@@ -118,6 +118,8 @@ bool store_look(struct store *store)
 		.fault = store->fault,
 	};
 	pthread_join(store->thread, NULL);
+	if (result.stored || result.replaced)
+		store->chain->stored = minted_now();
 	if (result.stored)
 		keep(store->chain, store->fresh, store->chain->seen);
 	else if (result.replaced)

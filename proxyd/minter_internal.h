@@ -19,6 +19,7 @@ struct chain {
 	struct span current;         /* the one to be used; empty: there is none */
 	struct span seen;            /* what the last look at the vault found: another one is the operator's */
 	unsigned replacements;       /* how often the operator has put another one there */
+	uint64_t stored;             /* when we have put one there; what a look found before that tells nothing any more */
 	bool busy;
 };
 
@@ -112,8 +113,9 @@ struct store_result {
 
 /* The chain of that vault entry, made where it is new. */
 struct chain *chain_find(struct minter *minter, const char *name);
-/* What a look at the vault found: where it is another one than before, and than the one in use, it is the operator's. */
-void chain_take(struct chain *chain, struct span value);
+/* What a look at the vault found: where it is another one than before, and than the one in use, it is the operator's. A look that
+ * may have been before we stored one is of no account: storing found that the operator had put none there. */
+void chain_take(struct chain *chain, const struct secret_value *value);
 void chain_free_all(struct minter *minter);
 
 /* Stores `fresh` in the place of `old`, on a thread of its own: a vault may be somebody else's for 30 s. `done` is

@@ -70,7 +70,7 @@ bool job_takes_refresh(struct job *job)
 		return false;
 	const struct secret_value *value = secrets_by_id(job->minter->snapshot->secrets, job->credential, SPAN("refresh"));
 	if (value->ready)
-		chain_take(job->chain, value->bytes);
+		chain_take(job->chain, value);
 	bool fresh = job->replacements != job->chain->replacements;
 	job->replacements = job->chain->replacements;
 	return fresh;

@@ -129,6 +129,7 @@ static void take_new(struct look *look, struct entry *entry, const struct entry 
 	bool same = last && secret_equal(last->value.bytes, find->value);
 	entry->value.ready = true;
 	entry->value.changed = same ? last->value.changed : look->now;
+	entry->value.looked = entry->source->kind == SOURCE_VAULT ? look->vault_opened : 0;
 	if (entry->ttl) {
 		entry->value.renew = look->now + (time_t)(entry->ttl * RENEW_PERCENT / 100);
 		entry->value.expires = look->now + (time_t)entry->ttl;

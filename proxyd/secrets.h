@@ -22,6 +22,7 @@ struct secret_value {
 	time_t changed;     /* when this value was first seen */
 	time_t expires;     /* exec with a ttl: when it must not be used any more; 0: never */
 	time_t renew;       /* exec with a ttl: when to run it again; 0: never */
+	uint64_t looked;    /* of the vault: it is what stood there at that time or later, in minted_now() time; else 0 */
 	uint64_t number;    /* exec: which one it is (spent.h); 0: of another source */
 	uint64_t firm;      /* exec: until then, in minted_now() time, it stays though upstreams answer 401 */
 };

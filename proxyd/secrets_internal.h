@@ -52,6 +52,7 @@ struct look {
 	time_t now;
 	struct find *finds;
 	bool vault_tried;
+	uint64_t vault_opened; /* in minted_now() time; from then on it is read */
 	struct vault *vault;
 	struct fault vault_fault;
 };

@@ -5,6 +5,7 @@
 #include "exec.h"
 #include "file.h"
 #include "memory.h"
+#include "minted.h"
 #include "secrets_internal.h"
 
 #define VALUE_LIMIT (64 * 1024)
@@ -24,6 +25,7 @@ static void keep_vault_warnings(struct secrets *secrets, const struct vault *vau
 static void open_vault(struct look *look, struct secrets *secrets)
 {
 	look->vault_tried = true;
+	look->vault_opened = minted_now();
 	look->vault = secrets_vault_open(look->config, look->previous == NULL, &secrets->held, &look->vault_fault);
 	if (look->vault)
 		keep_vault_warnings(secrets, look->vault);

@@ -121,6 +121,29 @@ def test_a_look_at_the_vault_keeps_the_chain(minting):
     is_stored(one)
 
 
+def test_a_look_that_took_long_keeps_the_chain(minting, tmp_path):
+    """It read the vault before a renewal and is put to use behind it: what it found there is no new one of the operator's."""
+    one = minting(refresh=True, start=False)
+    hold, waits = tmp_path / "hold", tmp_path / "waits"
+    (tmp_path / "get").write_text(f"if [ -e {hold} ]; then touch {waits}; fi\nwhile [ -e {hold} ]; do sleep 0.05; done\necho {evidence.secret()}\n")
+    slow = credential("slow", one.api.url, '{ header: X-Key, value: "{secret}" }', f"secret: 'exec:/bin/sh {tmp_path}/get'", ttl="1s")
+    one.proxy.config.write_text(one.proxy.text.split("credentials:")[0] + config_of(one.entry, slow))
+    one.start()
+    one.works()
+    is_stored(one)
+    hold.touch()
+    wait_for(waits.exists, "a look at the secrets that has read the vault")
+    one.store.revoke()
+    assert one.ask().status == 200
+    is_stored(one)
+    looks = one.proxy.log().count("secrets read again")
+    hold.unlink()
+    wait_for(lambda: one.proxy.log().count("secrets read again") > looks, "the look's end")
+    one.store.revoke()
+    assert one.ask().status == 200 and not one.chain.lost
+    assert len(forms(one)) == len({value for (value,) in forms(one)})
+
+
 def test_two_credentials_share_the_chain(minting, serving):
     """The same secrets and server: never two refreshes at a time, never an old refresh token."""
     one = minting(refresh=True, life=2, start=False, head={"workers": "2"})
