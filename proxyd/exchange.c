@@ -160,12 +160,13 @@ static bool start_is_noted(struct exchange *exchange)
 	return audit_start(exchange->worker->audit, &record, &exchange->problem);
 }
 
-/* Of an exchange, so that what is repeated counts once; behind all that judges, so that what is denied counts nothing. */
+/* Of an exchange, so that what is repeated counts once; behind all that judges, so that what is denied counts nothing. By the
+ * budget as it is now: it may have waited for a token. */
 static bool is_within_rates(struct exchange *exchange)
 {
 	const struct judgement *judgement = &exchange->judgement;
 	return exchange->counted ||
-	       rates_take(exchange->snapshot->shared->rates, judgement->profile, judgement->credential, exchange->started,
+	       rates_take(exchange->snapshot->shared->rates, judgement->profile, judgement->credential, audit_clock(),
 	                  &exchange->arena, &exchange->problem);
 }
 
@@ -179,18 +180,26 @@ static bool judge(struct exchange *exchange)
 	       body_fits(exchange);
 }
 
+/* What was injected once stays so, for the audit, and for the arena, which is wiped. */
+static bool inject(struct exchange *exchange)
+{
+	const struct snapshot *snapshot = exchange->snapshot;
+	bool injected;
+	if (!inject_request(snapshot, &exchange->judgement, &exchange->request, &exchange->arena, &exchange->outgoing, &injected,
+	                    &exchange->problem))
+		return false;
+	exchange->injected |= injected;
+	exchange->scrub.needles = injected ? inject_needles(snapshot->injections, exchange->judgement.credential) : NULL;
+	return true;
+}
+
 bool exchange_prepare(struct exchange *exchange)
 {
 	exchange->problem = (struct problem){0};
 	if (!judge(exchange) || !is_within_rates(exchange))
 		return false;
-	if (!inject_request(exchange->snapshot, &exchange->judgement, &exchange->request, &exchange->arena,
-	                    &exchange->outgoing, &exchange->injected, &exchange->problem))
+	if (!inject(exchange) || !exchange_sign(exchange))
 		return false;
-	if (!exchange_sign(exchange))
-		return false;
-	if (exchange->injected)
-		exchange->scrub.needles = inject_needles(exchange->snapshot->injections, exchange->judgement.credential);
 	if (!exchange_find_destination(exchange) || (!exchange->counted && !start_is_noted(exchange)))
 		return false;
 	exchange->counted = true;

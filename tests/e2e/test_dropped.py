@@ -2,14 +2,15 @@
 values of `exec:`. An upstream that always says 401 moves nobody to ask for one after the other."""
 
 import threading
+import time
 
 import pytest
 
 from peers import evidence
-from peers.config import get, one_api
+from peers.config import BEARER, get, one_api, problem
 from peers.h2 import H2
 from peers.keystile import wait_for
-from peers.minting import look_again
+from peers.minting import config_of, credential, look_again
 
 LARGE = b"x" * (8 << 20)
 INVALID = ("gone", 401, {"WWW-Authenticate": 'Bearer error="invalid_token"'})
@@ -176,6 +177,24 @@ def test_a_late_401_drops_nothing_new(minting):
     assert len(one.server.requests) == 2 and one.ask().status == 200
 
 
+def test_how_long_it_waited_counts_against_no_rate(minting):
+    """A request that waits for its token is counted when it goes up, by what the budget has then."""
+    one = minting(start=False)
+    plain = credential("plain", one.api.url, '{ header: X-Key, value: "{secret}" }', "secret: vault:id")
+    text = config_of(one.entry, plain, more="    rate: 2/s\n")
+    one.proxy.config.write_text(one.proxy.text.split("credentials:")[0] + text)
+    gate = one.server.hold()
+    one.start()
+    with one.proxy.client() as client:
+        client.send(get("/api/x", one.token))
+        wait_for(lambda: one.server.requests, "a request to the token server")
+        until = time.monotonic() + 2
+        wait_for(lambda: time.monotonic() > until, "a budget that is full again")
+        assert one.proxy.ask(get("/plain/x", one.proxy.token("PLAIN_TOKEN"))).status != 429
+        gate.set()
+        assert client.response().status == 200
+
+
 # exec:
 
 
@@ -183,7 +202,7 @@ def test_a_late_401_drops_nothing_new(minting):
 def command(keystile, origin, tmp_path):
     """command(TTL) gives proxyd with a secret that a command prints, the API's side, and how often the command ran. The API takes
     what is in `good`."""
-    def start(ttl=None, rotation=None):
+    def start(ttl=None, rotation=None, inject=BEARER):
         (tmp_path / "value").write_text(evidence.secret("exec"))
         (tmp_path / "runs").write_text("")
         (tmp_path / "get").write_text(f"echo >> {tmp_path}/runs\ncat {tmp_path}/value\n")
@@ -198,7 +217,7 @@ def command(keystile, origin, tmp_path):
         server = origin(api)
         server.good = (tmp_path / "value").read_text()
         more = {name: value for name, value in (("ttl", ttl), ("rotation", rotation)) if value}
-        text = one_api(f"http://127.0.0.1:{server.port}", **more).replace("vault:api", f"'exec:/bin/sh {tmp_path}/get'")
+        text = one_api(f"http://127.0.0.1:{server.port}", inject, **more).replace("vault:api", f"'exec:/bin/sh {tmp_path}/get'")
         proxy = keystile(text)
         proxy.api_token = proxy.token()
 
@@ -263,6 +282,16 @@ def test_exec_that_fails_then(command, tmp_path):
     (tmp_path / "away").rename(tmp_path / "get")
     look_again(proxy)
     wait_for(lambda: proxy.ask(get("/api/x", proxy.api_token)).status == 200, "the new value", 60)
+
+
+def test_exec_whose_next_value_cannot_be_sent(command, tmp_path):
+    """The first value went up, and the audit says so, whatever becomes of the second."""
+    proxy, server, renew, _ = command("3600s", inject=f"[{BEARER}, {{ cookie: key }}]")
+    renew()
+    (tmp_path / "value").write_text("a secret that no cookie can carry")
+    assert problem(proxy.ask(get("/api/y", proxy.api_token)), 503)
+    (line,) = proxy.audit(1, event="end", path="/y")
+    assert (line["status"], line["injected"]) == (503, True)
 
 
 def test_a_secret_that_is_not_minted_is_not_dropped(keystile, origin):
