@@ -106,6 +106,18 @@ static void take_over(struct entry *entry, const struct entry *last, struct find
 	find->value = buffer_view(&find->raw);
 }
 
+/* The same for one that was looked for anew. A command did run: who waits for what it gives has waited. */
+static void take_back(struct entry *entry, const struct entry *last, struct find *find)
+{
+	struct entry anew = *entry;
+	buffer_wipe(&find->raw);
+	take_over(entry, last, find);
+	entry->made = anew.made;
+	entry->spent = anew.spent;
+	entry->value.number = anew.value.number;
+	entry->value.firm = anew.value.firm;
+}
+
 /* Secrets of one credential belong together: where one of them stays at its last good value, so do the others. */
 static void keep_together(struct look *look, struct secrets *secrets, const struct config_credential *credential,
                           struct find *finds)
@@ -117,10 +129,8 @@ static void keep_together(struct look *look, struct secrets *secrets, const stru
 	for (size_t i = 0; any_kept && credential->secret_count > 1 && i < credential->secret_count; i++) {
 		struct entry *entry = &secrets->entries[used[i]];
 		const struct entry *last = last_good(look, entry);
-		if (!entry->value.ready || entry->stale || !last)
-			continue;
-		buffer_wipe(&finds[used[i]].raw);
-		take_over(entry, last, &finds[used[i]]);
+		if (entry->value.ready && !entry->stale && last)
+			take_back(entry, last, &finds[used[i]]);
 	}
 }
 

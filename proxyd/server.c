@@ -127,7 +127,7 @@ static void tell_warning(void *context, const char *line)
 	log_warning("%s", line);
 }
 
-static bool start_workers(struct server *server, unsigned wanted, struct fault *fault)
+static bool prepare_workers(struct server *server, unsigned wanted, struct fault *fault)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned count = wanted ? wanted : cores > 0 ? (unsigned)cores : 1;
@@ -135,7 +135,12 @@ static bool start_workers(struct server *server, unsigned wanted, struct fault *
 	for (unsigned i = 0; i < count; i++)
 		if (!worker_prepare(&server->workers[server->worker_count++], server, i, fault))
 			return false;
-	for (unsigned i = 0; i < count; i++)
+	return true;
+}
+
+static bool start_workers(struct server *server, struct fault *fault)
+{
+	for (unsigned i = 0; i < server->worker_count; i++)
 		if (!worker_start(&server->workers[i], fault))
 			return false;
 	return true;
@@ -194,7 +199,8 @@ bool server_open(struct server *server, struct config *config, struct fault *fau
 	tell_waiting(server->snapshot);
 	secrets_warnings(config, server->snapshot->secrets, tell_warning, NULL);
 	identities_warnings(config, server->snapshot->identities, tell_warning, NULL);
-	if (!start_workers(server, config->workers, fault) || !start_minter(server, fault))
+	/* Who mints wakes every worker, and every worker may wake who mints: both are there before one of them runs. */
+	if (!prepare_workers(server, config->workers, fault) || !start_minter(server, fault) || !start_workers(server, fault))
 		return false;
 	if (server->admin)
 		admin_serving(server->admin, true);

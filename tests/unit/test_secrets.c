@@ -357,6 +357,31 @@ static void test_together(void **state)
 	fixture_free(fixture);
 }
 
+/* A spent value that stays for the other's sake was looked for all the same: nobody waits for another one. */
+static void test_together_spent(void **state)
+{
+	(void)state;
+	AUTO_FREE char *command = memory_format("exec:cat %s", in_folder("id"));
+	struct fixture *fixture = fixture_new(command, "file:key");
+	struct spent *spent = spent_new();
+	put_file("id", SPAN("id-1"));
+	put_file("key", SPAN("key-1"));
+	struct secrets *first = load(fixture, NULL);
+	uint64_t number = value_of(fixture, first, 0)->number;
+	spent_add(spent, number);
+	put_file("id", SPAN("id-2"));
+	put_file("key", SPAN(""));
+	struct secrets *second = secrets_load(&fixture->config, first, spent);
+	check_value("id", value_of(fixture, second, 0), "id-1");
+	check_value("key", value_of(fixture, second, 1), "key-1");
+	assert_true(value_of(fixture, second, 0)->number > number);
+	assert_false(spent_has(spent, number));
+	secrets_free(first);
+	secrets_free(second);
+	spent_free(spent);
+	fixture_free(fixture);
+}
+
 struct moment {
 	const char *file;     /* what the command finds */
 	time_t later;         /* after the moment before */
@@ -504,7 +529,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),       cmocka_unit_test(test_vault), cmocka_unit_test(test_last_good),
-		cmocka_unit_test(test_together),   cmocka_unit_test(test_exec_times), cmocka_unit_test(test_same),
+		cmocka_unit_test(test_together),   cmocka_unit_test(test_together_spent),
+		cmocka_unit_test(test_exec_times), cmocka_unit_test(test_same),
 		cmocka_unit_test(test_warnings),   cmocka_unit_test(test_client_key), cmocka_unit_test(test_client_key_is_apart),
 	};
 	return cmocka_run_group_tests_name("secrets", tests, set_up, tear_down);
