@@ -71,7 +71,7 @@ bool pem_private_key(struct span text, struct buffer *der, struct fault *fault)
 	struct span rest = text, body;
 	const struct kind *kind = next_key(&rest);
 	if (!kind)
-		return fault_set(fault, FAULT_BROKEN, "there is no PEM private key in it");
+		return fault_set(fault, FAULT_BROKEN, "there is no PEM private key in it; one begins with -----BEGIN PRIVATE KEY-----");
 	if (kind->unfit)
 		return fault_set(fault, FAULT_BROKEN, "the key %s", kind->unfit);
 	if (!take_until(&rest, SPAN(END), &body))

@@ -152,7 +152,7 @@ static const struct {
 	{"b.pem", "a.key", true, "client.key: it is not the key of the certificate in "},
 	{"a.pem", "b.key", true, "client.key: it is not the key of the certificate in "},
 	{"a.key", "a.key", true, "there is no PEM certificate in it"},
-	{"a.pem", "a.pem", true, "there is no PEM private key in it"},
+	{"a.pem", "a.pem", true, "there is no PEM private key in it; one begins with -----BEGIN PRIVATE KEY-----"},
 	{NULL, "a.key", true, "c.pem: No such file or directory"},
 	{"a.pem", NULL, true, NULL}, /* the last good key, as any secret's */
 	{"b.pem", NULL, true, "client.key: it is not the key of the certificate in "},

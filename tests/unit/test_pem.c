@@ -13,6 +13,7 @@
 #define KEY(body) BEGIN("PRIVATE KEY") "\n" body "\n" END("PRIVATE KEY")
 #define CERT BEGIN("CERTIFICATE") "\nMIIB\n" END("CERTIFICATE") "\n"
 #define PASSPHRASE "the key is under a passphrase, which nobody is there to type; take it off: openssl pkey -in OLD -out NEW"
+#define NONE "there is no PEM private key in it; one begins with -----BEGIN PRIVATE KEY-----"
 #define DAMAGED "the PEM private key is damaged"
 
 static const struct {
@@ -38,13 +39,13 @@ static const struct {
 	{BEGIN("EC PARAMETERS") "\nBggq\n" END("EC PARAMETERS") "\n" BEGIN("EC PRIVATE KEY") "\na2V5\n" END("EC PRIVATE KEY"), "key", NULL},
 	{KEY("a2V5") "\n" KEY("b3RoZXI="), "key", NULL},
 
-	{"", NULL, "there is no PEM private key in it"},
-	{"a2V5", NULL, "there is no PEM private key in it"},
-	{CERT, NULL, "there is no PEM private key in it"},
-	{BEGIN("PUBLIC KEY") "\na2V5\n" END("PUBLIC KEY"), NULL, "there is no PEM private key in it"},
-	{BEGIN("DSA PRIVATE KEY") "\na2V5\n" END("DSA PRIVATE KEY"), NULL, "there is no PEM private key in it"},
-	{"-----BEGIN PRIVATE KEY", NULL, "there is no PEM private key in it"},
-	{"-----BEGIN ", NULL, "there is no PEM private key in it"},
+	{"", NULL, NONE},
+	{"a2V5", NULL, NONE},
+	{CERT, NULL, NONE},
+	{BEGIN("PUBLIC KEY") "\na2V5\n" END("PUBLIC KEY"), NULL, NONE},
+	{BEGIN("DSA PRIVATE KEY") "\na2V5\n" END("DSA PRIVATE KEY"), NULL, NONE},
+	{"-----BEGIN PRIVATE KEY", NULL, NONE},
+	{"-----BEGIN ", NULL, NONE},
 	{BEGIN("PRIVATE KEY") "\na2V5\n", NULL, "the PEM private key has no end"},
 	{KEY("a2V5!"), NULL, DAMAGED},
 	{KEY("a2=V5"), NULL, DAMAGED},

@@ -166,7 +166,7 @@ static const struct {
 	{"both.pem", "two.key", "client.key: it is the key of certificate 2 in both.pem; put that one first"},
 	{"one.key", "one.key", "client.cert: one.key: there is no PEM certificate in it"},
 	{"none.pem", "one.key", "client.cert: none.pem: No such file or directory"},
-	{"one.pem", "one.pem", "client.key: there is no PEM private key in it"},
+	{"one.pem", "one.pem", "client.key: there is no PEM private key in it; one begins with -----BEGIN PRIVATE KEY-----"},
 	{"one.pem", "short.key", "client.key: the PEM private key is damaged, or of a kind that GnuTLS does not know"},
 };
 

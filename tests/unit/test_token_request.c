@@ -165,7 +165,7 @@ static void test_requests(void **state)
 static const struct {
 	const char *config, *secret, *fault;
 } unfit[] = {
-	{SIGNED("{ jwt: { alg: RS256 } }"), "no key", "secret: there is no PEM private key in it"},
+	{SIGNED("{ jwt: { alg: RS256 } }"), "no key", "secret: there is no PEM private key in it; one begins with -----BEGIN PRIVATE KEY-----"},
 	{SIGNED("{ jwt: { alg: RS256 } }"), KEY_P256,
 	 "secret: RS256 wants an RSA key of 2048 bits or more; this one is EC on SECP256R1, 256 bits"},
 	{SIGNED("{ jwt: { alg: HS256 } }"), "short", "secret: HS256 wants 32 bytes or more; this has 5"},
@@ -174,7 +174,7 @@ static const struct {
 	{SIGNED("{ jwt: { google: s } }"), KEY_RSA, "secret: not the JSON key of a service account: it is no JSON"},
 	{SIGNED("{ jwt: { google: s } }"), "{\"client_email\":\"a\",\"private_key_id\":\"b\"}",
 	 "secret: it has no \"private_key\"; is it the whole JSON key of a service account?"},
-	{SIGNED("{ jwt: { google: s } }"), ACCOUNT "\"x\"}", "secret: private_key: there is no PEM private key in it"},
+	{SIGNED("{ jwt: { google: s } }"), ACCOUNT "\"x\"}", "secret: private_key: there is no PEM private key in it; one begins with -----BEGIN PRIVATE KEY-----"},
 };
 
 /* The same is said before anything is asked, and where somebody asks all the same. */
