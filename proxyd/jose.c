@@ -68,8 +68,18 @@ static bool kind_fits(gnutls_x509_privkey_t key, enum jose_alg alg, struct fault
 	return fits || refuse_kind(key, algorithm, fault);
 }
 
-static bool length_fits(struct span key, struct fault *fault)
+/* A key in PEM is one for another algorithm, and whoever it is for would take no token that is signed with its text. */
+static bool is_pem(struct span key)
 {
+	static const struct span begin = SPAN("-----BEGIN ");
+	return key.length >= begin.length && memmem(key.data, key.length, begin.data, begin.length);
+}
+
+static bool secret_fits(struct span key, struct fault *fault)
+{
+	if (is_pem(key))
+		return fault_set(fault, FAULT_BROKEN, "HS256 wants a secret that both sides know; this is a key in PEM, for RS256, ES256 or "
+		                                      "EdDSA");
 	return key.length >= HMAC_LEAST || fault_set(fault, FAULT_BROKEN, "HS256 wants %s; this has %zu",
 	                                             algorithms[JOSE_HS256].wants, key.length);
 }
@@ -108,7 +118,7 @@ static bool is_ed25519(struct span key)
 bool jose_fits(struct span text, enum jose_alg alg, struct fault *fault)
 {
 	if (alg == JOSE_HS256)
-		return length_fits(text, fault);
+		return secret_fits(text, fault);
 	if (alg == JOSE_EDDSA && is_ed25519(text))
 		return true;
 	gnutls_x509_privkey_t key = private_key_read(text, fault);
@@ -166,7 +176,7 @@ static bool sign(gnutls_x509_privkey_t own, enum jose_alg alg, struct span text,
 static bool sign_hmac(struct span key, struct span text, struct arena *arena, struct span *signature, struct fault *fault)
 {
 	unsigned char hash[SHA256_BYTES];
-	if (!length_fits(key, fault))
+	if (!secret_fits(key, fault))
 		return false;
 	hmac_sha256(key, text, hash);
 	*signature = encode((struct span){(const char *)hash, sizeof hash}, arena);

@@ -14,7 +14,8 @@ enum jose_alg { JOSE_RS256, JOSE_ES256, JOSE_EDDSA, JOSE_HS256 };
 /* By its name in a header: "RS256". False where it is none of these. */
 bool jose_alg(struct span name, enum jose_alg *alg);
 
-/* Is the key one for the algorithm: RSA of 2048 bits or more; an EC key on P-256; Ed25519; 32 bytes or more (RFC 7518 §3.2)?
+/* Is the key one for the algorithm: RSA of 2048 bits or more; an EC key on P-256; Ed25519; 32 bytes or more (RFC 7518 §3.2),
+ * that are no PEM?
  * FAULT_BROKEN says what it is instead. */
 bool jose_fits(struct span key, enum jose_alg alg, struct fault *fault);
 

@@ -149,6 +149,7 @@ static void test_header_without_id(void **state)
 	arena_free(&arena);
 }
 
+#define HS256_PEM "HS256 wants a secret that both sides know; this is a key in PEM, for RS256, ES256 or EdDSA"
 #define RS256_WANTS "RS256 wants an RSA key of 2048 bits or more; this one is "
 #define ES256_WANTS "ES256 wants an EC key on the curve P-256; this one is "
 #define EDDSA_WANTS "EdDSA wants an Ed25519 key; this one is "
@@ -176,8 +177,10 @@ static const struct {
 	{KEY_ED448, JOSE_EDDSA, EDDSA_WANTS "EdDSA (Ed448), 456 bits"},
 	{KEY_P256, JOSE_EDDSA, EDDSA_WANTS "EC on SECP256R1, 256 bits"},
 	{"0123456789abcdef0123456789abcde", JOSE_HS256, "HS256 wants 32 bytes or more; this has 31"},
+	{KEY_RSA, JOSE_HS256, HS256_PEM},
+	{" " KEY_P256, JOSE_HS256, HS256_PEM},
 	{"", JOSE_HS256, "HS256 wants 32 bytes or more; this has 0"},
-	{"no key", JOSE_RS256, "there is no PEM private key in it"},
+	{"no key", JOSE_RS256, "there is no PEM private key in it; one begins with -----BEGIN PRIVATE KEY-----"},
 	{"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", JOSE_ES256,
 	 "the PEM private key is damaged, or of a kind that GnuTLS does not know"},
 };
