@@ -36,6 +36,13 @@ static bool take(const struct json *json, const struct wanted *wanted, struct ar
 	return true;
 }
 
+/* Nobody looks at it before it is used, so there is nobody to warn of http:// beyond this machine. */
+static bool is_good(struct span uri, struct arena *arena, struct origin *endpoint)
+{
+	return origin_parse(uri, (struct origin_options){.query = true}, arena, endpoint, NULL) &&
+	       (endpoint->tls || host_is_loopback(&endpoint->host));
+}
+
 static bool take_all(const struct json *json, struct arena *arena, struct service_account *account, struct fault *fault)
 {
 	if (!check_type(json, fault))
@@ -43,8 +50,8 @@ static bool take_all(const struct json *json, struct arena *arena, struct servic
 	for (size_t i = 0; i < sizeof members / sizeof *members; i++)
 		if (!take(json, &members[i], arena, account, fault))
 			return false;
-	return origin_parse(account->token_uri, (struct origin_options){.query = true}, arena, &account->endpoint, NULL) ||
-	       fault_set(fault, FAULT_BROKEN, "its \"token_uri\" is no https:// URL");
+	return is_good(account->token_uri, arena, &account->endpoint) ||
+	       fault_set(fault, FAULT_BROKEN, "its \"token_uri\" is no https:// URL; Google writes https://oauth2.googleapis.com/token");
 }
 
 bool service_account_read(struct span text, struct arena *arena, struct service_account *account, struct fault *fault)

@@ -14,6 +14,7 @@
 #define URI "\"token_uri\": \"https://oauth2.googleapis.com/token\""
 #define MISSING(name) "it has no \"" name "\"; is it the whole JSON key of a service account?"
 #define UNFIT(name) "its \"" name "\" is empty, or no text"
+#define NO_HTTPS "its \"token_uri\" is no https:// URL; Google writes https://oauth2.googleapis.com/token"
 #define NONE "not the JSON key of a service account: "
 #define TYPE "its \"type\" is not \"service_account\"; create a JSON key for a service account"
 
@@ -31,9 +32,12 @@ static const struct {
 	{"{" EMAIL ",\"private_key\": \"\"," ID "," URI "}", UNFIT("private_key")},
 	{"{" EMAIL ",\"private_key\": [\"secret\"]," ID "," URI "}", UNFIT("private_key")},
 	{"{\"client_email\": 5," KEY "," ID "," URI "}", UNFIT("client_email")},
-	{"{" EMAIL "," KEY "," ID ",\"token_uri\": \"ftp://secret\"}", "its \"token_uri\" is no https:// URL"},
-	{"{" EMAIL "," KEY "," ID ",\"token_uri\": \"https://u:secret@a.com\"}", "its \"token_uri\" is no https:// URL"},
-	{"{" EMAIL "," KEY "," ID ",\"token_uri\": \"https://*.a.com\"}", "its \"token_uri\" is no https:// URL"},
+	{"{" EMAIL "," KEY "," ID ",\"token_uri\": \"ftp://secret\"}", NO_HTTPS},
+	{"{" EMAIL "," KEY "," ID ",\"token_uri\": \"https://u:secret@a.com\"}", NO_HTTPS},
+	{"{" EMAIL "," KEY "," ID ",\"token_uri\": \"https://*.a.com\"}", NO_HTTPS},
+	{"{" EMAIL "," KEY "," ID ",\"token_uri\": \"http://a.com/token\"}", NO_HTTPS},
+	{"{" EMAIL "," KEY "," ID ",\"token_uri\": \"http://10.0.0.1/token\"}", NO_HTTPS},
+	{"{" EMAIL "," KEY "," ID ",\"token_uri\": \"http://127.0.0.1:9000/token\"}", ""},
 	{"{\"type\": \"authorized_user\", \"client_id\": \"secret\"}", TYPE},
 	{"{\"type\": 7}", TYPE},
 	{"{}", MISSING("client_email")},
