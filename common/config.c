@@ -132,7 +132,9 @@ static void read_proxy(struct reading *reading, const struct node *node, void *f
 	(void)unused;
 	if (!config_expect(reading, node, NODE_TEXT, "http://HOST:PORT"))
 		return;
-	if (span_equal_nocase(span_head(node_text(node), socks.length), socks))
+	if (memchr(node->text, '@', node_text(node).length))
+		config_error(reading, node, "expected http://HOST:PORT; user and password have a source of their own: auth: vault:NAME");
+	else if (span_equal_nocase(span_head(node_text(node), socks.length), socks))
 		read_socks(reading, node, span_from(node_text(node), socks.length), parent);
 	else if (!is_http(node_text(node)))
 		config_error(reading, node, "expected http://HOST:PORT, or socks5h://HOST:PORT, which leaves names to the proxy");

@@ -152,6 +152,14 @@ static const char *parameter(const struct injection *injection, const char *name
 	return NULL;
 }
 
+bool config_is_app(const struct config_credential *credential)
+{
+	for (size_t i = 0; i < credential->injection_count; i++)
+		if (parameter(&credential->injections[i], "github_app"))
+			return true;
+	return false;
+}
+
 /* Tokens of an installation come from the upstream's own host, but for github.com, which has its API elsewhere. */
 static void check_app(struct fit *fit)
 {

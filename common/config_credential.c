@@ -212,11 +212,14 @@ static void check_whole(struct reading *reading, const struct node *entry, struc
 static void check_options(struct reading *reading, const struct node *entry, struct config_credential *credential)
 {
 	const struct node *ttl = node_find(entry, "ttl"), *http2 = node_find(entry, "http2"), *client = node_find(entry, "client");
-	bool lives = has_kind(credential, SOURCE_EXEC) || config_injects(credential, INJECT_JWT) ||
-	             config_injects(credential, INJECT_OAUTH2);
+	bool runs = has_kind(credential, SOURCE_EXEC), app = config_is_app(credential);
+	bool lives = runs || config_injects(credential, INJECT_JWT) || config_injects(credential, INJECT_OAUTH2);
 	if (ttl && !lives)
 		config_error(reading, ttl, "\"ttl\" says how long what an exec: prints, or a token of oauth2 or jwt, is good; there is "
 		                           "none of these here");
+	if (ttl && app && !runs)
+		config_warning_at(reading, config_mark(reading, ttl),
+		                  "GitHub says how long tokens of its Apps are good, so \"ttl\" changes nothing here");
 	if (http2 && credential->http2 == HTTP2_TUNNEL)
 		config_error(reading, http2,
 		             "http2: tunnel would carry requests past the injection; on a credential it is on or off");

@@ -146,6 +146,7 @@ void config_check_listeners(struct reading *reading, const struct node *root);
 void config_check_injections(struct reading *reading, const struct node *entry, struct config_credential *credential,
                              size_t errors); /* how many there were before this entry */
 bool config_injects(const struct config_credential *credential, enum injection_kind kind);
+bool config_is_app(const struct config_credential *credential); /* does it inject tokens of a GitHub App? */
 void config_check_env(struct reading *reading, const struct node *entry, struct config_credential *credential);
 void config_check_environments(struct reading *reading); /* one name, two values */
 void config_check_hosts(struct reading *reading);        /* entries without effect */

@@ -177,6 +177,8 @@ static void test_top(void **state)
 }
 
 #define A "profiles: { a: {} }\n"
+#define AUTH_IN_URL \
+	"2:18: expected http://HOST:PORT; user and password have a source of their own: auth: vault:NAME"
 
 static const struct told_row top_rows[] = {
 	{"{}", "1:1: \"version\" is missing here; write version: 1"},
@@ -243,8 +245,8 @@ static const struct told_row top_rows[] = {
 	{"version: 1\nlisten: [unix:a, \"[::]:3128\"]\nadvertise: a:1\nparent: { proxy: \"http://localhost:3128\" }\n" A,
 	 "4:9: the parent proxy localhost:3128 is the listener of line 2, so proxyd would ask itself"},
 	{"version: 1\nlisten: 127.0.0.1:3128\nparent: { proxy: \"http://127.0.0.2:3128\" }\n" A, ""},
-	{"version: 1\nparent: { proxy: \"http://u:p@a:1\" }\n" A,
-	 "2:18: a host has a user name or password (`@`) in front; leave that out"},
+	{"version: 1\nparent: { proxy: \"http://u:p@a:1\" }\n" A, AUTH_IN_URL},
+	{"version: 1\nparent: { proxy: \"socks5h://u:p@a:1\" }\n" A, AUTH_IN_URL},
 	{"version: 1\nparent: { proxy: \"http://*.a:1\" }\n" A, "2:18: a URL with a wildcard, where one server is needed"},
 	{"version: 1\nparent: { proxy: \"http://a:1\", auth: vault:x, except: [\"!b\", {}] }\n" A,
 	 "2:38: there is no vault in this file; add vault: { file: secrets.vault, key: \"file:vault.key\" }\n"

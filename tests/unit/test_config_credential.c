@@ -261,6 +261,9 @@ static void test_exec(void **state)
 #define PLAIN "over plain http, where everyone on the way can read it; is there an https:// address?"
 
 static const struct told_row warning_rows[] = {
+	{C "  a: { upstream: \"https://a.com\", secret: env:A, inject: { jwt: { github_app: 1 } }, ttl: 5m }\n",
+	 "4:91: GitHub says how long tokens of its Apps are good, so \"ttl\" changes nothing here"},
+	{C "  a: { upstream: \"https://a.com\", secret: exec:x, inject: { jwt: { github_app: 1 } }, ttl: 5m }\n", ""},
 	{C "  a: { upstream: http://a.com, " SAID " }\n  b: { upstream: http://10.0.0.1:8, " SAID " }\n",
 	 "4:18: the secret goes to a.com " PLAIN "\n5:18: the secret goes to 10.0.0.1 " PLAIN},
 	{C "  a: { upstream: http://127.9.9.9, " SAID " }\n  b: { upstream: \"http://[::1]:8\", " SAID " }\n"

@@ -50,6 +50,9 @@ GOOD = {
 { client: { cert: client.pem, key: "file:client.key" } }
 { client: { cert: client.pem, key: "vault:client" } }
 { client: { cert: client.pem, key: "exec:get key" }, ttl: 1h }
+{ inject: { jwt: { google: drive } }, ttl: 5m }
+{ inject: { jwt: { alg: ES256 } }, ttl: 5m }
+{ inject: { jwt: { github_app: 1 } }, ttl: 5m }
 { intercept: true }
 { http2: on }
 { http2: off }
