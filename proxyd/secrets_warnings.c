@@ -67,7 +67,8 @@ static void warn_of_folder(const struct config *config, const struct named_sourc
 	if (!folder || access(folder, W_OK | X_OK) == 0)
 		return;
 	AUTO_FREE char *line = memory_format("%s:%u:%u: a refresh token that its server replaces could not be stored: user %u, who runs "
-	                                     "proxyd, cannot write in %s", refresh->mark.file, refresh->mark.line,
+	                                     "proxyd, cannot write in %s; let that user, or "
+	                                     "put the vault where it can", refresh->mark.file, refresh->mark.line,
 	                                     refresh->mark.column, (unsigned)geteuid(), folder);
 	tell(context, line);
 }

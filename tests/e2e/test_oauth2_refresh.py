@@ -2,6 +2,7 @@
 server ends a chain whose old token comes again, so one that was lost shows."""
 
 import fcntl
+import os
 import random
 import threading
 import time
@@ -228,6 +229,21 @@ def test_a_look_loses_nothing_that_is_not_stored(unwritable):
     one.lock.rmdir()
     one.works()
     assert not one.chain.lost and revealed(one.proxy, "refresh") == one.newest()
+
+
+def test_a_folder_that_cannot_be_written_is_told_before(minting):
+    """By --check, before a server replaces one; the folder is that of the vault itself, whatever leads there."""
+    one = minting(refresh=True, start=False)
+    sealed = one.proxy.folder / "sealed"
+    sealed.mkdir()
+    (one.proxy.folder / "secrets.vault").rename(sealed / "secrets.vault")
+    (one.proxy.folder / "secrets.vault").symlink_to(sealed / "secrets.vault")
+    without = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    assert "refresh token" not in one.proxy.check(launcher=without).err
+    sealed.chmod(0o555)
+    said = one.proxy.check(launcher=without)
+    sealed.chmod(0o755)
+    assert said.returncode == 0 and f"cannot write in {sealed}; let that user, or put the vault where it can" in said.err, said.err
 
 
 def test_another_writer(minting):

@@ -84,10 +84,10 @@ class Keystile:
         for name, value in self.secrets.items():
             self.creds("set", name, input=value)
 
-    def run(self, program, *arguments, check=True, input=None, env=None, cwd=None):
+    def run(self, program, *arguments, check=True, input=None, env=None, cwd=None, launcher=()):
         """Runs one of our programs to its end, without a terminal."""
         result = subprocess.run(
-            [PROGRAMS / program / program, *arguments], input=input if input is None else input.encode(), capture_output=True,
+            [*launcher, PROGRAMS / program / program, *arguments], input=input if input is None else input.encode(), capture_output=True,
             env=clean_environment(**(env or {})), cwd=cwd or self.folder, timeout=60, start_new_session=True,
         )
         result.out, result.err = result.stdout.decode(), result.stderr.decode()
