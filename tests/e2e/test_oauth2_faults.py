@@ -34,6 +34,12 @@ def lied(keystile, serving, origin):
     assert EVIDENCE.finds[finds:] == [], "the liar's words, or what it was shown, came through"
 
 
+def told_alike(one, detail):
+    """The 503, /readyz and the log have one reason."""
+    told = re.fullmatch("credential api has no token: (.*)", detail)[1]
+    assert waiting(one.proxy)["api"] == told and f"credential api gets no token: {told}\n" in one.proxy.log(), one.proxy.log()
+
+
 def the_lie(lied, what, **more):
     """A 503 that says why, in words of our own; nothing goes to the API."""
     lie = liars.LIES[what]
@@ -50,7 +56,7 @@ def the_lie(lied, what, **more):
     assert re.search(lie.says, detail), detail
     assert f"127.0.0.1:{liar.port}" in detail and len(detail) < 1000
     assert one.api.requests == [] and not evidence.find(detail)
-    assert f":{liar.port}" in waiting(one.proxy)["api"]
+    told_alike(one, detail)
     assert all(line.isprintable() for line in one.proxy.log().splitlines())
 
 
@@ -63,6 +69,18 @@ def test_lie(lied, what):
 def test_lie_for_a_refresh_token(lied, what):
     """Which is shown, as the key is in the body."""
     the_lie(lied, what, auth="body", refresh=True)
+
+
+def test_down(minting):
+    one = minting(start=False)
+    one.server.down()
+    one.start()
+    detail = not_ready(one.ask())
+    assert f"127.0.0.1:{one.server.port}" in detail and "connect" in detail, detail
+    told_alike(one, detail)
+    one.server.up()
+    one.works()
+    assert waiting(one.proxy) == {}
 
 
 def test_how_much_is_read(lied):
@@ -96,6 +114,8 @@ def test_slow(lied):
         details = [not_ready(client.response()) for client in clients]
     assert 25 < time.monotonic() - began < 45
     assert all("30 s" in detail or "time" in detail for detail in details), details
+    for one, detail in zip(ones, details):
+        told_alike(one, detail)
 
 
 def test_the_truth_afterwards(lied):

@@ -162,14 +162,16 @@ print(boto3.client("sts").get_caller_identity()["Arn"])
 """
 
 
-def test_the_service_looks_at_signatures(start, moto, tmp_path):
+@pytest.mark.parametrize("service, text", [("s3", S3_PYTHON), ("dynamodb", DYNAMODB_PYTHON), ("sts", STS_PYTHON)],
+                         ids=["s3", "dynamodb", "sts"])
+def test_the_service_looks_at_signatures(start, tmp_path, service, text):
     """Is it a judge? With another key all of them fail."""
-    proxy, env, _ = start("sts", "AWS_ENDPOINT_URL_STS")
+    proxy, env, _ = start(service, f"AWS_ENDPOINT_URL_{service.upper()}")
     proxy.creds("set", "key", input="another-key")
     proxy.stop()
     proxy.start()
-    done = run([PYTHON, "-c", STS_PYTHON], env, tmp_path, check=False)
-    assert done.returncode == 1 and "SignatureDoesNotMatch" in done.stderr
+    done = run([PYTHON, "-c", text], env, tmp_path, check=False)
+    assert done.returncode == 1 and "SignatureDoesNotMatch" in done.stderr, done.stderr
 
 
 def test_boto3_dynamodb(start, tmp_path):
