@@ -263,7 +263,7 @@ static void on_asked(struct job *job, const struct ask_result *result)
 		return;
 	}
 	const struct origin *endpoint = &job->request.endpoint;
-	fault_wrap(&fault, "the token endpoint %.*s",
+	fault_wrap(&fault, result->answered ? "%.*s" : "the token endpoint %.*s",
 	           SPAN_ARGS(host_field(&endpoint->host, endpoint->port, endpoint->tls, &job->arena)));
 	fail(job, fault.text, result->answered && job->answer.final, result->retry_after);
 }
