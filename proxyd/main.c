@@ -104,6 +104,7 @@ static void reload(struct server *server)
 	if (!audit_reopen(server->audit, &fault))
 		log_error("the audit file stays the old one: %s", fault.text);
 	server_refresh_secrets(server);
+	server_retry_tokens(server);
 	log_info("SIGHUP: audit file reopened, secrets read; a changed configuration takes a restart");
 }
 

@@ -156,8 +156,12 @@ static void on_wake(void *context)
 	struct minter *minter = context;
 	take_snapshot(minter);
 	minter->stopping = atomic_load(&minter->stop_asked);
-	for (size_t i = 0; i < minter->job_count; i++)
+	bool retry = atomic_exchange(&minter->retry_asked, false);
+	for (size_t i = 0; i < minter->job_count; i++) {
 		job_take_spent(&minter->jobs[i]);
+		if (retry)
+			job_retry(&minter->jobs[i]);
+	}
 	if (atomic_load(&minter->end_asked))
 		loop_stop(minter->loop);
 	loop_later(minter->loop, &minter->advance);
@@ -233,6 +237,12 @@ struct minter *minter_start(struct server *server, struct fault *fault)
 
 void minter_wake(struct minter *minter)
 {
+	loop_wake(minter->loop);
+}
+
+void minter_retry(struct minter *minter)
+{
+	atomic_store(&minter->retry_asked, true);
 	loop_wake(minter->loop);
 }
 

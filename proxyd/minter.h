@@ -21,6 +21,9 @@ struct minter *minter_start(struct server *server, struct fault *fault);
 /* From any thread: there is another snapshot, or a spent token. */
 void minter_wake(struct minter *minter);
 
+/* From any thread: what failed is asked for again now, since what was wrong may have been mended elsewhere. */
+void minter_retry(struct minter *minter);
+
 /* What tokens are made from, as a look at the secrets found it; empty where it is not ready. */
 struct token_secrets minter_secrets(const struct secrets *secrets, const struct config_credential *credential);
 

@@ -70,7 +70,7 @@ struct minter {
 	struct loop_task advance;  /* looks what is to be done, at the end of the round */
 	bool changed;              /* something is to be published */
 	bool stopping;
-	atomic_bool stop_asked, end_asked;
+	atomic_bool retry_asked, stop_asked, end_asked;
 };
 
 /* ---- minter_job.c ---- */
@@ -86,6 +86,7 @@ bool job_takes_refresh(struct job *job);
 /* The snapshot has other secrets than `old`. */
 void job_take_secrets(struct job *job, const struct secrets *old);
 void job_take_spent(struct job *job);
+void job_retry(struct job *job);
 bool job_owes(const struct job *job); /* is something under way that would be lost? */
 void job_free(struct job *job);
 

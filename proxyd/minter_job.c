@@ -117,6 +117,13 @@ void job_take_secrets(struct job *job, const struct secrets *old)
 	job->minter->changed = true;
 }
 
+void job_retry(struct job *job)
+{
+	if (job->again != NEVER)
+		job->again = 0;
+	job->minter->changed = true;
+}
+
 /* ---- the token ---- */
 
 static void drop_token(struct job *job)

@@ -233,6 +233,12 @@ void server_refresh_secrets(struct server *server)
 	snapshot_unref(old);
 }
 
+void server_retry_tokens(struct server *server)
+{
+	if (server->minter)
+		minter_retry(server->minter);
+}
+
 bool server_secrets_spent(struct server *server)
 {
 	struct snapshot *snapshot = server_snapshot(server);

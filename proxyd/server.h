@@ -12,6 +12,9 @@ bool server_open(struct server *server, struct config *config, struct fault *fau
 /* Reads the secrets again and puts them to use where they changed. */
 void server_refresh_secrets(struct server *server);
 
+/* Asks for tokens again that could not be had. */
+void server_retry_tokens(struct server *server);
+
 /* Is one of the values that commands printed to be made anew? server_spend() says so by SERVER_SPENT_SIGNAL to this process. */
 bool server_secrets_spent(struct server *server);
 

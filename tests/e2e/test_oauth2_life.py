@@ -1,6 +1,7 @@
 """The life of a minted token (SPEC §2): renewed at 80 % of it, never used after it, and what is told while there is none."""
 
 import itertools
+import signal
 import time
 
 import pytest
@@ -119,6 +120,19 @@ def test_one_that_fails_is_not_hammered(minting, status):
     for _ in range(100):
         not_ready(one.ask())
     assert 1 <= len(one.server.requests) <= 10, len(one.server.requests)
+
+
+def test_sighup_asks_again(minting):
+    """What was wrong is mended at the server, and the secrets are as they were: nobody waits for the pause to end."""
+    one = minting(start=False)
+    one.server.before = lambda asked: ({"error": "invalid_client"}, 401)
+    one.start()
+    not_ready(one.ask())
+    one.server.before = None
+    count = len(one.server.requests)
+    one.proxy.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: len(one.server.requests) > count, "another request to the token server", 8)
+    one.works()
 
 
 def test_others_are_not_the_worse_for_it(minting, origin):
