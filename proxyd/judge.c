@@ -94,8 +94,10 @@ bool judge_denials(const struct judging *judging)
 static bool judge_token(const struct judging *judging, const struct config_credential *credential)
 {
 	const struct minted_token *token = minted_get(judging->snapshot->minted, credential);
+	if (!token->mints)
+		return true;
 	uint64_t now = minted_now();
-	if (!token->mints || minted_ready(token, now))
+	if (minted_ready(token, now))
 		return true;
 	judging->judgement->awaits = token->pending;
 	return refuse_tokenless(judging, credential, token, now);
