@@ -15,6 +15,7 @@ struct spent {
 	pthread_mutex_t lock;
 	uint64_t *numbers;
 	size_t count, capacity;
+	size_t forgets; /* the place that the next one takes where all are taken */
 };
 
 struct spent *spent_new(void)
@@ -47,13 +48,21 @@ static size_t place_of(const struct spent *spent, uint64_t number)
 	return place;
 }
 
+static void append(struct spent *spent, uint64_t number)
+{
+	if (spent->count == SPENT_MOST) {
+		spent->numbers[spent->forgets++ % SPENT_MOST] = number;
+		return;
+	}
+	spent->numbers = memory_grow(spent->numbers, spent->count, &spent->capacity, sizeof *spent->numbers);
+	spent->numbers[spent->count++] = number;
+}
+
 void spent_add(struct spent *spent, uint64_t number)
 {
 	pthread_mutex_lock(&spent->lock);
-	if (place_of(spent, number) == spent->count) {
-		spent->numbers = memory_grow(spent->numbers, spent->count, &spent->capacity, sizeof *spent->numbers);
-		spent->numbers[spent->count++] = number;
-	}
+	if (place_of(spent, number) == spent->count)
+		append(spent, number);
 	pthread_mutex_unlock(&spent->lock);
 }
 

@@ -15,6 +15,9 @@ void spent_free(struct spent *spent); /* NULL is fine */
 /* A number that no value of this process had before. */
 uint64_t spent_next_number(void);
 
+#define SPENT_MOST 4096
+
+/* Of more than SPENT_MOST the first ones are forgotten. A late 401 may add one whose value is gone, which nobody takes out. */
 void spent_add(struct spent *spent, uint64_t number);
 bool spent_has(struct spent *spent, uint64_t number); /* false for 0 */
 void spent_remove(struct spent *spent, uint64_t number);

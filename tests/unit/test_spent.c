@@ -33,6 +33,22 @@ static void test_numbers(void **state)
 	spent_free(NULL);
 }
 
+/* A late 401 may add one again whose value is gone, and nobody takes that out: such make room. */
+static void test_bounds(void **state)
+{
+	(void)state;
+	struct spent *spent = spent_new();
+	uint64_t last = 100000;
+	size_t left = 0;
+	for (uint64_t number = 1; number <= last; number++)
+		spent_add(spent, number);
+	for (uint64_t number = 1; number <= last; number++)
+		left += spent_has(spent, number);
+	assert_int_equal(left, SPENT_MOST);
+	assert_true(spent_has(spent, last) && spent_has(spent, last - SPENT_MOST + 1));
+	spent_free(spent);
+}
+
 /* A few at once, then with pauses that double up to a minute. */
 static void test_patience(void **state)
 {
@@ -58,6 +74,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_patience),
 		cmocka_unit_test(test_count),
 	};
