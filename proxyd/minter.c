@@ -256,7 +256,7 @@ void minter_stop(struct minter *minter, const struct timespec *deadline)
 	if (end.tv_sec < least.tv_sec)
 		end = least;
 	atomic_store(&minter->stop_asked, true);
-	loop_wake(minter->loop);
+	minter_retry(minter); /* what could not be stored */
 	if (pthread_timedjoin_np(minter->thread, NULL, &end) != 0) {
 		atomic_store(&minter->end_asked, true);
 		loop_wake(minter->loop);

@@ -31,6 +31,11 @@ def is_stored(one, name="refresh", first=None):
     wait_for(lambda: revealed(one.proxy, name) == chain.tokens[-1].refresh, f"the newest token in vault:{name}")
 
 
+def seconds_until_retry(response):
+    not_ready(response)
+    return int(response.get("Retry-After"))
+
+
 def forms(one):
     return [asked.form["refresh_token"] for asked in one.server.requests]
 
@@ -244,6 +249,18 @@ def test_a_folder_that_cannot_be_written_is_told_before(minting):
     said = one.proxy.check(launcher=without)
     sealed.chmod(0o755)
     assert said.returncode == 0 and f"cannot write in {sealed}; let that user, or put the vault where it can" in said.err, said.err
+
+
+def test_tried_once_more_at_the_end(unwritable):
+    """What is kept is stored before proxyd ends, where that can be done by then, however long the pause would be."""
+    one = unwritable
+    wait_for(lambda: seconds_until_retry(one.ask()) > 5, "a pause of more than 5 s", 60)
+    one.lock.rmdir()
+    assert one.proxy.stop() == 0
+    assert revealed(one.proxy, "refresh") == one.newest()
+    one.start()
+    one.works()
+    assert not one.chain.lost
 
 
 def test_another_writer(minting):
