@@ -94,17 +94,16 @@ void vault_keep_generation(struct vault *vault, bool lower)
 
 static bool judge_generation(struct vault *vault, bool accept_older, struct fault *fault)
 {
-	uint64_t seen = 0;
 	struct fault why = FAULT_INIT;
-	if (!accept_older && vault->state && !state_generation(vault->state, vault->header.uuid, &seen, &why) &&
-	    why.code == FAULT_BROKEN)
+	if (!accept_older && !vault->seen && vault->state &&
+	    !state_generation(vault->state, vault->header.uuid, &vault->seen, &why) && why.code == FAULT_BROKEN)
 		return fault_set(fault, FAULT_BROKEN, "%s: %s; if this vault is the one it should be, do: creds accept-older",
 		                 vault->name, why.text);
-	if (vault->header.generation < seen)
+	if (vault->header.generation < vault->seen)
 		return fault_set(fault, FAULT_DENIED,
 		                 "%s: generation %" PRIu64 " is older than %" PRIu64 ", the last one seen: an older copy was put "
 		                 "in its place; if that is meant, do: creds accept-older",
-		                 vault->name, vault->header.generation, seen);
+		                 vault->name, vault->header.generation, vault->seen);
 	vault_keep_generation(vault, accept_older);
 	return true;
 }
@@ -142,19 +141,34 @@ bool vault_exists(const char *file, struct fault *fault)
 	return access(file, F_OK) == 0 || errno != ENOENT || absent(file, fault);
 }
 
+/* `*seen`: the last generation seen, as of an earlier look; 0: it is looked for, and told. */
+static struct vault *load(const struct vault_place *place, const struct vault_key *key, uint64_t *seen, struct fault *fault)
+{
+	struct vault *vault = vault_new(place);
+	vault->seen = *seen;
+	if (vault_load(vault, place, key, fault)) {
+		secret_arena_seal(vault->arena);
+		return vault;
+	}
+	*seen = vault->seen;
+	vault_close(vault);
+	return NULL;
+}
+
 struct vault *vault_open(const struct vault_place *place, struct fault *fault)
 {
 	struct vault_key own;
+	struct fault why = FAULT_INIT;
+	uint64_t seen = 0;
 	const struct vault_key *key = vault_exists(place->file, fault) ? vault_place_key(place, &own, fault) : NULL;
 	if (!key)
 		return NULL;
-	struct vault *vault = vault_new(place);
-	if (vault_load(vault, place, key, fault)) {
-		secret_arena_seal(vault->arena);
-	} else {
-		vault_close(vault);
-		vault = NULL;
-	}
+	struct vault *vault = load(place, key, &seen, &why);
+	/* Was it written between the look at the file and the one at the last generation? What was seen then is there now. */
+	if (!vault && why.code == FAULT_DENIED && seen)
+		vault = load(place, key, &seen, &why);
+	if (!vault)
+		fault_set(fault, why.code, "%s", why.text);
 	vault_key_free(&own);
 	return vault;
 }

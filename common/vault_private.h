@@ -17,6 +17,7 @@ struct vault {
 	struct secret_arena *arena;  /* data key, text, and values set since */
 	unsigned char *data_key;
 	size_t slot_in_use;
+	uint64_t seen;               /* the last generation seen; 0: it was not looked for */
 	int lock;                    /* of vault_edit(); -1: none */
 };
 

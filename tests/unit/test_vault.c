@@ -1,5 +1,6 @@
 /* The vault as its callers see it: what is written comes back, and nothing else does. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -318,6 +319,28 @@ static void test_link(void **context)
 	assert_int_equal(status.st_mode & 07777, 0600);
 }
 
+static void *keep_storing(void *context)
+{
+	(void)context;
+	for (int i = 0; i < 300; i++)
+		store("busy", "value");
+	return NULL;
+}
+
+/* Whoever looks finds the old file or the new one, and takes neither for an older copy. */
+static void test_read_while_written(void **context)
+{
+	(void)context;
+	pthread_t writer;
+	struct vault_place place = place_of(&key_a);
+	store("busy", "value");
+	assert_int_equal(pthread_create(&writer, NULL, keep_storing, NULL), 0);
+	while (pthread_tryjoin_np(writer, NULL) != 0) {
+		struct fault fault = FAULT_INIT;
+		vault_close(must(vault_open(&place, &fault), &fault));
+	}
+}
+
 int main(void)
 {
 	struct fault fault = FAULT_INIT;
@@ -333,6 +356,7 @@ int main(void)
 		cmocka_unit_test_setup(test_no_state_folder, set_up), cmocka_unit_test_setup(test_missing, set_up),
 		cmocka_unit_test_setup(test_slots, set_up),       cmocka_unit_test_setup(test_passphrase, set_up),
 		cmocka_unit_test_setup(test_many, set_up),        cmocka_unit_test_setup(test_link, set_up),
+		cmocka_unit_test_setup(test_read_while_written, set_up),
 	};
 	int failed = cmocka_run_group_tests_name("vault", tests, NULL, NULL);
 	AUTO_FREE char *clean = memory_format("rm -rf %s", folder);
