@@ -44,6 +44,7 @@ static void tell(struct loop_task *task)
 {
 	struct ask *ask = (struct ask *)((char *)task - offsetof(struct ask, over));
 	ask->result.reply.body = buffer_view(&ask->answer);
+	ask->result.secrets = ask->snapshot->secrets;
 	ask->done(ask->job, &ask->result);
 	ask_free(ask);
 }

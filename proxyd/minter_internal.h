@@ -95,6 +95,7 @@ void job_free(struct job *job);
 struct ask_result {
 	bool answered;
 	struct token_reply reply; /* answered; valid during the call */
+	const struct secrets *secrets; /* that the request was made from */
 	unsigned retry_after;     /* s; 0: it did not say */
 	char why[400];            /* not answered */
 };

@@ -60,7 +60,7 @@ static struct token_secrets secrets_of(const struct job *job)
 {
 	struct token_secrets secrets = minter_secrets(job->minter->snapshot->secrets, job->credential);
 	if (job->chain)
-		secrets.refresh = job->state == JOB_ASKS ? job->used : job->chain->current;
+		secrets.refresh = job->chain->current;
 	return secrets;
 }
 
@@ -259,9 +259,10 @@ static void take_answer(struct job *job)
 
 static void on_asked(struct job *job, const struct ask_result *result)
 {
-	struct token_secrets secrets = secrets_of(job);
+	struct token_secrets secrets = minter_secrets(result->secrets, job->credential);
 	struct token_asked asked = {job->credential, &secrets, &job->request};
 	struct fault fault = FAULT_INIT;
+	secrets.refresh = job->used;
 	job->ask = NULL;
 	if (!result->answered)
 		fault_set(&fault, FAULT_IO, "%s", result->why);
