@@ -6,7 +6,6 @@
 #include "minter_internal.h"
 
 #define LONGEST_WAIT 1000 /* ms; the loop's clock stands still while the machine sleeps, and tokens grow old */
-#define IDLE_CONNECTIONS 4
 #define GRACE 2 /* s beyond the deadline, for an answer that is on its way */
 
 /* ---- jobs ---- */
@@ -187,12 +186,8 @@ static bool make_rooms(struct minter *minter, struct fault *fault)
 	minter->dialer = dialer_new(minter->loop, server->own_dial, server->own_dial_count, limits->connect, fault);
 	if (!minter->dialer)
 		return false;
-	const struct upstream_limits upstream = {
-		.head = {.head = (size_t)limits->head, .fields = (size_t)limits->fields},
-		.handshake = limits->handshake,
-		.idle = limits->idle,
-		.idle_connections = IDLE_CONNECTIONS,
-	};
+	struct upstream_limits upstream = upstream_limits_of(limits);
+	upstream.idle_connections = 0; /* each request has a fresh one */
 	minter->pool = upstream_pool_new(minter->loop, minter->dialer, upstream);
 	return true;
 }

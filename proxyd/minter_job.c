@@ -55,15 +55,6 @@ struct token_secrets minter_secrets(const struct secrets *secrets, const struct 
 	};
 }
 
-/* Of a refresh token the vault may have been told after the last look at it. */
-static struct token_secrets secrets_of(const struct job *job)
-{
-	struct token_secrets secrets = minter_secrets(job->minter->snapshot->secrets, job->credential);
-	if (job->chain)
-		secrets.refresh = job->chain->current;
-	return secrets;
-}
-
 bool job_takes_refresh(struct job *job)
 {
 	if (!job->chain)
@@ -285,7 +276,7 @@ static void take_own(struct job *job)
 
 static void ask(struct job *job)
 {
-	struct token_secrets secrets = secrets_of(job);
+	struct token_secrets secrets = minter_secrets(job->minter->snapshot->secrets, job->credential);
 	struct fault fault = FAULT_INIT;
 	unsigned char jti[TOKEN_JTI];
 	secret_random(jti, sizeof jti);
@@ -294,7 +285,8 @@ static void ask(struct job *job)
 	job->outdated = false;
 	if (job->chain) {
 		job->chain->busy = true;
-		job->used = arena_span(&job->arena, job->chain->current);
+		job->used = arena_span(&job->arena, job->chain->current); /* the vault may have been told after the last look at it */
+		secrets.refresh = job->used;
 	}
 	job_become(job, JOB_ASKS);
 	if (!token_request_make(job->credential, &secrets, time(NULL), jti, &job->arena, &job->request, &fault)) {

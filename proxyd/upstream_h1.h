@@ -3,6 +3,7 @@
 #define KEYSTILE_UPSTREAM_H1_H
 
 #include "codec_h1.h"
+#include "config.h"
 #include "upstream.h"
 
 struct upstream_pool;
@@ -13,6 +14,9 @@ struct upstream_limits {
 	uint64_t idle;            /* ms that an unused connection is kept; an idle one with EOF or data on it is closed */
 	size_t idle_connections;  /* kept per destination */
 };
+
+/* What `limits:` says of them. */
+struct upstream_limits upstream_limits_of(const struct config_limits *limits);
 
 struct upstream_pool *upstream_pool_new(struct loop *loop, struct dialer *dialer, struct upstream_limits limits);
 /* Takes over a connection that was made elsewhere and has not been used; it is idle, and not watched. */

@@ -341,6 +341,16 @@ struct connection *pool_connect(struct upstream_pool *pool, const struct destina
 	return connection;
 }
 
+struct upstream_limits upstream_limits_of(const struct config_limits *limits)
+{
+	return (struct upstream_limits){
+		.head = {.head = (size_t)limits->head, .fields = (size_t)limits->fields},
+		.handshake = limits->handshake,
+		.idle = limits->idle,
+		.idle_connections = 512,
+	};
+}
+
 struct upstream_pool *upstream_pool_new(struct loop *loop, struct dialer *dialer, struct upstream_limits limits)
 {
 	struct upstream_pool *pool = memory_alloc(sizeof *pool);

@@ -118,16 +118,6 @@ static void on_wake(void *context)
 		loop_stop(worker->loop);
 }
 
-static struct upstream_limits upstream_limits_of(const struct config_limits *limits)
-{
-	return (struct upstream_limits){
-		.head = {.head = (size_t)limits->head, .fields = (size_t)limits->fields},
-		.handshake = limits->handshake,
-		.idle = limits->idle,
-		.idle_connections = 512,
-	};
-}
-
 static bool make_rooms(struct worker *worker, struct fault *fault)
 {
 	struct server *server = worker->server;
