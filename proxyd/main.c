@@ -87,17 +87,6 @@ static struct config *load(const char *given)
 	return config;
 }
 
-/* The secrets that a command gives for a while are fetched anew before that while is over, or once an upstream took one no
- * more. */
-static void renew_if_due(struct server *server)
-{
-	struct snapshot *snapshot = server_snapshot(server);
-	time_t due = secrets_next_renewal(snapshot->secrets);
-	snapshot_unref(snapshot);
-	if ((due != 0 && due <= time(NULL)) || server_secrets_spent(server))
-		server_refresh_secrets(server);
-}
-
 static void reload(struct server *server)
 {
 	struct fault fault = FAULT_INIT;
@@ -118,7 +107,8 @@ static void serve(struct server *server, const sigset_t *signals)
 			return;
 		if (number == SIGHUP)
 			reload(server);
-		renew_if_due(server);
+		if (server_secrets_due(server))
+			server_refresh_secrets(server);
 	}
 }
 

@@ -239,12 +239,13 @@ void server_retry_tokens(struct server *server)
 		minter_retry(server->minter);
 }
 
-bool server_secrets_spent(struct server *server)
+bool server_secrets_due(struct server *server)
 {
 	struct snapshot *snapshot = server_snapshot(server);
-	bool spent = secrets_spent(snapshot->secrets, server->spent);
+	time_t renewal = secrets_next_renewal(snapshot->secrets);
+	bool due = (renewal != 0 && renewal <= time(NULL)) || secrets_spent(snapshot->secrets, server->spent);
 	snapshot_unref(snapshot);
-	return spent;
+	return due;
 }
 
 void server_spend(struct server *server, const struct snapshot *snapshot, const struct config_credential *credential)

@@ -15,8 +15,9 @@ void server_refresh_secrets(struct server *server);
 /* Asks for tokens again that could not be had. */
 void server_retry_tokens(struct server *server);
 
-/* Is one of the values that commands printed to be made anew? server_spend() says so by SERVER_SPENT_SIGNAL to this process. */
-bool server_secrets_spent(struct server *server);
+/* Is a command to be run again: before the time of what it gave is over, or since an upstream did not take that? Of the latter
+ * server_spend() tells by SERVER_SPENT_SIGNAL to this process. */
+bool server_secrets_due(struct server *server);
 
 /* Stops accepting and lets what is under way end, for at most `seconds`; then ends it. */
 void server_drain(struct server *server, unsigned seconds);
