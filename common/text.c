@@ -226,3 +226,8 @@ bool text_print(struct span text, struct fault *fault)
 	fflush(stdout);
 	return file_write_all(STDOUT_FILENO, text) || fault_errno(fault, "cannot write to standard output");
 }
+
+bool text_same(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}

@@ -43,4 +43,7 @@ void json_element(struct buffer *out, struct span text);
 /* Writes to standard output; false with a fault where that fails (a full disk, a closed pipe). */
 bool text_print(struct span text, struct fault *fault);
 
+/* Are both absent, or the same? */
+bool text_same(const char *a, const char *b);
+
 #endif

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "memory.h"
+#include "text.h"
 
 struct entry {
 	struct tls_trust *trust; /* NULL: `why` says what is wrong */
@@ -136,17 +137,12 @@ const char *identities_stale(const struct identities *identities, const struct c
 	return identities->entries[credential->number].stale;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 bool identities_same(const struct identities *a, const struct identities *b)
 {
 	for (size_t i = 0; i < a->count; i++) {
 		const struct entry *one = &a->entries[i], *other = &b->entries[i];
-		if (one->trust != other->trust || !same_text(one->why, other->why) || !same_text(one->stale, other->stale) ||
-		    !same_text(one->unfit, other->unfit))
+		if (one->trust != other->trust || !text_same(one->why, other->why) || !text_same(one->stale, other->stale) ||
+		    !text_same(one->unfit, other->unfit))
 			return false;
 	}
 	return true;

@@ -5,6 +5,7 @@
 #include "memory.h"
 #include "minted.h"
 #include "secrets_internal.h"
+#include "text.h"
 
 #define RENEW_PERCENT 80
 #define RETRY 30 /* seconds until a failed exec is tried again, at most */
@@ -259,18 +260,13 @@ const struct secret_value *secrets_parent(const struct secrets *secrets)
 	return secrets->parent ? &secrets->entries[secrets->parent - 1].value : NULL;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 /* The times and reasons count too: a set that differs in them is news for whoever renews, or asks what is not ready. */
 static bool same_value(const struct entry *a, const struct entry *b)
 {
 	return strcmp(a->key, b->key) == 0 && a->value.ready == b->value.ready &&
 	       a->value.expires == b->value.expires && a->value.renew == b->value.renew &&
-	       a->value.number == b->value.number && same_text(a->why, b->why) &&
-	       same_text(a->stale, b->stale) && secret_equal(a->value.bytes, b->value.bytes);
+	       a->value.number == b->value.number && text_same(a->why, b->why) &&
+	       text_same(a->stale, b->stale) && secret_equal(a->value.bytes, b->value.bytes);
 }
 
 bool secrets_same(const struct secrets *a, const struct secrets *b)
