@@ -452,6 +452,25 @@ def test_the_rest_of_the_credential_is_of_the_vault_too(minting):
     assert not one.chain.lost and one.ask().status == 200
 
 
+def test_one_refresh_token_for_two_scopes(minting):
+    """Two tokens of one chain: whoever is second waits for the refresh token that the first one brings."""
+    one = minting(refresh=True, start=False)
+    twin = one.entry.replace("  api:", "  twin:").replace("API_", "TWIN_").replace("/token\"", "/token\", scope: read")
+    assert "scope: read" in twin
+    one.proxy.config.write_text(one.proxy.text.split("credentials:")[0] + config_of(one.entry, twin))
+    gate = one.server.hold()
+    one.start()
+    token = one.proxy.token("TWIN_TOKEN")
+    with one.proxy.client() as first, one.proxy.client("twin") as second:
+        first.send(get("/api/x", one.token))
+        second.send(get("/twin/x", token))
+        wait_for(lambda: one.server.requests, "a request to the token server")
+        assert first.quiet(1) and len(one.server.requests) == 1
+        gate.set()
+        assert first.response().status == second.response().status == 200
+    assert one.server.most_running == 1 and not one.chain.lost and len(forms(one)) == 2 == len({value for (value,) in forms(one)})
+
+
 def test_refreshes_of_different_credentials(minting, serving):
     """Each has its own chain, entry and server; both are stored."""
     first = minting(refresh=True, life=2, start=False)
