@@ -69,25 +69,26 @@ void buffer_format(struct buffer *buffer, const char *format, ...)
 	buffer->length += need - 1;
 }
 
-static void json_control(struct buffer *buffer, char c)
+static void json_control(struct buffer *buffer, int c)
 {
 	static const char names[] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
 	if ((size_t)c < sizeof names && names[(size_t)c])
 		buffer_format(buffer, "\\%c", names[(size_t)c]);
 	else
-		buffer_format(buffer, "\\u%04x", (unsigned)(unsigned char)c);
+		buffer_format(buffer, "\\u%04x", (unsigned)c);
 }
 
 void buffer_json(struct buffer *buffer, struct span text)
 {
 	while (text.length > 0) {
 		char c = text.data[0];
+		int control = utf8_control(text);
 		size_t size = utf8_length(text);
 		if (size == 0) {
 			buffer_string(buffer, "\\ufffd");
 			size = 1;
-		} else if ((unsigned char)c < 0x20 || c == 0x7f) {
-			json_control(buffer, c);
+		} else if (control >= 0) {
+			json_control(buffer, control);
 		} else {
 			if (c == '"' || c == '\\')
 				buffer_char(buffer, '\\');

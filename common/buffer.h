@@ -20,7 +20,7 @@ void buffer_char(struct buffer *buffer, char c);
 void buffer_format(struct buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Appends `text` as the inside of a JSON string (RFC 8259 §7), quotes not included. Bytes that are not UTF-8 become
- * U+FFFD, so that what is written is JSON whatever an agent sends. */
+ * U+FFFD, so that what is written is JSON whatever an agent sends; control characters, those of C1 too, are escaped. */
 void buffer_json(struct buffer *buffer, struct span text);
 
 /* Makes room for `count` more bytes and returns where they go; the caller adds to `length` what it wrote. */

@@ -245,6 +245,7 @@ static struct config *new_config(const char *path)
 {
 	struct config *config = memory_alloc(sizeof *config);
 	config->private = memory_alloc(sizeof *config->private);
+	atomic_init(&config->private->references, 1);
 	config->file = memory_string(path);
 	config->folder = file_folder(path);
 	config_default_limits(&config->limits);
@@ -356,15 +357,20 @@ static void free_parts(struct config *config)
 	source_free(&config->parent.auth);
 }
 
+struct config *config_ref(struct config *config)
+{
+	atomic_fetch_add_explicit(&config->private->references, 1, memory_order_relaxed);
+	return config;
+}
+
 void config_free(struct config *config)
 {
-	if (!config)
+	if (!config || atomic_fetch_sub(&config->private->references, 1) != 1)
 		return;
 	free_parts(config);
 	table_free(&config->private->credentials);
 	table_free(&config->private->profiles);
 	arena_free(&config->private->arena);
-	free(config->private->unbuilt.list);
 	free(config->private);
 	free(config->file);
 	free(config->folder);

@@ -1,8 +1,8 @@
 /* keystile.yaml as data: the whole of SPEC §2, parsed, checked and resolved, immutable once loaded.
  *
- * config_load() reads a file, collects every error in it, and returns a configuration only where there is none. What a
- * file may say but this build does not do yet is told by config_unbuilt(). All memory hangs from the struct and goes
- * with config_free(). Strings are NUL-terminated; an absent string is NULL, an absent list has count 0. */
+ * config_load() reads a file, collects every error in it, and returns a configuration only where there is none. All memory
+ * hangs from the struct and goes with the last config_free(). Strings are NUL-terminated; an absent string is NULL, an
+ * absent list has count 0. */
 #ifndef KEYSTILE_CONFIG_H
 #define KEYSTILE_CONFIG_H
 
@@ -220,8 +220,13 @@ struct config *config_load(const char *path, bool found_here, struct config_mess
 struct config *config_parse(struct span text, const char *path, bool found_here, struct config_messages *errors,
                             struct config_messages *warnings);
 
-/* What the file asks for that this build does not do, each with its place; proxyd refuses to start on any. */
-void config_unbuilt(const struct config *config, struct config_messages *messages);
+/* Of what changes at a restart only (SPEC §11: listen, admin, workers, state), `fresh` gets what `running`, which must
+ * outlive it, was started with; what differs is told in `messages`. False with a fault where the rest cannot be taken
+ * without it. */
+bool config_keep_running(struct config *fresh, const struct config *running, struct config_messages *messages, struct fault *fault);
+
+/* Where the first command stands that is run for a secret (`exec:`); NULL: none is. */
+const struct mark *config_command(const struct config *config);
 
 const struct config_profile *config_profile(const struct config *config, struct span name);         /* or NULL */
 const struct config_credential *config_credential(const struct config *config, struct span name); /* or NULL */
@@ -239,6 +244,7 @@ bool config_owns(const struct config_credential *credential, const struct host *
 bool config_intercepts(const struct config_profile *profile);
 bool config_intercepts_any(const struct config *config); /* of any profile */
 
-void config_free(struct config *config); /* NULL is fine */
+struct config *config_ref(struct config *config); /* one more reference; any thread */
+void config_free(struct config *config);          /* gives one back; NULL is fine */
 
 #endif

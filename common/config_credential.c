@@ -179,8 +179,8 @@ static bool fill_in(struct reading *reading, const struct node *entry, struct co
 	}
 	reading->entry = node;
 	const struct node *nodes = preset_nodes(reading, preset);
-	if (nodes && config_read_mapping(reading, nodes, &credential_mapping, credential))
-		config_note_unbuilt(reading, nodes);
+	if (nodes)
+		config_read_mapping(reading, nodes, &credential_mapping, credential);
 	reading->entry = NULL;
 	return nodes;
 }
@@ -270,7 +270,6 @@ static void read_credential(struct reading *reading, const struct node *key, con
 		return;
 	bool filled = fill_in(reading, entry, credential);
 	config_read_mapping(reading, entry, &credential_mapping, credential);
-	config_note_unbuilt(reading, entry);
 	check_whole(reading, entry, credential, filled);
 	check_options(reading, entry, credential);
 	config_check_injections(reading, entry, credential, errors);

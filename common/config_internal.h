@@ -5,6 +5,8 @@
 #ifndef KEYSTILE_CONFIG_INTERNAL_H
 #define KEYSTILE_CONFIG_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "arena.h"
 #include "config.h"
 #include "document.h"
@@ -39,10 +41,10 @@ struct own_profile {
 };
 
 struct config_private {
+	atomic_uint references;
 	struct arena arena;
 	struct table credentials, profiles; /* name → struct */
 	struct own_profile *own;            /* one for each profile */
-	struct report unbuilt;              /* what config_unbuilt() tells; texts in the arena */
 };
 
 struct reading {
@@ -86,9 +88,6 @@ void config_report_line(struct report *report, unsigned line, unsigned column, c
 void config_message_add(struct config_messages *messages, char *line); /* takes `line` */
 document_report config_document_error; /* its context is the reading */
 void config_report_write(struct report *report, const char *file, struct config_messages *messages); /* sorted */
-
-/* Notes what the keys of a credential ask for that this build does not do. */
-void config_note_unbuilt(struct reading *reading, const struct node *mapping);
 
 /* `; did you mean "hosts"?`, or "" where nothing is near. In the arena. */
 const char *config_guess_key(struct reading *reading, struct span text, const struct config_keys *keys);

@@ -15,6 +15,14 @@ static bool is_url(const struct node *node)
 	return strstr(node->text, "://") != NULL;
 }
 
+static bool is_port_alone(struct span text)
+{
+	size_t digits = 0;
+	while (digits < text.length && text.data[digits] >= '0' && text.data[digits] <= '9')
+		digits++;
+	return digits > 0 && digits <= 5 && digits == text.length;
+}
+
 /* An address literal with a port. */
 static bool read_address(struct reading *reading, const struct node *node, struct authority *address)
 {
@@ -23,6 +31,11 @@ static bool read_address(struct reading *reading, const struct node *node, struc
 		return false;
 	if (is_url(node)) {
 		config_error(reading, node, "expected " LISTEN_SHAPE ", without a scheme or path");
+		return false;
+	}
+	if (is_port_alone(node_text(node))) {
+		config_error(reading, node, "expected " LISTEN_SHAPE ", found a number alone; if it is the port, write 127.0.0.1:%s",
+		             node->text);
 		return false;
 	}
 	if (!authority_parse(node_text(node), address, &fault)) {

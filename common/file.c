@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "memory.h"
@@ -42,6 +43,30 @@ bool file_read(const char *path, size_t limit, struct buffer *out, struct fault 
 	bool done = read_all(fd, path, limit, out, fault);
 	close(fd);
 	return done;
+}
+
+bool file_is_fresh(const char *path, unsigned ms)
+{
+	struct stat status;
+	struct timespec now;
+	if (stat(path, &status) != 0 || clock_gettime(CLOCK_REALTIME, &now) != 0)
+		return false;
+	int64_t age = ((int64_t)now.tv_sec - status.st_ctim.tv_sec) * 1000 + (now.tv_nsec - status.st_ctim.tv_nsec) / 1000000;
+	return age >= 0 && age < ms;
+}
+
+struct file_print file_print(const char *path)
+{
+	struct stat status;
+	if (stat(path, &status) != 0)
+		return (struct file_print){0};
+	return (struct file_print){.device = status.st_dev, .number = status.st_ino, .changed = status.st_ctim};
+}
+
+bool file_print_same(const struct file_print *a, const struct file_print *b)
+{
+	return a->device == b->device && a->number == b->number && a->changed.tv_sec == b->changed.tv_sec &&
+	       a->changed.tv_nsec == b->changed.tv_nsec;
 }
 
 bool file_write_all(int fd, struct span bytes)
@@ -124,6 +149,20 @@ bool file_replace_checked(const char *path, const char *temporary, struct span b
 		return false;
 	}
 	return file_sync_folder(path, fault);
+}
+
+/* A name of its own, which goes with the next try where a killed process left it. It is there where another one tries just now. */
+bool file_replaceable(const char *path, struct fault *fault)
+{
+	AUTO_FREE char *temporary = memory_format("%s.try", path);
+	if (unlink(temporary) != 0 && errno != ENOENT)
+		return fault_errno(fault, "cannot replace files beside %s: %s", path, temporary);
+	int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return errno == EEXIST || fault_errno(fault, "cannot write beside %s", path);
+	bool done = keep_owner(fd, path, fault);
+	close(fd);
+	return (unlink(temporary) == 0 || errno == ENOENT || fault_errno(fault, "cannot replace files beside %s", path)) && done;
 }
 
 bool file_make_folder(const char *path, struct fault *fault)

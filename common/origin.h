@@ -13,6 +13,13 @@ struct origin {
 	char *path;       /* canonical, no trailing "/", "" where there is none */
 };
 
+/* Do they name the same place? */
+static inline bool origin_equal(const struct origin *a, const struct origin *b)
+{
+	return a->tls == b->tls && a->wildcard == b->wildcard && a->port == b->port && host_equal(&a->host, &b->host) &&
+	       !strcmp(a->path, b->path);
+}
+
 struct origin_options {
 	bool wildcard; /* it may have one */
 	bool query;    /* it may have one, as a token endpoint's (RFC 6749 §3.2) */

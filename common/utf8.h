@@ -23,4 +23,14 @@ static inline size_t utf8_length(struct span text)
 	return overlong || outside ? 0 : size;
 }
 
+/* The code of the control character that `text` starts with, -1 where it starts with none. Beside C0 and DEL these are C1, two
+ * bytes each: U+009B begins what a terminal takes for a command, as ESC [ does. `text` is not empty. */
+static inline int utf8_control(struct span text)
+{
+	const unsigned char *b = (const unsigned char *)text.data;
+	if (b[0] < 0x20 || b[0] == 0x7f)
+		return b[0];
+	return text.length > 1 && b[0] == 0xc2 && b[1] >= 0x80 && b[1] < 0xa0 ? b[1] : -1;
+}
+
 #endif

@@ -50,11 +50,12 @@ static void warn(struct vault *vault, char *line)
 }
 
 /* One text for whatever keeps it shut: what is wrong inside is nobody's business who has not got the key. */
-static bool shut(const struct vault *vault, struct fault *fault)
+static bool shut(const struct vault *vault, const struct vault_key *key, struct fault *fault)
 {
+	const char *what = key->passphrase ? "passphrase" : "key";
 	return fault_set(fault, FAULT_BROKEN,
-	                 "%s: does not open: this is not its key, or the file is damaged; check the key, or put a backup back",
-	                 vault->name);
+	                 "%s: does not open: this is not its %s, or the file is damaged; check the %s, or put a backup back",
+	                 vault->name, what, what);
 }
 
 static bool open_slots(struct vault *vault, const struct vault_key *key, struct fault *fault)
@@ -68,16 +69,16 @@ static bool open_slots(struct vault *vault, const struct vault_key *key, struct 
 			return fault_set(fault, FAULT_IO, "%s: a passphrase takes 256 MiB of memory to check, and there is less",
 			                 vault->name);
 	}
-	return shut(vault, fault);
+	return shut(vault, key, fault);
 }
 
-static bool open_text(struct vault *vault, struct span file, struct fault *fault)
+static bool open_text(struct vault *vault, const struct vault_key *key, struct span file, struct fault *fault)
 {
 	size_t length = vault->header.payload_length - VAULT_TAG;
 	char *text = secret_arena_room(vault->arena, length);
 	if (!vault_unseal(&vault->header, vault->data_key, file, (unsigned char *)text))
-		return shut(vault, fault);
-	return vault_text_decode((struct span){text, length}, &vault->text) || shut(vault, fault);
+		return shut(vault, key, fault);
+	return vault_text_decode((struct span){text, length}, &vault->text) || shut(vault, key, fault);
 }
 
 void vault_keep_generation(struct vault *vault, bool lower)
@@ -131,8 +132,8 @@ bool vault_load(struct vault *vault, const struct vault_place *place, const stru
 	if (!read_file(vault, &file, fault))
 		return false;
 	if (!vault_header_decode(buffer_view(&file), &vault->header))
-		return shut(vault, fault);
-	return open_slots(vault, key, fault) && open_text(vault, buffer_view(&file), fault) &&
+		return shut(vault, key, fault);
+	return open_slots(vault, key, fault) && open_text(vault, key, buffer_view(&file), fault) &&
 	       judge_generation(vault, place->accept_older, fault);
 }
 

@@ -48,6 +48,9 @@ bool vault_state_kept(const struct vault *vault);
 /* Makes a vault with one key, under the lock. FAULT_BUSY where the file exists. `label` names the key in lists. */
 struct vault *vault_create(const struct vault_place *place, const char *label, struct fault *fault);
 
+/* Could vault_edit() and vault_save() write that vault now? By trying all but that. Of a vault that is not there: true. */
+bool vault_writable(const char *file, struct fault *fault);
+
 struct vault *vault_edit(const struct vault_place *place, struct fault *fault);
 bool vault_save(struct vault *vault, struct fault *fault);
 

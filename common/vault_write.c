@@ -15,20 +15,45 @@
 #define LOCK_PAUSE (20 * 1000 * 1000) /* nanoseconds between two tries: flock() itself knows no time limit */
 
 /* The lock file belongs to whom the vault belongs to, or root's first write would lock its owner out. */
+static bool own_lock_file(int fd, const char *vault)
+{
+	struct stat lock, owner;
+	if (geteuid() != 0 || stat(vault, &owner) != 0 || fstat(fd, &lock) != 0)
+		return true;
+	return (lock.st_uid == owner.st_uid && lock.st_gid == owner.st_gid) || fchown(fd, owner.st_uid, owner.st_gid) == 0;
+}
+
 static int open_lock_file(const struct vault *vault, struct fault *fault)
 {
 	AUTO_FREE char *path = memory_format("%s.lock", vault->path);
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	struct stat owner;
 	if (fd < 0)
 		fault_errno(fault, "cannot write beside %s: %s", vault->name, path);
-	else if (geteuid() == 0 && stat(vault->path, &owner) == 0 && fchown(fd, owner.st_uid, owner.st_gid) != 0)
+	else if (!own_lock_file(fd, vault->path))
 		fault_errno(fault, "%s", path);
 	else
 		return fd;
 	if (fd >= 0)
 		close(fd);
 	return -1;
+}
+
+/* No lock file is made: it would belong to whoever asks. */
+static bool lock_opens(const char *path, const char *name, struct fault *fault)
+{
+	AUTO_FREE char *lock = memory_format("%s.lock", path);
+	int fd = open(lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return errno == ENOENT || fault_errno(fault, "cannot write beside %s: %s", name, lock);
+	bool done = own_lock_file(fd, path) || fault_errno(fault, "%s", lock);
+	close(fd);
+	return done;
+}
+
+bool vault_writable(const char *file, struct fault *fault)
+{
+	AUTO_FREE char *path = realpath(file, NULL);
+	return !path || (lock_opens(path, file, fault) && file_replaceable(path, fault));
 }
 
 static time_t monotonic(void)

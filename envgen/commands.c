@@ -15,6 +15,8 @@ const struct command command_list[] = {
 	 "run CMD in the environment", 1, SIZE_MAX, true, SUBJECT_OPTIONS | OPTION_RUN, command_run},
 	{"verify", SUBJECT_USAGE " [--json]", "start this machine's clients, and see which way they go", 0,
 	 0, false, SUBJECT_OPTIONS | OPTION_JSON, command_verify},
+	{"names", "profiles|credentials|secrets [--config FILE]", "what the configuration calls its own, one a line", 1, 1, false,
+	 OPTION_CONFIG, command_names},
 	{"admin", "[--config FILE]", "where the admin page is, with its token", 0, 0, false, OPTION_CONFIG, command_admin},
 };
 

@@ -64,6 +64,9 @@ bool command_admin(struct call *call, struct fault *fault);
 /* explain.c */
 bool command_explain(struct call *call, struct fault *fault);
 
+/* names.c */
+bool command_names(struct call *call, struct fault *fault);
+
 /* run.c */
 bool command_run(struct call *call, struct fault *fault);
 

@@ -12,64 +12,39 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "landlock.h"
+
 bool confine_privileges(struct fault *fault)
 {
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 || fault_errno(fault, "cannot give up new privileges");
 }
 
-/* Landlock as Linux 6.7 has it; <linux/landlock.h> of an older system does not know ports. */
-enum {
-	CREATE_RULESET = 444, /* the same numbers on every architecture */
-	ADD_RULE = 445,
-	RESTRICT_SELF = 446,
-	VERSION_FLAG = 1,
-	RULE_NET_PORT = 2,
-	ACCESS_CONNECT_TCP = 2,
-	VERSION_WITH_PORTS = 4,
-};
-
-struct ruleset {
-	uint64_t files, ports;
-};
-
-struct port_rule {
-	uint64_t allowed, port;
-};
-
 static bool has_ports(struct fault *fault)
 {
-	long version = syscall(CREATE_RULESET, NULL, 0, VERSION_FLAG);
-	if (version >= VERSION_WITH_PORTS)
-		return true;
-	if (version >= 0)
-		return fault_set(fault, FAULT_MISSING, "this kernel's Landlock is version %ld and cannot limit TCP connects; "
-		                 "version %d can, of Linux 6.7", version, VERSION_WITH_PORTS);
-	if (errno == EOPNOTSUPP)
-		return fault_set(fault, FAULT_MISSING, "Landlock is turned off, so TCP connects cannot be limited; add landlock "
-		                 "to `lsm=` of the kernel's command line");
-	return fault_set(fault, FAULT_MISSING, "this kernel has no Landlock, or a sandbox keeps it away, so TCP connects "
-	                 "cannot be limited; Linux 6.7 can");
+	int version = landlock_version("TCP connects cannot be limited", "Linux 6.7", fault);
+	if (version == 0 || version >= LANDLOCK_WITH_PORTS)
+		return version != 0;
+	return fault_set(fault, FAULT_MISSING, "this kernel's Landlock is version %d and cannot limit TCP connects; version %d can, "
+	                 "of Linux 6.7", version, LANDLOCK_WITH_PORTS);
 }
 
 static bool add_ports(int ruleset, const struct port_set *ports)
 {
-	for (unsigned port = 0; port < 65536; port++) {
-		struct port_rule rule = {.allowed = ACCESS_CONNECT_TCP, .port = port};
-		if (port_set_has(ports, (uint16_t)port) && syscall(ADD_RULE, ruleset, RULE_NET_PORT, &rule, 0) != 0)
+	for (unsigned port = 0; port < 65536; port++)
+		if (port_set_has(ports, (uint16_t)port) && !landlock_allow_port(ruleset, (uint16_t)port, LANDLOCK_CONNECT_TCP))
 			return false;
-	}
 	return true;
 }
 
 bool confine_connects(const struct port_set *ports, struct fault *fault)
 {
-	struct ruleset handled = {.ports = ACCESS_CONNECT_TCP};
+	struct landlock taken = {.ports = LANDLOCK_CONNECT_TCP};
 	if (!has_ports(fault))
 		return false;
-	int ruleset = (int)syscall(CREATE_RULESET, &handled, sizeof handled, 0);
+	int ruleset = landlock_new(&taken);
 	if (ruleset < 0)
 		return fault_errno(fault, "cannot limit TCP connects with Landlock");
-	bool done = (add_ports(ruleset, ports) && syscall(RESTRICT_SELF, ruleset, 0) == 0) ||
+	bool done = (add_ports(ruleset, ports) && landlock_restrict(ruleset)) ||
 	            fault_errno(fault, "cannot limit TCP connects with Landlock");
 	close(ruleset);
 	return done;

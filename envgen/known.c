@@ -3,7 +3,7 @@
 #include "arena.h"
 #include "buffer.h"
 #include "memory.h"
-#include "preset.h"
+#include "presets.h"
 #include "table.h"
 
 struct known {
@@ -80,21 +80,12 @@ static void add_config(struct known *known, const struct config *config)
 	add_source(known, &config->parent.auth);
 }
 
-/* The presets as a configuration that uses each once: whoever reads them there reads them here. */
 static void add_presets(struct known *known)
 {
-	AUTO_BUFFER struct buffer text = {0};
-	struct config_messages errors = {0}, warnings = {0};
-	buffer_string(&text, "version: 1\nlisten: 127.0.0.1:1\nsession: none\ncredentials:\n");
-	for (size_t i = 0; i < preset_count; i++)
-		buffer_format(&text, "  p%zu: { preset: %s, secret: env:KEYSTILE_SECRET }\n", i, preset_list[i].name);
-	buffer_string(&text, "profiles:\n  all: { credentials: [] }\n");
-	struct config *config = config_parse(buffer_view(&text), "presets", false, &errors, &warnings);
+	struct config *config = presets_config();
 	if (config)
 		add_config(known, config);
 	config_free(config);
-	config_messages_free(&errors);
-	config_messages_free(&warnings);
 }
 
 struct known *known_new(const struct config *config)

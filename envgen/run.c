@@ -1,6 +1,8 @@
 /* envgen run: becomes a program, in the environment that envgen makes. */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "buffer.h"
@@ -14,6 +16,7 @@
 /* As env(1) and the shells have them. */
 enum { STATUS_NOT_RUNNABLE = 126, STATUS_NOT_FOUND = 127 };
 
+#define ANSWER_MS 200   /* how long a connection on loopback may take to be refused */
 #define UNSET_MOST 1500 /* bytes of names in the line that tells them */
 
 /* All that is known before CMD starts. No key is in it. */
@@ -21,6 +24,7 @@ struct run {
 	struct environment environment;
 	struct inherited inherited;
 	struct isolation isolation;
+	struct authority proxy; /* as CMD reaches it */
 };
 
 static void run_free(struct run *run)
@@ -58,6 +62,7 @@ static bool prepare(const struct call *call, struct run *run, struct fault *faul
 	    !environment_make(&subject.request, &run->environment, fault) ||
 	    !inherit(run, subject.config, options, fault))
 		return false;
+	run->proxy = subject.request.advertise;
 	isolation_prepare(subject.config, options, call->words[0], &run->isolation);
 	ports_needed(&subject.request.advertise, environment_value(&run->environment, "NO_PROXY"), &run->isolation.ports);
 	return true;
@@ -76,8 +81,35 @@ static void tell_unset(const struct inherited *inherited)
 		log_info("unset for CMD: %s", names.data);
 }
 
+/* On loopback alone, where the answer comes at once: a program's own message would be that its API is down. */
+static bool is_refused(const struct authority *proxy)
+{
+	struct sockaddr_storage address;
+	if (proxy->host.kind == HOST_NAME || !host_is_loopback(&proxy->host))
+		return false;
+	socklen_t length = host_sockaddr(&proxy->host, proxy->port, &address);
+	int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return false;
+	int error = connect(fd, (struct sockaddr *)&address, length) == 0 ? 0 : errno;
+	if (error == EINPROGRESS && poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, ANSWER_MS) == 1)
+		getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){sizeof error});
+	close(fd);
+	return error == ECONNREFUSED;
+}
+
+static void tell_proxy(const struct authority *proxy)
+{
+	char text[AUTHORITY_TEXT];
+	if (!is_refused(proxy))
+		return;
+	authority_format(&proxy->host, proxy->port, text);
+	log_warning("nothing listens at %s, where CMD is to find the proxy; start proxyd", text);
+}
+
 static void tell(const struct run *run)
 {
+	tell_proxy(&run->proxy);
 	for (size_t i = 0; i < run->environment.left_out_count; i++)
 		log_warning("left out: %s", run->environment.left_out[i]);
 	tell_unset(&run->inherited);

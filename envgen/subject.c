@@ -14,15 +14,10 @@ static struct config *load_config(const char *given, struct fault *fault)
 	if (!path)
 		return NULL;
 	struct config *config = config_load(path, found_here, &errors, &warnings);
-	if (config)
-		config_unbuilt(config, &errors);
 	for (size_t i = 0; i < errors.count; i++)
 		log_error("%s", errors.list[i]);
-	if (errors.count > 0) {
-		config_free(config);
-		config = NULL;
+	if (!config)
 		fault->code = FAULT_BROKEN;
-	}
 	config_messages_free(&errors);
 	config_messages_free(&warnings);
 	return config;

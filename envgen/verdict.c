@@ -5,6 +5,7 @@
 #include "clients.h"
 #include "memory.h"
 #include "noproxy.h"
+#include "presets.h"
 
 struct verdicts {
 	const struct environment_request *request;
@@ -14,6 +15,7 @@ struct verdicts {
 	const struct noproxy_entry **entries; /* by the place of the profile's host */
 	struct noproxy_guard *guard;
 	struct noproxy *no_proxy;
+	struct config *presets; /* NULL: nothing is known of them */
 };
 
 const char *verdict_name(enum verdict_kind kind)
@@ -57,6 +59,7 @@ struct verdicts *verdicts_new(const struct environment_request *request)
 	verdicts->own = index_own(profile);
 	verdicts->allowed = index_hosts(profile, false);
 	verdicts->denied = index_hosts(profile, true);
+	verdicts->presets = presets_config();
 	verdicts->guard = noproxy_guard_new(request->config);
 	verdicts->no_proxy = noproxy_new(verdicts->guard, profile, &request->advertise, NOPROXY_LIMIT);
 	verdicts->entries = memory_array(profile->host_count + 1, sizeof *verdicts->entries);
@@ -79,6 +82,7 @@ void verdicts_free(struct verdicts *verdicts)
 	noproxy_free(verdicts->no_proxy);
 	noproxy_guard_free(verdicts->guard);
 	free(verdicts->entries);
+	config_free(verdicts->presets);
 	free(verdicts);
 }
 
@@ -150,8 +154,20 @@ static void say_direct(const struct noproxy_entry *entry, const struct config_ho
 		buffer_string(&verdict->why, "; the proxy would refuse it");
 }
 
-static void say_refused(const struct verdicts *verdicts, const struct config_credential *credential,
-                        struct verdict *verdict)
+/* Where a credential may be what is missing, not an allowed host. */
+static void say_presets(const struct config *presets, const struct host *host, uint16_t port, struct buffer *why)
+{
+	const char *before = "; for a credential: preset ";
+	for (size_t i = 0; presets && i < presets->credential_count; i++) {
+		if (!config_owns(&presets->credentials[i], host, port))
+			continue;
+		buffer_format(why, "%s%s", before, presets->credentials[i].name);
+		before = ", or ";
+	}
+}
+
+static void say_refused(const struct verdicts *verdicts, const struct config_credential *credential, const struct host *host,
+                        uint16_t port, struct verdict *verdict)
 {
 	const char *profile = verdicts->request->profile->name;
 	verdict->kind = VERDICT_REFUSED;
@@ -160,6 +176,7 @@ static void say_refused(const struct verdicts *verdicts, const struct config_cre
 		buffer_format(&verdict->why, "it is of credential %s, which profile %s does not have", credential->name, profile);
 	} else {
 		buffer_format(&verdict->why, "no entry of `hosts:` of profile %s allows it", profile);
+		say_presets(verdicts->presets, host, port, &verdict->why);
 	}
 }
 
@@ -177,7 +194,7 @@ static void judge(const struct verdicts *verdicts, const struct host *host, uint
 	} else if (own) {
 		say_injected(verdicts, own, verdict);
 	} else if (credential) {
-		say_refused(verdicts, credential, verdict);
+		say_refused(verdicts, credential, host, port, verdict);
 	} else if (entry) {
 		say_direct(entry, allowed, verdict);
 	} else if (allowed) {
@@ -185,7 +202,7 @@ static void judge(const struct verdicts *verdicts, const struct host *host, uint
 		verdict->kind = VERDICT_PROXIED;
 		say_proxied(verdicts->entries[allowed - verdicts->request->profile->hosts], &verdict->why);
 	} else {
-		say_refused(verdicts, NULL, verdict);
+		say_refused(verdicts, NULL, host, port, verdict);
 	}
 }
 

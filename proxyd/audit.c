@@ -11,6 +11,7 @@
 
 #include "log.h"
 #include "memory.h"
+#include "text.h"
 #include "utf8.h"
 
 #define GATHER (32 * 1024)
@@ -20,21 +21,28 @@
 #define LINE_MAX_BYTES (FIELDS * FIELD_MAX * 6 + 1024) /* each byte as \u00xx, and all that is not a field */
 #define STALL_MS 1000                                  /* how long a full pipe may hold a worker */
 
+enum { ON = 1, REQUIRED = 2 };
+
 struct audit {
-	bool on, required;
-	char *path;
+	atomic_uint use; /* both in one word: who sees `required` of a change sees `on` of the same one */
 	pthread_mutex_t lock; /* one write at a time, so that a pipe gets whole lines too; it guards what follows */
+	char *path;           /* NULL: none */
 	int fd;
 	bool torn;            /* a line was cut by a failed write: the next one starts a new line */
 	bool failing;         /* said once, until a write succeeds again */
 	uint64_t lost;        /* lines, since it fails */
+	uint64_t written, lost_ever; /* lines, since the start */
+	atomic_ullong refused;
 };
 
 struct audit_writer {
 	struct audit *audit;
 	struct loop *loop;
 	struct loop_timer flush;
+	void (*note)(void *context, const struct audit_record *record); /* NULL: nobody listens */
+	void *context;
 	size_t length; /* of what waits in `lines` */
+	size_t waiting; /* lines of it */
 	time_t second; /* that `stamp` shows */
 	char stamp[sizeof "2026-01-01T00:00:00.000Z"];
 	char base[10]; /* of ids: random, this writer's own */
@@ -42,13 +50,22 @@ struct audit_writer {
 	char lines[GATHER + LINE_MAX_BYTES];
 };
 
+static unsigned use_of(const char *path, bool required)
+{
+	return (path ? ON : 0) | (required ? REQUIRED : 0);
+}
+
+/* Does not wait: a pipe has a reader already, or is no file for us. */
 static int open_file(const char *path, struct fault *fault)
 {
 	struct fault why = FAULT_INIT;
 	bool standard = strcmp(path, "-") == 0;
 	int fd = standard ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
-	                  : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-	if (fd < 0) {
+	                  : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+	if (fd < 0 && errno == ENXIO) {
+		fault_set(fault, FAULT_IO, "audit file %s is a pipe that nobody reads, or a socket; start what reads it first, or name "
+		                           "another file in `audit:`", path);
+	} else if (fd < 0) {
 		fault_errno(&why, "audit file %s", standard ? "stdout" : path);
 		fault_set(fault, why.code, "%s; let proxyd write there, or name another file in `audit:`", why.text);
 	}
@@ -61,32 +78,65 @@ struct audit *audit_open(const char *path, bool required, struct fault *fault)
 	if (path && fd < 0)
 		return NULL;
 	struct audit *audit = memory_alloc(sizeof *audit);
-	*audit = (struct audit){.on = path, .required = required, .path = memory_string(path), .fd = fd};
+	*audit = (struct audit){.use = use_of(path, required), .path = memory_string(path), .fd = fd};
 	pthread_mutex_init(&audit->lock, NULL);
 	return audit;
 }
 
-bool audit_reopen(struct audit *audit, struct fault *fault)
+/* Puts a file (-1: none) in the place of what was open; takes both over. */
+static void put_instead(struct audit *audit, char *path, int fd)
 {
-	if (!audit->on)
-		return true;
-	int fd = open_file(audit->path, fault);
-	if (fd < 0)
-		return false;
 	pthread_mutex_lock(&audit->lock);
 	int old = audit->fd;
+	free(audit->path);
+	audit->path = path;
 	audit->fd = fd;
-	audit->torn = audit->torn && lseek(fd, 0, SEEK_END) > 0;
+	audit->torn = audit->torn && fd >= 0 && lseek(fd, 0, SEEK_END) > 0;
 	pthread_mutex_unlock(&audit->lock);
-	close(old);
+	if (old >= 0)
+		close(old);
+}
+
+/* Only who calls this changes the path: it can be read without the lock. */
+bool audit_reopen(struct audit *audit, struct fault *fault)
+{
+	int fd = audit->path ? open_file(audit->path, fault) : -1;
+	if (fd >= 0)
+		put_instead(audit, memory_string(audit->path), fd);
+	return fd >= 0 || !audit->path;
+}
+
+bool audit_prepare(const struct audit *audit, const char *path, bool required, struct audit_change *change, struct fault *fault)
+{
+	*change = (struct audit_change){.fd = -1, .same = text_same(path, audit->path), .required = required};
+	if (path && !change->same && (change->fd = open_file(path, fault)) < 0)
+		return false;
+	change->path = memory_string(path);
 	return true;
+}
+
+void audit_commit(struct audit *audit, struct audit_change *change)
+{
+	unsigned use = use_of(change->path, change->required);
+	if (change->same)
+		free(change->path);
+	else
+		put_instead(audit, change->path, change->fd);
+	atomic_store(&audit->use, use);
+}
+
+void audit_abandon(struct audit_change *change)
+{
+	if (change->fd >= 0)
+		close(change->fd);
+	free(change->path);
 }
 
 void audit_close(struct audit *audit)
 {
 	if (!audit)
 		return;
-	if (audit->on)
+	if (audit->fd >= 0)
 		close(audit->fd);
 	pthread_mutex_destroy(&audit->lock);
 	free(audit->path);
@@ -95,7 +145,7 @@ void audit_close(struct audit *audit)
 
 bool audit_required(const struct audit *audit)
 {
-	return audit->required;
+	return audit->use & REQUIRED;
 }
 
 /* Standard output may be a pipe that somebody made non-blocking: waits for its reader, but not for long. */
@@ -122,12 +172,13 @@ static uint64_t count_lines(struct span rest)
 	return count - 1;
 }
 
-static void note_failure(struct audit *audit, struct span written, struct span rest)
+static void note_failure(struct audit *audit, struct span written, uint64_t lost)
 {
 	if (!audit->failing)
 		log_error("audit file %s: %s; lines are lost until it can be written again", audit->path, strerror(errno));
 	audit->failing = true;
-	audit->lost += count_lines(rest);
+	audit->lost += lost;
+	audit->lost_ever += lost;
 	if (written.length > 0)
 		audit->torn = !span_ends(written, SPAN("\n"));
 }
@@ -141,17 +192,23 @@ static void note_success(struct audit *audit)
 	audit->lost = 0;
 }
 
-static bool write_lines(struct audit *audit, struct span bytes)
+static bool write_lines(struct audit *audit, struct span bytes, size_t count)
 {
 	pthread_mutex_lock(&audit->lock);
 	struct span newline = SPAN("\n"), rest = bytes;
+	if (audit->fd < 0) { /* it was turned off, and these lines are late */
+		pthread_mutex_unlock(&audit->lock);
+		return true;
+	}
 	if (audit->torn && write_all(audit->fd, &newline))
 		audit->torn = false;
 	bool done = !audit->torn && write_all(audit->fd, &rest);
+	uint64_t lost = done ? 0 : count_lines(rest);
+	audit->written += count - lost;
 	if (done)
 		note_success(audit);
 	else
-		note_failure(audit, span_head(bytes, bytes.length - rest.length), rest);
+		note_failure(audit, span_head(bytes, bytes.length - rest.length), lost);
 	pthread_mutex_unlock(&audit->lock);
 	return done;
 }
@@ -162,9 +219,9 @@ bool audit_flush(struct audit_writer *writer)
 	if (writer->length == 0)
 		return true;
 	struct span bytes = {writer->lines, writer->length};
-	bool done = write_lines(writer->audit, bytes);
-	writer->length = 0;
-	return done || !writer->audit->required;
+	bool done = write_lines(writer->audit, bytes, writer->waiting);
+	writer->length = writer->waiting = 0;
+	return done || !audit_required(writer->audit);
 }
 
 static void flush_later(struct loop_timer *timer)
@@ -182,7 +239,8 @@ struct audit_writer *audit_writer_new(struct audit *audit, struct loop *loop)
 	writer->audit = audit;
 	writer->loop = loop;
 	writer->flush = (struct loop_timer){.fire = flush_later};
-	writer->length = 0;
+	writer->note = NULL;
+	writer->length = writer->waiting = 0;
 	writer->second = -1;
 	writer->next_id = 0;
 	while (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
@@ -278,8 +336,7 @@ static char *put_json(char *at, struct span text)
 	return at;
 }
 
-/* At most FIELD_MAX bytes, and no half of a character at the cut. */
-static struct span cut(struct span text)
+struct span audit_cut(struct span text)
 {
 	if (text.length <= FIELD_MAX)
 		return text;
@@ -297,7 +354,7 @@ static char *put_text(char *at, struct span key, struct span text)
 		return at;
 	at = put(at, key);
 	*at++ = '"';
-	at = put_json(at, cut(text));
+	at = put_json(at, audit_cut(text));
 	*at++ = '"';
 	return at;
 }
@@ -379,15 +436,18 @@ static char *put_record(char *at, struct audit_writer *writer, const struct audi
 
 bool audit_write(struct audit_writer *writer, const struct audit_record *record)
 {
-	struct audit *audit = writer->audit;
-	if (!audit->on)
-		return !audit->required;
+	unsigned use = writer->audit->use;
+	if (writer->note)
+		writer->note(writer->context, record);
+	if (!(use & ON))
+		return !(use & REQUIRED);
 	if (writer->length == 0)
 		loop_timer_set(writer->loop, &writer->flush, GATHER_TIME);
 	bool start = record->event && strcmp(record->event, "start") == 0;
 	char *end = put_record(writer->lines + writer->length, writer, record, start);
 	writer->length = (size_t)(end - writer->lines);
-	if (writer->length >= GATHER || (start && audit->required))
+	writer->waiting++;
+	if (writer->length >= GATHER || (start && use & REQUIRED))
 		return audit_flush(writer);
 	return true;
 }
@@ -401,10 +461,27 @@ bool audit_start(struct audit_writer *writer, const struct audit_record *record,
 {
 	if (audit_write(writer, record))
 		return true;
+	atomic_fetch_add_explicit(&writer->audit->refused, 1, memory_order_relaxed);
 	problem_set(problem, 503, "audit_unavailable", "the audit log cannot be written",
 	            "make room for it, or set audit.required to false");
 	problem->retry_after = 10;
 	return false;
+}
+
+void audit_listen(struct audit_writer *writer, void (*note)(void *context, const struct audit_record *record), void *context)
+{
+	writer->note = note;
+	writer->context = context;
+}
+
+struct audit_counts audit_counts(struct audit *audit)
+{
+	pthread_mutex_lock(&audit->lock);
+	struct audit_counts counts = {.on = audit->use & ON, .written = audit->written, .lost = audit->lost_ever,
+	                              .failing = audit->failing};
+	pthread_mutex_unlock(&audit->lock);
+	counts.refused = atomic_load_explicit(&audit->refused, memory_order_relaxed);
+	return counts;
 }
 
 uint64_t audit_clock(void)

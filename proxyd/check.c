@@ -39,8 +39,6 @@ static struct config *load(const char *given, struct findings *findings)
 		return NULL;
 	}
 	struct config *config = config_load(path, found_here, &errors, &warnings);
-	if (config)
-		config_unbuilt(config, &errors);
 	tell(&warnings, log_warning, &findings->warnings);
 	tell(&errors, log_error, &findings->errors);
 	if (!findings->errors)
@@ -196,12 +194,20 @@ static void check_credential(const struct config_credential *credential, const s
 
 static void check_secrets(const struct config *config, struct findings *findings)
 {
-	struct secrets *secrets = secrets_load(config, NULL, NULL);
+	struct fault fault = FAULT_INIT;
+	struct commands *commands = commands_new(NULL, NULL, NULL);
+	commands_want(commands, config);
+	if (commands_start(commands, &fault))
+		commands_settle(commands, UINT64_MAX);
+	else
+		tell_line(findings, fault.text);
+	struct secrets *secrets = secrets_load(config, NULL, commands);
 	for (size_t i = 0; i < config->credential_count; i++)
 		check_credential(&config->credentials[i], secrets, findings);
 	check_parent(config, secrets, findings);
-	secrets_warnings(config, secrets, tell_line, findings);
+	secrets_warnings(config, secrets, NULL, tell_line, findings);
 	secrets_free(secrets);
+	commands_free(commands);
 }
 
 static const char *plural(size_t count)

@@ -23,6 +23,8 @@ static struct audit_record record_of(const struct connect *connect, const char *
 	uint64_t now = audit_clock();
 	struct audit_record record = {
 		.event = event,
+		.kind = AUDIT_TUNNEL,
+		.way_kind = connect->way.kind,
 		.profile = judgement->profile ? judgement->profile->name : connect->way.profile,
 		.client = connect->way.client,
 		.way = way_name(connect->way.kind),
@@ -56,6 +58,24 @@ void connect_note_end(struct connect *connect, enum audit_verdict verdict, const
 	audit_write(connect->worker->audit, &record);
 }
 
+static const char *state_text(const struct connect *connect)
+{
+	static const char *const texts[] = {
+		[CONNECT_NAMING] = "asking for a name", [CONNECT_DIALLING] = "connecting",
+		[CONNECT_LISTENING] = "waiting for the client", [CONNECT_FLOWING] = "tunnel",
+	};
+	return texts[connect->state];
+}
+
+void connect_list(struct worker *worker, exchange_teller *tell, void *context)
+{
+	struct connect *connect;
+	LIST_FOREACH(connect, &worker->connects, others) {
+		struct audit_record record = record_of(connect, "start", AUDIT_ALLOW);
+		tell(context, &record, state_text(connect));
+	}
+}
+
 /* --- the end --- */
 
 /* Frees all but the client's fd, which is not watched any more. */
@@ -63,6 +83,8 @@ int connect_take_client(struct connect *connect)
 {
 	struct loop *loop = connect->worker->loop;
 	int client = connect->client;
+	if (connect->state == CONNECT_FLOWING)
+		tally_uncount(connect->worker->account.tally, TALLY_TUNNELS_NOW);
 	relay_stop(&connect->relay);
 	for (int side = 0; side < RELAY_SIDES; side++)
 		loop_watch_remove(loop, &connect->relay.watches[side]);
@@ -83,7 +105,7 @@ void connect_close(struct connect *connect, struct span last)
 {
 	struct worker *worker = connect->worker;
 	bool lingers = connect->state == CONNECT_FLOWING && tunnel_has_unread(&connect->relay);
-	worker_way_over(worker, &connect->way);
+	worker_way_over(&connect->way);
 	tunnel_close_client(worker, connect_take_client(connect), lingers, last);
 }
 
@@ -120,6 +142,8 @@ void connect_flow(struct connect *connect)
 {
 	loop_timer_stop(connect->worker->loop, &connect->timer);
 	connect->state = CONNECT_FLOWING;
+	tally_count(connect->worker->account.tally, TALLY_TUNNELS);
+	tally_count(connect->worker->account.tally, TALLY_TUNNELS_NOW);
 	connect->relay.ends[RELAY_CLIENT] = (struct endpoint){.fd = connect->client};
 	connect->relay.ends[RELAY_UPSTREAM] = (struct endpoint){.fd = connect->upstream};
 	relay_start(&connect->relay, connect->worker->relays, connect->heard, connect_limits(connect)->tunnel_idle, on_relayed);
@@ -176,7 +200,8 @@ static void on_upstream(struct loop_watch *watch, uint32_t events)
 static void on_late(struct loop_timer *timer)
 {
 	struct connect *connect = (struct connect *)((char *)timer - offsetof(struct connect, timer));
-	connect_end(connect, AUDIT_FAIL, connect->spoke ? "first_bytes_late" : "tunnel_idle");
+	const char *silent = connect->worker->draining ? "shutdown" : "tunnel_idle";
+	connect_end(connect, AUDIT_FAIL, connect->spoke ? "first_bytes_late" : silent);
 }
 
 /* --- the beginning --- */
@@ -191,6 +216,7 @@ static bool say_established(struct connect *connect)
 static void establish(struct connect *connect)
 {
 	connect->connected = audit_clock();
+	connect->since = loop_now(connect->worker->loop);
 	connect->state = CONNECT_LISTENING;
 	if (!say_established(connect)) {
 		connect_end(connect, AUDIT_FAIL, "client_gone");
@@ -212,6 +238,8 @@ static void on_dialled(void *context, const struct dial_result *result)
 		return;
 	}
 	connect->upstream = result->fd;
+	if (connect_is_revoked(connect))
+		return;
 	loop_watch_add(connect->worker->loop, &connect->relay.watches[RELAY_UPSTREAM], result->fd, RELAY_EVENTS);
 	establish(connect);
 }
@@ -219,7 +247,7 @@ static void on_dialled(void *context, const struct dial_result *result)
 bool connect_admit(struct connect *connect)
 {
 	const struct config_profile *profile = connect->judgement.profile;
-	return worker_admit(connect->worker, &connect->way, profile, &connect->arena, &connect->problem) &&
+	return worker_admit(connect->worker, &connect->way, connect->snapshot, profile, &connect->arena, &connect->problem) &&
 	       rates_take(connect->snapshot->shared->rates, profile, NULL, audit_clock(), &connect->arena, &connect->problem) &&
 	       start_is_noted(connect);
 }
@@ -236,7 +264,7 @@ static void ask_for_token(struct connect *connect)
 	if (send(connect->client, out.data, out.length, MSG_NOSIGNAL) != (ssize_t)out.length)
 		connect_close(connect, (struct span){0});
 	else
-		sniff_kept(worker, connect_take_client(connect), &way, worker->server->limits.idle);
+		sniff_kept(worker, connect_take_client(connect), &way, worker->limits.idle);
 }
 
 void connect_go(struct connect *connect)
@@ -248,8 +276,9 @@ void connect_go(struct connect *connect)
 	}
 	connect->state = CONNECT_DIALLING;
 	connect->named = connect_is_named(judgement);
-	connect->dial = dial_start(connect->worker->dialer, &judgement->host, judgement->port,
-	                           dial_policy_of(judgement, connect->snapshot), judgement->profile->name,
+	const struct dial_policy policy = dial_policy_of(judgement, connect->snapshot);
+	connect->through_parent = policy.parent;
+	connect->dial = dial_start(connect->worker->dialer, &judgement->host, judgement->port, policy, judgement->profile->name,
 	                           on_dialled, connect);
 }
 
@@ -291,6 +320,15 @@ void connect_start(struct worker *worker, struct loop_watch *watch, const struct
 		connect_refuse(connect);
 }
 
+static void drain_silent(struct connect *connect)
+{
+	uint64_t grace = worker_grace(connect->worker, connect->since);
+	if (grace > 0)
+		loop_timer_set(connect->worker->loop, &connect->timer, grace);
+	else
+		connect_end(connect, AUDIT_FAIL, "shutdown");
+}
+
 void connect_drain(struct worker *worker)
 {
 	char byte;
@@ -301,7 +339,7 @@ void connect_drain(struct worker *worker)
 		if (recv(connect->client, &byte, 1, MSG_PEEK) > 0)
 			connect_look(connect);
 		else
-			connect_end(connect, AUDIT_FAIL, "shutdown");
+			drain_silent(connect);
 	}
 }
 

@@ -19,6 +19,8 @@ static struct way settle_way(struct connect *connect)
 	way.place->open = open;
 	way.place->target =
 		open ? connect->original : (struct authority){connect->judgement.host, connect->judgement.port};
+	way.place->session = connect->redirected ? WAY_NO_TOKEN : snapshot_session(connect->snapshot);
+	way.place->token_version = open ? 0 : connect->judgement.profile->token_version;
 	snprintf(way.place->profile, sizeof way.place->profile, "%s", open ? way.profile : connect->judgement.profile->name);
 	way.profile = way.place->profile;
 	if (!open)
@@ -136,7 +138,7 @@ static void judge_end(struct connect *connect, struct span bytes)
 void connect_look(struct connect *connect)
 {
 	struct worker *worker = connect->worker;
-	ssize_t count = recv(connect->client, worker->peek, (size_t)worker->server->limits.head + 1, MSG_PEEK);
+	ssize_t count = recv(connect->client, worker->peek, (size_t)worker->limits.head + 1, MSG_PEEK);
 	struct span bytes = {worker->peek, count > 0 ? (size_t)count : 0};
 	if (count < 0 && errno != EAGAIN && errno != EINTR)
 		connect_end(connect, AUDIT_FAIL, "client_gone");

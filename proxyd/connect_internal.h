@@ -1,5 +1,6 @@
-/* What the files of a tunnel share: connect.c (its life), connect_first.c (what the client says first) and connect_redirect.c
- * (traffic that was redirected here, where no CONNECT was). For no other room. */
+/* What the files of a tunnel share: connect.c (its life), connect_first.c (what the client says first), connect_again.c (a
+ * later configuration) and connect_redirect.c (traffic that was redirected here, where no CONNECT was). For no
+ * other room. */
 #ifndef KEYSTILE_CONNECT_INTERNAL_H
 #define KEYSTILE_CONNECT_INTERNAL_H
 
@@ -32,17 +33,19 @@ struct connect {
 	bool tls;            /* it began like TLS */
 	struct authority original; /* redirected: where it was to go */
 	bool named;          /* the entry names the port, it is not one of the web's, and there are no rules */
+	bool through_parent; /* it is connected to a parent proxy */
 	bool spoke;          /* the client said something that does not tell yet */
 	bool told_end;       /* the upstream ended before anybody spoke, and the client knows */
 	size_t wanted;       /* bytes of it, before there is more to tell */
 	uint32_t heard[RELAY_SIDES]; /* what the watches told so far */
 	uint64_t started, connected; /* microseconds, audit_clock() */
+	uint64_t since;      /* NAMING, LISTENING: when the client's turn to speak came, loop_now() */
 	char id[20];
 };
 
 static inline const struct config_limits *connect_limits(const struct connect *connect)
 {
-	return &connect->worker->server->limits;
+	return &connect->worker->limits;
 }
 
 /* ---- connect.c ---- */
@@ -64,8 +67,8 @@ void connect_close(struct connect *connect, struct span last);
 void connect_end(struct connect *connect, enum audit_verdict verdict, const char *reason);
 void connect_refuse(struct connect *connect); /* with connect->problem */
 
-/* Does the entry name the port, and is it none of the web's, and has it no rules? These judge requests: what is none must not
- * go past them. */
+/* Does the entry name the port, and is it none of the web's, and has it no rules? These judge requests: what is none must
+ * not go past them. */
 static inline bool connect_is_named(const struct judgement *judgement)
 {
 	uint16_t port = judgement->entry ? judgement->entry->pattern.port : 0;
@@ -80,6 +83,11 @@ void connect_look(struct connect *connect);
 #define TLS_ACCESS_DENIED 49
 #define TLS_UNRECOGNIZED_NAME 112
 void connect_alert(struct connect *connect, char description);
+
+/* ---- connect_again.c ---- */
+
+/* Does the worker's snapshot not allow it any more? Then this is the end. */
+bool connect_is_revoked(struct connect *connect);
 
 /* ---- connect_redirect.c ---- */
 

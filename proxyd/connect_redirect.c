@@ -20,6 +20,7 @@ static bool is_served_at_once(struct connect *connect)
 static void wait_for_name(struct connect *connect)
 {
 	connect->state = CONNECT_NAMING;
+	connect->since = loop_now(connect->worker->loop);
 	connect->judgement = (struct judgement){.host = connect->original.host, .port = connect->original.port};
 	connect->problem = (struct problem){0};
 	loop_timer_set(connect->worker->loop, &connect->timer, connect_limits(connect)->head_time);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "addresses.h"
 #include "dial_internal.h"
 #include "dial_own.h"
 #include "dial_parent_internal.h"
@@ -167,6 +168,8 @@ static void recycle(struct dial *dial)
 	if (dial->kept >= 0)
 		abort(); /* libcurl would close a socket that is somebody else's by then */
 	forget_parent(dial);
+	addresses_unref(dial->policy.addresses);
+	dial->policy.addresses = NULL;
 	release_slot(dial);
 	unlink_dial(dial);
 	dial->next = dialer->spare;
@@ -380,6 +383,7 @@ struct dial *dial_start(struct dialer *dialer, const struct host *host, uint16_t
 	dial->port = port;
 	dial->policy = policy;
 	dial->parent = dial_parent_ref(policy.parent);
+	addresses_ref(policy.addresses);
 	snprintf(dial->profile, sizeof dial->profile, "%s", profile ? profile : "");
 	dial->done = done;
 	dial->context = context;
@@ -427,6 +431,11 @@ struct dialer *dialer_new(struct loop *loop, const struct sockaddr_storage *own,
 	fault_set(fault, FAULT_IO, "libcurl does not start");
 	free(dialer);
 	return NULL;
+}
+
+void dialer_set_limit(struct dialer *dialer, uint64_t connect_limit)
+{
+	dialer->connect_limit = connect_limit;
 }
 
 void dialer_free(struct dialer *dialer)

@@ -2,8 +2,8 @@
  *
  * libcurl CONNECT_ONLY does name resolution and happy eyeballs on the worker's loop; to an address goes a plain connect(2).
  * Every address is checked in the moment before its socket is made, and that socket is the one that is used, so nothing can
- * resolve differently later. Through a parent proxy libcurl asks for a tunnel (CONNECT): then the parent's own addresses are
- * checked so, and of the host only its name, or the address that it is (SPEC §2). */
+ * resolve differently later. Through a parent proxy libcurl asks for a tunnel (CONNECT): then the parent's own addresses
+ * are checked so, and of the host only its name, or the address that it is (SPEC §2). */
 #ifndef KEYSTILE_DIAL_H
 #define KEYSTILE_DIAL_H
 
@@ -30,16 +30,14 @@ enum dial_failure {
 	DIAL_PARENT_TIMEOUT,  /* limits.connect, or its own limit: 504 */
 };
 
-struct pattern_index;
+struct addresses; /* addresses.h */
 
 /* What an address may be. */
 struct dial_policy {
 	bool private_allowed;    /* private ranges: an exact host entry or an upstream without wildcard */
 	bool loopback_allowed;   /* `localhost` or a loopback literal was named by the configuration */
 	bool literal_allowed;    /* the address itself, or a CIDR that holds it, is an entry: anything goes but our listeners */
-	/* The profile's entries that are addresses, for what a name resolves to: one that `named` holds is as good as a
-	 * literal, and one that `denied` holds is refused. NULL: there are none. */
-	const struct pattern_index *named, *denied;
+	struct addresses *addresses; /* the profile's entries that are such (addresses.h); NULL: none */
 	struct dial_parent *parent; /* the proxy to go through (dial_parent.h); NULL: none */
 };
 
@@ -69,10 +67,11 @@ struct dial_result {
 struct dialer *dialer_new(struct loop *loop, const struct sockaddr_storage *own, size_t own_count,
                           uint64_t connect_limit, struct fault *fault);
 void dialer_free(struct dialer *dialer);
+void dialer_set_limit(struct dialer *dialer, uint64_t connect_limit); /* of dials that start from here on; ms */
 
-/* Starts to connect. `done` is called once, never from within this call, unless dial_cancel() came first. At most 32
- * look-ups run at a time per worker and 8 per `profile` (its name, may be NULL), the last 8 of the 32 for profiles that
- * have none running; the rest wait within the limit. */
+/* Starts to connect; takes references to what `policy` holds. `done` is called once, never from within this call, unless
+ * dial_cancel() came first. At most 32 look-ups run at a time per worker and 8 per `profile` (its name, may be NULL), the
+ * last 8 of the 32 for profiles that have none running; the rest wait within the limit. */
 struct dial *dial_start(struct dialer *dialer, const struct host *host, uint16_t port, struct dial_policy policy,
                         const char *profile, void (*done)(void *context, const struct dial_result *result),
                         void *context);

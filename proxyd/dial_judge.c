@@ -1,8 +1,8 @@
 #include <stddef.h>
 
+#include "addresses.h"
 #include "dial.h"
 #include "dial_own.h"
-#include "pattern.h"
 
 enum reach {
 	REACH_NEVER,    /* only where an entry names it */
@@ -103,23 +103,24 @@ static const char *judge_v6(const unsigned char *address, struct dial_policy pol
 	return NULL;
 }
 
-static bool is_in(const struct pattern_index *entries, const struct sockaddr *address)
+static bool asks(bool (*ask)(const struct addresses *, const struct host *, uint16_t), const struct addresses *addresses,
+                 const struct sockaddr *address)
 {
 	char text[64];
 	struct host host;
-	if (!entries)
+	if (!addresses)
 		return false;
 	/* The port stands at the same place in both. */
 	uint16_t port = ntohs(((const struct sockaddr_in *)(const void *)address)->sin_port);
 	dial_address_text(address, text);
-	return host_parse(span_of(text), &host, NULL) && pattern_index_find(entries, &host, port);
+	return host_parse(span_of(text), &host, NULL) && ask(addresses, &host, port);
 }
 
 const char *dial_judge(const struct sockaddr *address, struct dial_policy policy)
 {
-	if (is_in(policy.denied, address))
+	if (asks(addresses_deny, policy.addresses, address))
 		return "a denied address";
-	if (policy.literal_allowed || is_in(policy.named, address))
+	if (policy.literal_allowed || asks(addresses_name, policy.addresses, address))
 		return NULL;
 	if (address->sa_family == AF_INET)
 		return judge_v4((const unsigned char *)&((const struct sockaddr_in *)(const void *)address)->sin_addr, policy);

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "buffer.h"
 #include "dial_parent_internal.h"
 #include "memory.h"
 #include "percent.h"
@@ -30,6 +31,23 @@ static void keep_selves(struct dial_parent *parent, const struct config *config)
 		self->port = admin->listener.address.port;
 		parent->self_count += host_parse(span_of(admin->hosts.list[i]), &self->host, NULL);
 	}
+}
+
+/* All that the configuration says, in words that are the same where that is. */
+static char *key_of(const struct config *config)
+{
+	const struct config_parent *said = &config->parent;
+	struct buffer key = {0};
+	char text[PATTERN_TEXT > AUTHORITY_TEXT ? PATTERN_TEXT : AUTHORITY_TEXT];
+	authority_format(&said->proxy.host, said->proxy.port, text);
+	buffer_format(&key, "%d %s", said->socks, text);
+	for (size_t i = 0; i < said->except_count; i++)
+		buffer_format(&key, " %.*s", (int)pattern_format(&said->except[i], text), text);
+	authority_format(&config->advertise.host, config->advertise.port, text);
+	buffer_format(&key, " %s", config->advertise.host.length > 0 ? text : "");
+	for (size_t i = 0; i < config->admin.hosts.count; i++)
+		buffer_format(&key, " %s", config->admin.hosts.list[i]);
+	return key.data;
 }
 
 /* RFC 7617 §2: the first ":" ends the user. */
@@ -61,6 +79,7 @@ struct dial_parent *dial_parent_new(const struct config *config, const struct se
 	parent->socks = config->parent.socks;
 	parent->host = proxy->host;
 	parent->port = proxy->port;
+	parent->key = key_of(config);
 	keep_selves(parent, config);
 	authority_format(&proxy->host, proxy->port, parent->name);
 	keep_exceptions(parent, &config->parent);
@@ -86,14 +105,18 @@ void dial_parent_unref(struct dial_parent *parent)
 	secret_arena_free(parent->arena);
 	free(parent->except);
 	free(parent->selves);
+	free(parent->key);
 	free(parent->why);
 	free(parent);
 }
 
-bool dial_parent_is_current(const struct dial_parent *parent, const struct secret_value *auth)
+bool dial_parent_is_current(const struct dial_parent *parent, const struct config *config, const struct secret_value *auth)
 {
+	AUTO_FREE char *key = key_of(config);
+	if (!config->parent.on || strcmp(parent->key, key) != 0)
+		return false;
 	if (!auth)
-		return true;
+		return !parent->arena && !parent->why;
 	if (!auth->ready)
 		return parent->why && strcmp(parent->why, auth->why) == 0;
 	return parent->arena && secret_equal(parent->auth, auth->bytes);

@@ -15,8 +15,8 @@ struct dial_parent *dial_parent_new(const struct config *config, const struct se
 struct dial_parent *dial_parent_ref(struct dial_parent *parent); /* NULL is fine */
 void dial_parent_unref(struct dial_parent *parent);              /* NULL is fine; the last one zeroes the password */
 
-/* Would it be the same if it were made now, of the same configuration, with this `auth`? */
-bool dial_parent_is_current(const struct dial_parent *parent, const struct secret_value *auth);
+/* Would it be the same if it were made now? */
+bool dial_parent_is_current(const struct dial_parent *parent, const struct config *config, const struct secret_value *auth);
 
 /* Is this host reached through it? Not what `except` names; nothing is, through NULL. */
 bool dial_parent_leads(const struct dial_parent *parent, const struct host *host, uint16_t port);

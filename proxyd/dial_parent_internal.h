@@ -20,6 +20,7 @@ struct dial_parent {
 	struct span auth;           /* USER:PASSWORD, in the arena */
 	char *coded;                /* the same, each of the two percent-encoded, as libcurl wants it; NULL: none */
 	char *why; /* it waits */
+	char *key; /* what the configuration said */
 };
 
 #endif

@@ -15,8 +15,7 @@ struct dial_policy dial_policy_of(const struct judgement *judgement, const struc
 		.private_allowed = judgement->private_allowed,
 		.loopback_allowed = judgement->loopback_allowed,
 		.literal_allowed = judgement->literal_allowed,
-		.named = route_addresses(routes, judgement->profile),
-		.denied = route_denied_addresses(routes, judgement->profile),
+		.addresses = route_addresses(routes, judgement->profile),
 		.parent = through ? snapshot->parent : NULL,
 	};
 }
@@ -38,12 +37,12 @@ static const struct failure_row {
 	[DIAL_PARENT_ADDRESS] = {403, 0, "address_refused", "destination_ip_prohibited",
 	                         "write the address itself, or localhost, in `proxy` of `parent:`"},
 	[DIAL_PARENT_WAITS] = {503, 5, "parent_not_ready", "proxy_configuration_error",
-	                       "once its user and password are there, send proxyd SIGHUP; /readyz on the admin listener lists what "
-	                       "waits"},
+	                       "once its user and password are there it works, within a second; /readyz on the admin listener lists "
+	                       "what waits"},
 	[DIAL_PARENT_DOWN] = {502, 0, "parent_down", "connection_refused",
 	                      "see whether it is up, and listens where `proxy` of `parent:` says"},
 	[DIAL_PARENT_AUTH] = {502, 0, "parent_auth", "proxy_configuration_error",
-	                      "put USER:PASSWORD as it wants them where `auth` of `parent:` says, and send proxyd SIGHUP"},
+	                      "put USER:PASSWORD as it wants them where `auth` of `parent:` says"},
 	[DIAL_PARENT_REFUSED] = {502, 0, "parent_refused", "destination_unavailable",
 	                         "let it allow CONNECT to this host and port, or name them in `except` of `parent:` where they are "
 	                         "reached without it"},

@@ -21,7 +21,7 @@ struct exchange *exchange_new(struct worker *worker)
 		exchange->timer.fire = exchange_on_stall;
 	}
 	exchange->worker = worker;
-	worker->exchanges++;
+	TAILQ_INSERT_TAIL(&worker->exchanges, exchange, others);
 	return exchange;
 }
 
@@ -96,7 +96,7 @@ void exchange_answer(struct exchange *exchange)
 	if (span_equal(exchange->request.method, SPAN("HEAD")))
 		leave_body_out(exchange);
 	/* A client that asks and asks and reads nothing must not hold its connection for ever. */
-	loop_timer_set(exchange->worker->loop, &exchange->timer, exchange->worker->server->limits.idle);
+	loop_timer_set(exchange->worker->loop, &exchange->timer, exchange->worker->limits.idle);
 	loop_later(exchange->worker->loop, &exchange->task);
 }
 
@@ -136,7 +136,7 @@ void exchange_spoilt(struct exchange *exchange)
 static bool body_fits(struct exchange *exchange)
 {
 	const struct config_credential *credential = exchange->judgement.credential;
-	uint64_t limit = credential && credential->body ? credential->body : exchange->worker->server->limits.body;
+	uint64_t limit = credential && credential->body ? credential->body : exchange->worker->limits.body;
 	exchange->body_limit = limit ? limit : UINT64_MAX;
 	if (exchange->request.body.kind != BODY_LENGTH || exchange->request.body.length <= exchange->body_limit)
 		return true;
@@ -176,7 +176,7 @@ static bool judge(struct exchange *exchange)
 	exchange->judgement = (struct judgement){.way = exchange->way->kind};
 	return judge_request(exchange->snapshot, &worker->server->own, exchange->way, &exchange->request, &exchange->arena,
 	                     &exchange->judgement, &exchange->problem) &&
-	       worker_admit(worker, exchange->way, exchange->judgement.profile, &exchange->arena, &exchange->problem) &&
+	       worker_admit(worker, exchange->way, exchange->snapshot, exchange->judgement.profile, &exchange->arena, &exchange->problem) &&
 	       body_fits(exchange);
 }
 
@@ -189,7 +189,8 @@ static bool inject(struct exchange *exchange)
 	                    &exchange->problem))
 		return false;
 	exchange->injected |= injected;
-	exchange->scrub.needles = injected ? inject_needles(snapshot->injections, exchange->judgement.credential) : NULL;
+	exchange->scrub.needles =
+		injected ? inject_needles(inject_table_for(snapshot, &exchange->judgement), exchange->judgement.credential) : NULL;
 	return true;
 }
 
@@ -198,6 +199,7 @@ bool exchange_prepare(struct exchange *exchange)
 	exchange->problem = (struct problem){0};
 	if (!judge(exchange) || !is_within_rates(exchange))
 		return false;
+	exchange_choose_value(exchange);
 	if (!inject(exchange) || !exchange_sign(exchange))
 		return false;
 	if (!exchange_find_destination(exchange) || (!exchange->counted && !start_is_noted(exchange)))
@@ -238,7 +240,7 @@ bool exchange_owes_body(const struct exchange *exchange)
 void exchange_progress(struct exchange *exchange)
 {
 	const struct config_credential *credential = exchange->judgement.credential;
-	const struct config_limits *limits = &exchange->worker->server->limits;
+	const struct config_limits *limits = &exchange->worker->limits;
 	uint64_t idle = credential && credential->response_idle ? credential->response_idle : limits->response_idle;
 	if (exchange_owes_body(exchange))
 		idle = limits->body_idle;
@@ -263,7 +265,7 @@ static void recycle(struct exchange *exchange)
 		arena_reset(&arena);
 	exchange_wipe_replay(exchange);
 	scrub_end(&exchange->scrub);
-	worker->exchanges--;
+	TAILQ_REMOVE(&worker->exchanges, exchange, others);
 	if (worker->spare_count >= SPARES_KEPT) {
 		arena_free(&arena);
 		free(exchange);
@@ -276,11 +278,11 @@ static void recycle(struct exchange *exchange)
 
 static void count_scrubbed(const struct exchange *exchange)
 {
-	struct worker *worker = exchange->worker;
-	if (exchange->scrub.finds)
-		atomic_fetch_add_explicit(&worker->scrub_finds, exchange->scrub.finds, memory_order_relaxed);
+	struct tally *tally = exchange->worker->account.tally;
+	if (tally && exchange->scrub.finds)
+		tally_add(&tally->counts[TALLY_SCRUB_FINDS], exchange->scrub.finds);
 	if (exchange->scrub.mode == SCRUB_UNREAD)
-		atomic_fetch_add_explicit(&worker->scrub_unread, 1, memory_order_relaxed);
+		tally_count(tally, TALLY_SCRUB_UNREAD);
 }
 
 static void stop(struct exchange *exchange)
@@ -326,7 +328,9 @@ static void keep_texts(struct audit_record *record, struct arena *arena)
 void exchange_switch(struct exchange *exchange, struct switched *out)
 {
 	struct upstream *upstream = exchange->upstream;
-	*out = (struct switched){.snapshot = snapshot_ref(exchange->snapshot), .started = exchange->started};
+	*out = (struct switched){.snapshot = snapshot_ref(exchange->snapshot),
+	                         .judgement = exchange->judgement,
+	                         .started = exchange->started};
 	upstream->table->give(upstream, &out->upstream, &out->behind);
 	stop(exchange);
 	exchange_fill_record(exchange, &out->record, "start");
@@ -334,6 +338,29 @@ void exchange_switch(struct exchange *exchange, struct switched *out)
 	keep_texts(&out->record, &out->arena);
 	exchange_become(exchange, EXCHANGE_OVER);
 	recycle(exchange);
+}
+
+/* What it does now, for a person. */
+static const char *state_text(const struct exchange *exchange)
+{
+	static const char *const texts[] = {
+		[EXCHANGE_NEW] = "beginning",       [EXCHANGE_AWAITING] = "waiting for a token", [EXCHANGE_HOLDING] = "holding the body",
+		[EXCHANGE_WAITING] = "waiting for the upstream", [EXCHANGE_RELAYING] = "answering", [EXCHANGE_ANSWERED] = "answering",
+		[EXCHANGE_BROKEN] = "ending",       [EXCHANGE_OVER] = "ending",
+	};
+	return texts[exchange->state];
+}
+
+void exchange_list(struct worker *worker, exchange_teller *tell, void *context)
+{
+	struct exchange *exchange;
+	struct audit_record record;
+	TAILQ_FOREACH(exchange, &worker->exchanges, others) {
+		if (!exchange->snapshot)
+			continue; /* its head is still coming */
+		exchange_fill_record(exchange, &record, "start");
+		tell(context, &record, state_text(exchange));
+	}
 }
 
 void exchange_free_spares(struct worker *worker)

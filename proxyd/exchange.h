@@ -71,6 +71,7 @@ struct switched {
 	struct endpoint upstream;   /* not watched */
 	struct buffer behind;       /* what came of the new protocol with the 101 */
 	struct snapshot *snapshot;  /* a reference */
+	struct judgement judgement; /* by that; its host, port, profile and credential alone are good */
 	struct arena arena;         /* what `record` points to, but for `client`, is here or the snapshot's */
 	struct audit_record record; /* of its start */
 	uint64_t started;           /* audit_clock() */
@@ -81,6 +82,10 @@ void exchange_switch(struct exchange *exchange, struct switched *out);
 
 /* The worker has another snapshot: those that wait for a token look whether it is in there. */
 void exchange_resume_all(struct worker *worker);
+
+/* Tells of all that are under way; the record is valid during the call, `state` is static. */
+typedef void exchange_teller(void *context, const struct audit_record *record, const char *state);
+void exchange_list(struct worker *worker, exchange_teller *tell, void *context);
 
 /* Frees the worker's spare exchanges. */
 void exchange_free_spares(struct worker *worker);

@@ -1,7 +1,7 @@
-/* Tokens that are being made: requests that wait for one, and what becomes of a 401 (SPEC §2 Signers). */
+/* Tokens, and values of commands, that are being made: requests that wait for one, and what becomes of a 401 (SPEC §2 Signers). */
 #include "exchange_internal.h"
 
-/* A token request has 30 s, and storing a refresh token 30 more; both end with another snapshot. */
+/* A command has 30 s, and so has a token request, and storing a refresh token 30 more; all end with another snapshot. */
 #define PATIENCE 65000 /* ms */
 
 void exchange_await(struct exchange *exchange)
@@ -18,7 +18,7 @@ void exchange_await_over(struct exchange *exchange)
 }
 
 /* A reload may have taken away what was judged: it is judged anew, by what holds now. */
-static void take_snapshot(struct exchange *exchange)
+void exchange_take_snapshot(struct exchange *exchange)
 {
 	struct snapshot *old = exchange->snapshot;
 	exchange->snapshot = snapshot_ref(exchange->worker->snapshot);
@@ -29,7 +29,7 @@ void exchange_await_late(struct exchange *exchange)
 {
 	exchange_await_over(exchange);
 	problem_set(&exchange->problem, 503, "token_not_ready",
-	            arena_format(&exchange->arena, "credential %s got no token in time", exchange->judgement.credential->name),
+	            arena_format(&exchange->arena, "credential %s got no secret in time", exchange->judgement.credential->name),
 	            "/readyz on the admin listener, and proxyd's log, tell when it has one");
 	exchange_answer(exchange);
 }
@@ -41,9 +41,8 @@ static bool waits_on(const struct exchange *exchange)
 	const struct config_credential *credential = exchange->judgement.credential;
 	if (fresh->shared != exchange->snapshot->shared)
 		return false;
-	const struct minted_token *token = minted_get(fresh->minted, credential);
-	if (token->mints && !minted_ready(token, minted_now()))
-		return token->pending;
+	if (snapshot_pending(fresh, credential))
+		return true;
 	return exchange->spent && snapshot_perishable(fresh, credential).number == exchange->spent;
 }
 
@@ -51,7 +50,7 @@ static void resume(struct exchange *exchange)
 {
 	if (waits_on(exchange))
 		return;
-	take_snapshot(exchange);
+	exchange_take_snapshot(exchange);
 	bool prepared = exchange_prepare(exchange);
 	if (!prepared && exchange->judgement.awaits)
 		return;
@@ -94,7 +93,7 @@ bool exchange_is_renewed(struct exchange *exchange, const struct response *respo
 	if (response->status != 401 || !exchange_perishes(exchange))
 		return false;
 	struct perishable used = snapshot_perishable(exchange->snapshot, exchange->judgement.credential);
-	if (minted_now() < used.firm)
+	if (steady_now() < used.firm)
 		return false;
 	spend(exchange, used);
 	if (exchange->bytes_up > 0 && !exchange->replay_whole)

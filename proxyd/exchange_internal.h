@@ -1,6 +1,6 @@
 /* What the files of the exchange share: exchange.c (life, judging), exchange_upstream.c (sending, repeating, failures,
- * responses), exchange_upload.c (request bodies), exchange_await.c (tokens that are
- * being made, or were not taken), exchange_sign.c (signed ones), exchange_answer.c (response heads, audit
+ * responses), exchange_upload.c (request bodies), exchange_await.c (tokens that are being made, or were not taken),
+ * exchange_rotate.c (values that were replaced), exchange_sign.c (signed ones), exchange_answer.c (response heads, audit
  * records). */
 #ifndef KEYSTILE_EXCHANGE_INTERNAL_H
 #define KEYSTILE_EXCHANGE_INTERNAL_H
@@ -25,6 +25,7 @@ struct exchange {
 	enum exchange_state state;
 	struct worker *worker;
 	struct exchange *next_spare;
+	TAILQ_ENTRY(exchange) others; /* in worker->exchanges */
 	LIST_ENTRY(exchange) awaiting; /* EXCHANGE_AWAITING: in worker->awaiting */
 	struct arena arena;
 	struct loop_task task; /* tells the front of an answer that was decided within its own call */
@@ -58,6 +59,8 @@ struct exchange {
 	bool only_h1;             /* the upstream said that it takes this one by HTTP/1.1 */
 	bool repeated;
 	bool counted;             /* towards the rates, and noted as begun: both once, however often it is prepared */
+	bool by_former;           /* it goes with the credential's former value */
+	bool rotated;             /* it was sent with both */
 	uint64_t spent;           /* the number of the token that the upstream answered with 401; 0: none */
 	bool tried;               /* an upstream had it before */
 	bool gone;                /* the client went away */
@@ -87,6 +90,7 @@ bool exchange_too_large(struct exchange *exchange); /* sets the problem; returns
 bool exchange_prepare(struct exchange *exchange);
 void exchange_go(struct exchange *exchange); /* what was prepared */
 
+void exchange_take_snapshot(struct exchange *exchange); /* the worker's, to be judged anew by it */
 /* exchange_await.c. Waits until there is another token, and then prepares and goes. */
 void exchange_await(struct exchange *exchange);
 void exchange_await_over(struct exchange *exchange); /* it waits no more */
@@ -94,8 +98,16 @@ void exchange_await_late(struct exchange *exchange); /* nothing came: it is answ
 /* After a 401: has its token made anew where it can be, and, where the request can be repeated, waits for that. False: the
  * response goes on. */
 bool exchange_is_renewed(struct exchange *exchange, const struct response *response);
-/* Could it be sent once more with another token? */
+/* Could it be sent once more with another token, or another value? */
 bool exchange_perishes(const struct exchange *exchange);
+
+/* exchange_rotate.c. After a 401: sends it once more with the other of two values, where one was replaced a short while
+ * ago. False: the response goes on. */
+bool exchange_is_rotated(struct exchange *exchange, const struct response *response);
+/* Which of the two it is sent with first; after judging. */
+void exchange_choose_value(struct exchange *exchange);
+/* Is there another value than the one that it was sent with? */
+bool exchange_has_other(const struct exchange *exchange);
 
 /* exchange_sign.c. Makes the plan, and signs what can be signed without the body; false with a problem. */
 bool exchange_sign(struct exchange *exchange);

@@ -27,8 +27,8 @@ static bool refuse_held(struct exchange *exchange)
 static bool may_hold(struct exchange *exchange, size_t more)
 {
 	struct server *server = exchange->worker->server;
-	uint64_t limit = server->limits.signed_body;
-	if (more > limit - exchange->replay.length)
+	uint64_t limit = exchange->worker->limits.signed_body;
+	if (exchange->replay.length > limit || more > limit - exchange->replay.length)
 		return refuse_signed_length(exchange, limit);
 	exchange->held += more;
 	return atomic_fetch_add(&server->held, more) + more <= HELD_MOST * limit || refuse_held(exchange);
@@ -68,8 +68,8 @@ static void sign(struct exchange *exchange)
 bool exchange_sign(struct exchange *exchange)
 {
 	const struct config_credential *credential = exchange->judgement.credential;
-	uint64_t limit = exchange->worker->server->limits.signed_body;
-	exchange->signer = credential ? inject_signer(exchange->snapshot->injections, credential) : NULL;
+	uint64_t limit = exchange->worker->limits.signed_body;
+	exchange->signer = credential ? inject_signer(inject_table_for(exchange->snapshot, &exchange->judgement), credential) : NULL;
 	if (!exchange->signer)
 		return true;
 	bool planned =

@@ -9,7 +9,8 @@ static void keep_replay(struct exchange *exchange, const void *bytes, size_t siz
 {
 	if (!exchange->replay_whole)
 		return;
-	bool repeatable = exchange->by_h2 || exchange_perishes(exchange) || method_is_idempotent(exchange->request.method);
+	bool repeatable = exchange->by_h2 || exchange_perishes(exchange) || exchange_has_other(exchange) ||
+	                  method_is_idempotent(exchange->request.method);
 	if (repeatable && exchange->replay.length + size <= REPLAY_LIMIT) {
 		buffer_append(&exchange->replay, bytes, size);
 		exchange->replay_written = exchange->replay.length;

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "exchange_internal.h"
+#include "judge_again.h"
 #include "protocols.h"
 #include "upstream_h2.h"
 
@@ -11,13 +12,14 @@ static bool refuse_without_trust(struct exchange *exchange, const char *why)
 	if (!credential || !credential->client_cert)
 		return problem_set(&exchange->problem, 503, "trust_unavailable",
 		                   arena_format(&exchange->arena, "the upstream's certificate cannot be verified: %s", why),
-		                   "mend `ca:` of the credential and restart proxyd");
+		                   credential && credential->ca ? "mend `ca:` of the credential, or its file; then it works, within a second"
+		                                                : "once the system's root certificates are there it works, within half a minute");
 	exchange->problem.retry_after = 5;
 	exchange->problem.error = "proxy_configuration_error";
 	return problem_set(&exchange->problem, 503, "client_certificate",
 	                   arena_format(&exchange->arena, "credential %s has no client certificate to show: %s", credential->name,
 	                                why),
-	                   "mend `client:` of the credential, then send proxyd SIGHUP");
+	                   "mend `client:` of the credential, or what it names; then it works, within a second");
 }
 
 bool exchange_find_destination(struct exchange *exchange)
@@ -107,12 +109,31 @@ static void refuse_switch(struct exchange *exchange, enum upstream_failure failu
 	exchange_answer(exchange);
 }
 
+/* What follows a switch is no request under way: it would stand for as long as both like (SPEC §11). */
+static bool is_revoked(struct exchange *exchange)
+{
+	const struct snapshot *fresh = exchange->worker->snapshot;
+	const struct standing standing = judge_standing(exchange->snapshot, &exchange->judgement, exchange->way->place);
+	struct judgement now;
+	const char *why =
+		fresh->shared == exchange->snapshot->shared ? NULL : judge_lost(fresh, &standing, &exchange->arena, &now);
+	if (!why)
+		return false;
+	exchange_release_upstream(exchange);
+	problem_set(&exchange->problem, 403, why, "a new configuration does not allow this connection any more",
+	            "source envgen's output again");
+	exchange_answer(exchange);
+	return true;
+}
+
 static void take_switch(struct exchange *exchange, const struct response *response)
 {
 	if (!protocols_granted(&exchange->outgoing, response)) {
 		refuse_switch(exchange, UPSTREAM_SWITCHED, "switched to a protocol that was not asked for");
 		return;
 	}
+	if (is_revoked(exchange))
+		return;
 	exchange->response = *exchange_filter(exchange, response);
 	if (!exchange->table->upgrade(exchange->front)) {
 		refuse_switch(exchange, UPSTREAM_HEAD_TOO_LARGE, "switched protocols with a head that is too long");
@@ -131,7 +152,7 @@ static void on_head(void *context, const struct response *response)
 		take_switch(exchange, response);
 		return;
 	}
-	if (exchange_is_renewed(exchange, response))
+	if (exchange_is_renewed(exchange, response) || exchange_is_rotated(exchange, response))
 		return;
 	exchange_become(exchange, EXCHANGE_RELAYING);
 	exchange_forget_replay(exchange);

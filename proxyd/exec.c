@@ -7,7 +7,7 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <sys/pidfd.h>
-#include <sys/signalfd.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,11 +15,11 @@
 #include "memory.h"
 #include "source.h"
 
-enum { OUT, ERR, END, STOP, WATCHED }; /* standard output, standard error, the end of the process, of proxyd */
+enum { OUT, ERR, END, OWN, STOP = OWN, WATCHED }; /* standard output, standard error, the end of the process, nobody's wish */
 
 struct child {
 	pid_t pid;
-	int fds[WATCHED];  /* -1 once closed */
+	int fds[WATCHED];  /* -1 once closed; the first OWN are ours */
 	size_t complained; /* bytes on standard error */
 };
 
@@ -38,7 +38,7 @@ static void close_fd(int *fd)
 }
 
 /* posix_spawn(), not fork(): the child never has our memory, which holds secrets, as its own. */
-static int spawn(struct child *child, char **words, int out, int err)
+static int spawn(struct child *child, char **words, const struct exec_terms *terms, int out, int err)
 {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attributes;
@@ -51,16 +51,27 @@ static int spawn(struct child *child, char **words, int out, int err)
 	posix_spawn_file_actions_adddup2(&files, err, STDERR_FILENO);
 	posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
 	posix_spawnattr_init(&attributes);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawnattr_setsigdefault(&attributes, &all);
-	int error = posix_spawnp(&child->pid, words[0], &files, &attributes, words, environ);
+	int error = posix_spawnp(&child->pid, words[0], &files, &attributes, words,
+	                         terms->environment ? terms->environment : environ);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&files);
 	return error;
 }
 
-static bool start(struct child *child, char **words, struct fault *fault)
+/* Ours was raised for connections; who closes all that could be open, or calls select(), is slow or breaks with it. */
+static void limit_files(const struct child *child, uint64_t files)
+{
+	struct rlimit limit;
+	if (files == 0 || prlimit(child->pid, RLIMIT_NOFILE, NULL, &limit) != 0 || limit.rlim_max < files)
+		return;
+	limit.rlim_cur = files;
+	prlimit(child->pid, RLIMIT_NOFILE, &limit, NULL);
+}
+
+static bool start(struct child *child, char **words, const struct exec_terms *terms, struct fault *fault)
 {
 	int out[2] = {-1, -1}, err[2] = {-1, -1};
 	if (pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0) {
@@ -69,7 +80,9 @@ static bool start(struct child *child, char **words, struct fault *fault)
 		close_fd(&out[1]);
 		return false;
 	}
-	int error = spawn(child, words, out[1], err[1]);
+	int error = spawn(child, words, terms, out[1], err[1]);
+	if (error == 0)
+		limit_files(child, terms->files);
 	close(out[1]);
 	close(err[1]);
 	child->fds[OUT] = out[0];
@@ -101,18 +114,8 @@ static void read_err(struct child *child)
 		child->complained += (size_t)count;
 }
 
-/* Readable once proxyd was asked to end, which waits for no command. The signals are blocked, and taken by main. */
-static int watch_signals(void)
-{
-	sigset_t ends;
-	sigemptyset(&ends);
-	sigaddset(&ends, SIGTERM);
-	sigaddset(&ends, SIGINT);
-	return signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
-/* Until the command has ended and nothing that it wrote is left. A process that it left behind may hold the pipes for
- * longer; that one is not waited for. */
+/* Until the command has ended and nothing that it wrote is left. A process that it left behind may hold the pipes; that one is
+ * not waited for. */
 static bool watch(struct child *child, uint64_t limit_ms, size_t limit, struct buffer *out, struct fault *fault)
 {
 	uint64_t end = clock_ms() + limit_ms;
@@ -129,7 +132,7 @@ static bool watch(struct child *child, uint64_t limit_ms, size_t limit, struct b
 		if (count <= 0)
 			continue;
 		if (polls[STOP].revents)
-			return fault_set(fault, FAULT_BUSY, "was killed, since proxyd ends");
+			return fault_set(fault, FAULT_BUSY, "was killed, since nobody waits for it any more");
 		if (polls[OUT].revents && !read_out(child, limit, out, fault))
 			return false;
 		if (polls[ERR].revents)
@@ -156,30 +159,37 @@ static bool judge_status(const struct child *child, int status, struct fault *fa
 	return fault_set(fault, FAULT_BROKEN, "ended with status %d%s", WEXITSTATUS(status), hint);
 }
 
-static bool run(char **words, uint64_t limit_ms, size_t limit, struct buffer *out, struct fault *fault)
+/* With its process group, what it left running there too: until it was waited for, that number is nobody else's. */
+static bool reap(const struct child *child, int *status)
 {
-	struct child child = {.pid = -1, .fds = {-1, -1, -1, -1}};
-	bool done = start(&child, words, fault);
+	pid_t ended;
+	kill(-child->pid, SIGKILL);
+	while ((ended = waitpid(child->pid, status, 0)) < 0 && errno == EINTR)
+		continue;
+	return ended == child->pid;
+}
+
+static bool run(char **words, const struct exec_terms *terms, struct buffer *out, struct fault *fault)
+{
+	struct child child = {.pid = -1, .fds = {-1, -1, -1, terms->stop}};
+	bool done = start(&child, words, terms, fault);
 	int status = 0;
 	if (done) {
 		child.fds[END] = pidfd_open(child.pid, 0);
-		child.fds[STOP] = watch_signals();
-		done = child.fds[END] >= 0 ? watch(&child, limit_ms, limit, out, fault)
+		done = child.fds[END] >= 0 ? watch(&child, terms->limit_ms, terms->limit, out, fault)
 		                           : fault_errno(fault, "cannot watch the process");
-		if (!done)
-			kill(-child.pid, SIGKILL);
-		while (waitpid(child.pid, &status, 0) < 0 && errno == EINTR)
-			continue;
+		if (!reap(&child, &status) && done)
+			done = fault_errno(fault, "cannot tell how it ended");
 	}
-	for (int i = 0; i < WATCHED; i++)
+	for (int i = 0; i < OWN; i++)
 		close_fd(&child.fds[i]);
 	return done && judge_status(&child, status, fault);
 }
 
-bool exec_run(const char *command, uint64_t limit_ms, size_t limit, struct buffer *out, struct fault *fault)
+bool exec_run(const char *command, const struct exec_terms *terms, struct buffer *out, struct fault *fault)
 {
 	AUTO_FREE char **words = source_words(command);
 	if (!words)
 		return fault_set(fault, FAULT_USAGE, "has no command, or a quote that is not closed");
-	return run(words, limit_ms, limit, out, fault);
+	return run(words, terms, out, fault);
 }

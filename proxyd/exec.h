@@ -7,13 +7,22 @@
 #include "buffer.h"
 #include "fault.h"
 
-/* Runs `command`, split by source_words(), found in PATH, in a process group of its own: no standard input, default
- * signals, no file descriptor of ours. Appends what it writes on standard output to `out`, which the caller wipes.
+struct exec_terms {
+	uint64_t limit_ms;        /* for how long it may run */
+	size_t limit;             /* bytes that it may write */
+	int stop;                 /* readable: nobody wants it any more; -1: that never is */
+	char *const *environment; /* NULL: ours */
+	uint64_t files;           /* its soft limit on open files, which it has a moment after its start; 0: ours */
+};
+
+/* Runs `command`, split by source_words(), found in PATH, in a session of its own: no terminal, no standard input, default
+ * signals, no file descriptor of ours. Appends what it writes on standard output to `out`, which the caller wipes. At the
+ * end, whatever that is, its process group is killed.
  *
- * FAULT_USAGE: no words. FAULT_MISSING, FAULT_DENIED: it cannot be started. FAULT_TIMEOUT: not done after `limit_ms`;
- * its process group was killed. FAULT_BROKEN: more than `limit` bytes (killed too), or it ended with a status that is not
- * 0. FAULT_BUSY: SIGTERM or SIGINT, blocked, came for this process and was left for whoever takes it; killed too. What
- * it wrote on standard error may hold a secret: it is counted, never repeated. Blocks. */
-bool exec_run(const char *command, uint64_t limit_ms, size_t limit, struct buffer *out, struct fault *fault);
+ * FAULT_USAGE: no words. FAULT_MISSING, FAULT_DENIED: it cannot be started. FAULT_TIMEOUT: not done after `limit_ms`.
+ * FAULT_BROKEN: more than `limit` bytes, or it ended with a status that is not 0. FAULT_BUSY: `stop` became readable.
+ * Another one: how it ended cannot be told (children must not be ignored: SIGCHLD). What it wrote on standard error may
+ * hold a secret: it is counted, never repeated. Blocks. */
+bool exec_run(const char *command, const struct exec_terms *terms, struct buffer *out, struct fault *fault);
 
 #endif

@@ -23,11 +23,12 @@ struct hall {
 	unsigned more; /* and due again, so many times */
 };
 
-enum { HALL_SMALL, HALL_LARGE, HALLS };
+#define HALLS 8 /* the first is the small one; each later one was needed for a greater limits.head than those before */
 
 struct front_h1 {
 	struct worker *worker;
 	struct hall halls[HALLS];
+	size_t hall_count;
 	struct loop_task run;  /* MHD_run at the end of the round, behind the events of the connections themselves */
 	bool running;          /* within a call of MHD_run */
 	LIST_HEAD(, client) clients;
@@ -60,6 +61,7 @@ struct client {
 	enum listed { LISTED_NOWHERE, LISTED_RESTING, LISTED_READING } listed;
 	const char *memory; /* the start of libmicrohttpd's memory for it; NULL: not known, for one request at most */
 	const char *head;   /* where in it the head of `exchange` is */
+	uint64_t since;     /* CLIENT_IDLE: when it became so, loop_now() */
 	int fd;
 	enum client_state state;
 	bool suspended;
@@ -126,7 +128,8 @@ void front_h1_on_switch(void *context, struct MHD_Connection *connection, void *
 /* Bytes of a later head are there, and libmicrohttpd has not read them. All that is not to be served here is for the
  * sniffer: it waits for the rest, refuses, or gives the connection a larger seat. */
 void front_h1_look(struct client *client);
-/* Bytes are looked at that no event will tell of again; without any, the connection ends. */
+/* In a drain. Bytes are looked at that no event will tell of again; without any, the connection ends, once its time for a
+ * next request is over (DRAIN_GRACE). */
 void front_h1_look_last(struct client *client);
 void front_h1_head_begins(struct client *client); /* limits.head_time begins */
 void front_h1_forget_next(struct client *client);

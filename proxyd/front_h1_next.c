@@ -52,20 +52,21 @@ static bool is_served_here(struct client *client, struct span bytes)
 void front_h1_look(struct client *client)
 {
 	char *bytes = client->front->worker->peek;
-	size_t size = client->hall == &client->front->halls[HALL_SMALL] ? LOOK_BYTES : front_h1_limits(client)->head + 1;
+	bool small = client->hall == &client->front->halls[0];
+	size_t most = (size_t)front_h1_limits(client)->head + 1, size = small && LOOK_BYTES < most ? LOOK_BYTES : most;
 	ssize_t count = recv(client->fd, bytes, size, MSG_PEEK | MSG_DONTWAIT);
 	client->unread = false;
 	if (count <= 0)
 		return;
 	if (is_served_here(client, (struct span){bytes, (size_t)count})) {
 		/* A small head is read at once. Of what else is there no event will tell again. */
-		client->unread = (size_t)count > client->next_size || size != LOOK_BYTES || (size_t)count == size;
+		client->unread = (size_t)count > client->next_size || !small || (size_t)count == size;
 		client->held = true;
 		if (!client->left)
 			front_h1_head_begins(client);
 		front_h1_reading(client, true);
 		front_h1_resume(client);
-		front_h1_run_soon(client, size == LOOK_BYTES ? 0 : CALLS); /* it reads a small head at once */
+		front_h1_run_soon(client, small ? 0 : CALLS); /* it reads a small head at once */
 	} else if (!front_h1_leave(client, 0)) {
 		front_h1_close(client);
 	}
@@ -73,8 +74,11 @@ void front_h1_look(struct client *client)
 
 void front_h1_look_last(struct client *client)
 {
+	uint64_t grace = worker_grace(client->front->worker, client->since);
 	front_h1_look(client);
-	if (client->suspended)
+	if (client->suspended && client->state == CLIENT_IDLE && grace > 0)
+		front_h1_set_timer(client, grace);
+	else if (client->suspended)
 		front_h1_close(client);
 }
 
@@ -122,6 +126,7 @@ static void see_to_held(struct client *client)
 static void seat_idle(struct client *client)
 {
 	uint64_t idle = front_h1_limits(client)->idle;
+	client->since = loop_now(client->front->worker->loop);
 	front_h1_set_timer(client, client->left ? LEFT_TIME : idle < 2 * REST_TIME ? idle / 2 : REST_TIME);
 	front_h1_suspend(client);
 	if (client->front->worker->draining)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "endpoint.h"
+#include "log.h"
 #include "memory.h"
 #include "sniff.h"
 #include "upgrade.h"
@@ -24,7 +25,7 @@ static struct client *client_of_timer(struct loop_timer *timer)
 
 const struct config_limits *front_h1_limits(const struct client *client)
 {
-	return &client->front->worker->server->limits;
+	return &client->front->worker->limits;
 }
 
 void front_h1_set_timer(struct client *client, uint64_t milliseconds)
@@ -178,7 +179,8 @@ static void on_time(struct loop_timer *timer)
 		front_h1_close(client);
 		return;
 	}
-	if (client->state == CLIENT_IDLE && !client->held && front_h1_leave(client, front_h1_limits(client)->idle))
+	if (client->state == CLIENT_IDLE && !client->held && !client->front->worker->draining &&
+	    front_h1_leave(client, front_h1_limits(client)->idle))
 		return;
 	if ((client->state == CLIENT_IDLE && client->head_began) || client->state == CLIENT_HEAD) {
 		front_h1_raw_problem(client, 408, "head_late", "the request head was not complete in time",
@@ -200,7 +202,7 @@ static void free_client(struct client *client)
 	loop_watch_remove(worker->loop, &client->watch);
 	loop_timer_stop(worker->loop, &client->timer);
 	if (!moved)
-		worker_way_over(worker, &client->way);
+		worker_way_over(&client->way);
 	buffer_free(&client->raw);
 	free(client);
 	if (!moved)
@@ -226,6 +228,27 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 	free_client(client);
 }
 
+#define BESIDE (16 * 1024) /* what a response head takes beside a request head of limits.head */
+
+static size_t wanted_memory(const struct front_h1 *front)
+{
+	return (size_t)front->worker->limits.head + BESIDE;
+}
+
+size_t front_h1_most_memory(const struct front_h1 *front)
+{
+	size_t wanted = wanted_memory(front), most = front->halls[front->hall_count - 1].memory;
+	return wanted < most ? wanted : most;
+}
+
+static struct hall *hall_for(struct front_h1 *front, size_t memory)
+{
+	size_t at = 0;
+	while (at + 1 < front->hall_count && memory > front->halls[at].memory)
+		at++;
+	return &front->halls[at];
+}
+
 void front_h1_add(struct front_h1 *front, int fd, const struct way *way, size_t memory, bool more)
 {
 	struct client *client = memory_alloc(sizeof *client);
@@ -233,7 +256,7 @@ void front_h1_add(struct front_h1 *front, int fd, const struct way *way, size_t 
 	*client = (struct client){.watch = {.fd = -1, .ready = on_socket},
 	                          .timer = {.fire = on_time},
 	                          .front = front,
-	                          .hall = &front->halls[memory > front->halls[HALL_SMALL].memory ? HALL_LARGE : HALL_SMALL],
+	                          .hall = hall_for(front, memory),
 	                          .fd = fd,
 	                          .unread = true,
 	                          .more = more,
@@ -277,7 +300,7 @@ static void run(struct loop_task *task)
 	struct front_h1 *front = (struct front_h1 *)((char *)task - offsetof(struct front_h1, run));
 	bool more = false;
 	front->running = true;
-	for (size_t i = 0; i < HALLS; i++)
+	for (size_t i = 0; i < front->hall_count; i++)
 		more |= run_hall(front, &front->halls[i]);
 	front->running = false;
 	/* What takes more (a body that goes out in pieces) goes on in the next round. */
@@ -295,8 +318,11 @@ static int strictness(void)
 	return front_h1_library_is_lax() ? -1 : 1;
 }
 
-static bool open_hall(struct front_h1 *front, struct hall *hall, size_t memory)
+#define MOST_CONNECTIONS (1U << 20) /* the listeners count them, for all workers */
+
+static bool open_hall(struct front_h1 *front, size_t memory)
 {
+	struct hall *hall = &front->halls[front->hall_count];
 	hall->memory = memory;
 	hall->daemon = MHD_start_daemon(
 		ONE_THREAD | MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE, 0, NULL, NULL,
@@ -305,9 +331,10 @@ static bool open_hall(struct front_h1 *front, struct hall *hall, size_t memory)
 		MHD_OPTION_NOTIFY_COMPLETED, front_h1_on_completed, front,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, front,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, memory,
-		MHD_OPTION_CONNECTION_LIMIT, (unsigned)front->worker->server->limits.connections + 64,
+		MHD_OPTION_CONNECTION_LIMIT, MOST_CONNECTIONS,
 		MHD_OPTION_STRICT_FOR_CLIENT, strictness(),
 		MHD_OPTION_END);
+	front->hall_count += hall->daemon != NULL;
 	return hall->daemon != NULL;
 }
 
@@ -330,13 +357,22 @@ struct front_h1 *front_h1_new(struct worker *worker, struct fault *fault)
 	front->over = make_over();
 	if (front->over < 0)
 		fault_errno(fault, "cannot make a socket");
-	else if (open_hall(front, &front->halls[HALL_SMALL], SMALL_MEMORY) &&
-	         open_hall(front, &front->halls[HALL_LARGE], front_h1_most_memory(&worker->server->limits)))
+	else if (open_hall(front, SMALL_MEMORY) && open_hall(front, wanted_memory(front)))
 		return front;
 	else
 		fault_set(fault, FAULT_IO, "libmicrohttpd does not start");
 	front_h1_free(front);
 	return NULL;
+}
+
+void front_h1_take_limits(struct front_h1 *front)
+{
+	size_t memory = wanted_memory(front);
+	if (memory <= front->halls[front->hall_count - 1].memory)
+		return;
+	if (front->hall_count == HALLS || !open_hall(front, memory))
+		log_warning("limits.head is greater than can be served without a restart: heads that are too large for the one before "
+		            "get 431");
 }
 
 void front_h1_drain(struct front_h1 *front)
@@ -352,9 +388,7 @@ void front_h1_free(struct front_h1 *front)
 	struct client *client;
 	LIST_FOREACH (client, &front->clients, others)
 		front_h1_close(client);
-	for (size_t i = 0; i < HALLS; i++) {
-		if (!front->halls[i].daemon)
-			continue;
+	for (size_t i = 0; i < front->hall_count; i++) {
 		MHD_run(front->halls[i].daemon);
 		MHD_stop_daemon(front->halls[i].daemon);
 	}

@@ -41,10 +41,12 @@ void front_h2_set_time(struct h2_client *client)
 {
 	if (client->head_of || client->leaving)
 		return;
-	if (client->live == 0)
+	if (client->live == 0) {
+		client->since = loop_now(client->front->worker->loop);
 		set_timer(client, front_h2_limits(client)->idle);
-	else
+	} else {
 		loop_timer_stop(client->front->worker->loop, &client->timer);
+	}
 }
 
 /* --- the end --- */
@@ -67,13 +69,14 @@ static void take_down(struct h2_client *client)
 	end_streams(client, UINT_MAX);
 	loop_watch_remove(loop, &client->watch);
 	loop_timer_stop(loop, &client->timer);
+	loop_timer_stop(loop, &client->farewell);
 	loop_later_cancel(loop, &client->task);
 	LIST_REMOVE(client, others);
 	if (client->waits)
 		TAILQ_REMOVE(&client->front->turns, client, turns);
 	nghttp2_session_del(client->session);
 	outbox_wipe(&client->outbox);
-	worker_way_over(client->front->worker, &client->way);
+	worker_way_over(&client->way);
 }
 
 /* With what is under way: a reset. */
@@ -113,6 +116,50 @@ void front_h2_drain_client(struct h2_client *client)
 	front_h2_soon(client);
 }
 
+/* --- the farewell, where the worker drains (RFC 9113 §6.8) ---
+ *
+ * First a GOAWAY that names no stream: requests may be on their way. Who has read it asks elsewhere, and DRAIN_GRACE later the
+ * second one says which stream was the last. Some clients give up what is under way when they read a GOAWAY, so the first one
+ * waits, as long, for the end of a response that no other one is beside; there it goes out with that. */
+
+static void set_farewell(struct h2_client *client, uint64_t milliseconds)
+{
+	loop_timer_set(client->front->worker->loop, &client->farewell, milliseconds);
+}
+
+static void tell(struct h2_client *client)
+{
+	client->told = true;
+	nghttp2_submit_shutdown_notice(client->session);
+	set_farewell(client, DRAIN_GRACE);
+}
+
+static bool may_be_told(const struct h2_client *client)
+{
+	return client->front->worker->draining && !client->told && !client->draining && !client->refused;
+}
+
+/* Once in each round, behind the reading: who has asked by then is answered. */
+static void bid_farewell(struct h2_client *client)
+{
+	bool due = client->farewell_due;
+	uint64_t grace = client->live ? DRAIN_GRACE : worker_grace(client->front->worker, client->since);
+	client->farewell_due = false;
+	if (client->told && due)
+		front_h2_drain_client(client);
+	else if (may_be_told(client) && (due || grace == 0))
+		tell(client);
+	else if (may_be_told(client) && !client->farewell.link)
+		set_farewell(client, grace);
+}
+
+static void on_farewell(struct loop_timer *timer)
+{
+	struct h2_client *client = (struct h2_client *)((char *)timer - offsetof(struct h2_client, farewell));
+	client->farewell_due = client->unread = true;
+	front_h2_soon(client);
+}
+
 /* GOAWAY with this code and text, and the end. The audit has been told why. */
 static void send_away(struct h2_client *client, uint32_t code, const char *text)
 {
@@ -127,14 +174,25 @@ static void send_away(struct h2_client *client, uint32_t code, const char *text)
 
 /* --- writing --- */
 
+/* libnghttp2's next frames; `busy`: before these there were exchanges. */
+static ssize_t next_frames(struct h2_client *client, bool busy, const uint8_t **bytes)
+{
+	ssize_t count = nghttp2_session_mem_send(client->session, bytes);
+	if (count != 0 || !busy || client->live > 0 || !may_be_told(client))
+		return count;
+	tell(client);
+	return nghttp2_session_mem_send(client->session, bytes);
+}
+
 /* The next frames, into front->out; behind the last GOAWAY nothing follows. */
 static bool make_frames(struct h2_client *client, struct buffer *out)
 {
 	const uint8_t *bytes;
 	ssize_t count = 0;
+	bool busy = client->live > 0;
 	buffer_clear(out);
 	while (out->length < OUT_BYTES && !client->parted &&
-	       (count = nghttp2_session_mem_send(client->session, &bytes)) > 0)
+	       (count = next_frames(client, busy, &bytes)) > 0)
 		buffer_append(out, bytes, (size_t)count);
 	client->gone |= count < 0;
 	return out->length > 0;
@@ -282,9 +340,7 @@ static void serve(struct h2_client *client)
 	bool more = false, turn = !client->waits;
 	if (turn)
 		read_some(client);
-	/* Who has asked by then is answered. */
-	if (client->front->worker->draining)
-		front_h2_drain_client(client);
+	bid_farewell(client);
 	if (client->aborts)
 		abort_streams(client);
 	if (!client->gone)
@@ -333,6 +389,12 @@ static void too_late(struct h2_client *client)
 	          "the request head was not complete in time; send it at once, or raise limits.head_time");
 }
 
+static void be_idle_no_more(struct h2_client *client)
+{
+	tally_limit_hit(client->front->worker->account.tally, TALLY_IDLE);
+	front_h2_drain_client(client);
+}
+
 static void on_time(struct loop_timer *timer)
 {
 	struct h2_client *client = client_of_timer(timer);
@@ -343,7 +405,7 @@ static void on_time(struct loop_timer *timer)
 	if (client->head_of)
 		too_late(client);
 	else
-		front_h2_drain_client(client);
+		be_idle_no_more(client);
 	client->leaving = true;
 	set_timer(client, LEAVE_TIME);
 	front_h2_soon(client);
@@ -371,6 +433,7 @@ void front_h2_start(struct worker *worker, struct endpoint *end, const struct wa
 	*client = (struct h2_client){.watch = {.fd = -1, .ready = on_socket},
 	                             .timer = {.fire = on_time},
 	                             .task = {.run = run},
+	                             .farewell = {.fire = on_farewell},
 	                             .front = front,
 	                             .end = *end,
 	                             .way = *way,
@@ -400,11 +463,17 @@ struct front_h2 *front_h2_new(struct worker *worker, struct fault *fault)
 	}
 	/* Windows open by what the exchanges take. */
 	nghttp2_option_set_no_auto_window_update(front->option, 1);
-	/* A head may come in pieces of this size; libnghttp2 counts each read of a piece's beginning, too. */
-	nghttp2_option_set_max_continuations(front->option, 16 + (size_t)worker->server->limits.head / PIECE_BYTES);
-	/* An upstream's head has limits.head of its own, and we add a field. */
-	nghttp2_option_set_max_send_header_block_length(front->option, 2 * (size_t)worker->server->limits.head + OUT_BYTES);
+	front_h2_take_limits(front);
 	return front;
+}
+
+void front_h2_take_limits(struct front_h2 *front)
+{
+	const struct config_limits *limits = &front->worker->limits;
+	/* A head may come in pieces of this size; libnghttp2 counts each read of a piece's beginning, too. */
+	nghttp2_option_set_max_continuations(front->option, 16 + (size_t)limits->head / PIECE_BYTES);
+	/* An upstream's head has limits.head of its own, and we add a field. */
+	nghttp2_option_set_max_send_header_block_length(front->option, 2 * (size_t)limits->head + OUT_BYTES);
 }
 
 void front_h2_drain(struct front_h2 *front)

@@ -17,6 +17,8 @@ void front_h2_start(struct worker *worker, struct endpoint *end, const struct wa
 /* Tells every client that no further stream is taken (GOAWAY, RFC 9113 §6.8); those under way go on to their end, and
  * with the last one the connection closes. */
 void front_h2_drain(struct front_h2 *front);
+/* The worker's limits are others: of connections that come from here on. */
+void front_h2_take_limits(struct front_h2 *front);
 void front_h2_free(struct front_h2 *front); /* closes everything */
 
 #endif

@@ -30,6 +30,7 @@ struct h2_client {
 	struct loop_watch watch;
 	struct loop_timer timer; /* a head that began: limits.head_time; no exchange: limits.idle; leaving: the last bytes */
 	struct loop_task task;   /* writes what the exchanges gave, reads on */
+	struct loop_timer farewell; /* the worker drains: the next step of leaving */
 	LIST_ENTRY(h2_client) others;
 	TAILQ_ENTRY(h2_client) turns;
 	LIST_HEAD(, h2_stream) streams;
@@ -40,6 +41,7 @@ struct h2_client {
 	struct way way;
 	struct outbox outbox;
 	unsigned live;      /* streams with an exchange */
+	uint64_t since;     /* when the last of them ended, or the connection began: loop_now() */
 	int32_t head_of;    /* the stream whose header block began and is not complete; 0: none */
 	struct budget frames, resets;
 	size_t late;        /* bytes that may still come of streams that were given up; libnghttp2 does not tell of them */
@@ -57,6 +59,8 @@ struct h2_client {
 	bool gone;          /* it closed, or broke */
 	bool ended;         /* its end was told: no edge tells of what is unread */
 	bool aborts;        /* a stream is to be aborted */
+	bool farewell_due;  /* its timer fired */
+	bool told;          /* GOAWAY that names no stream: the client is to ask elsewhere, and is still answered */
 	bool draining;      /* GOAWAY: streams under way end */
 	bool refused;       /* GOAWAY: nothing more is read */
 	bool leaving;       /* it closes as soon as the last bytes are written, or time is up */
@@ -114,7 +118,7 @@ extern const struct front_table front_h2_table;
 
 static inline const struct config_limits *front_h2_limits(const struct h2_client *client)
 {
-	return &client->front->worker->server->limits;
+	return &client->front->worker->limits;
 }
 
 /* Writes, and reads on, at the end of the round. */

@@ -195,6 +195,17 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
 	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
+/* More streams at once than we said: libnghttp2 refuses them, the first ones alone, and then the whole connection. */
+static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error, void *context)
+{
+	struct h2_client *client = context;
+	(void)session;
+	bool opens = frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
+	if (opens && (error == NGHTTP2_ERR_REFUSED_STREAM || client->live >= front_h2_limits(client)->streams))
+		tally_limit_hit(client->front->worker->account.tally, TALLY_STREAMS);
+	return 0;
+}
+
 static bool awaits_continue(const struct h2_stream *stream)
 {
 	const struct fields *fields = &exchange_request(stream->exchange)->fields;
@@ -362,6 +373,7 @@ bool front_h2_make_callbacks(nghttp2_session_callbacks **callbacks)
 	nghttp2_session_callbacks_set_on_header_callback(*callbacks, on_header);
 	nghttp2_session_callbacks_set_on_invalid_header_callback(*callbacks, on_invalid_header);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(*callbacks, on_frame);
+	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(*callbacks, on_invalid_frame);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(*callbacks, on_data);
 	nghttp2_session_callbacks_set_on_frame_send_callback(*callbacks, on_frame_sent);
 	nghttp2_session_callbacks_set_on_frame_not_send_callback(*callbacks, on_frame_unsent);

@@ -52,7 +52,7 @@ static void end(struct https_client *client)
 {
 	struct worker *worker = client->front->worker;
 	take_down(client);
-	worker_way_over(worker, &client->way);
+	worker_way_over(&client->way);
 	endpoint_close(&client->end);
 	free(client);
 	worker_connection_closed(worker);
@@ -135,6 +135,16 @@ static bool is_idle(const struct https_client *client)
 	return client->state == HTTPS_HEAD && backlog_size(&client->in) == 0 && !client->unread;
 }
 
+/* Its next request may be on its way. */
+static void part_soon(struct https_client *client)
+{
+	uint64_t grace = worker_grace(client->front->worker, client->since);
+	if (grace > 0)
+		front_https_set_timer(client, grace);
+	else
+		front_https_part(client);
+}
+
 static bool answer(struct https_client *client)
 {
 	client->gone |= outbox_flush(&client->outbox, &client->end) == OUTBOX_BROKEN;
@@ -151,7 +161,7 @@ static bool work(struct https_client *client)
 	if (!client->gone)
 		more |= answer(client);
 	if (client->front->worker->draining && is_idle(client))
-		front_https_part(client);
+		part_soon(client);
 	return more || (client->state == HTTPS_HEAD && (client->unread || backlog_size(&client->in) > client->looked));
 }
 
@@ -196,6 +206,7 @@ static void on_time(struct loop_timer *timer)
 		opening_is_late(&late);
 		front_https_refuse(client, &late);
 	} else {
+		tally_limit_hit(client->front->worker->account.tally, TALLY_IDLE);
 		front_https_part(client);
 	}
 }
@@ -211,11 +222,12 @@ void front_https_start(struct worker *worker, struct endpoint *end, const struct
 	                                .front = worker->front_https,
 	                                .end = *end,
 	                                .way = *way,
+	                                .since = loop_now(worker->loop),
 	                                .unread = true};
 	*end = (struct endpoint){.fd = -1};
 	LIST_INSERT_HEAD(&client->front->clients, client, others);
 	loop_watch_add(worker->loop, &client->watch, client->end.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
-	front_https_set_timer(client, worker->server->limits.head_time);
+	front_https_set_timer(client, worker->limits.head_time);
 	front_https_soon(client);
 }
 

@@ -31,6 +31,7 @@ struct https_client {
 	struct endpoint end;
 	struct way way;
 	enum https_state state;
+	uint64_t since;            /* when it began to wait for a request, loop_now() */
 	struct exchange *exchange; /* BODY and ASKED */
 	struct backlog in;         /* read, and not taken: a part of a head, what follows a request, a line of a chunked body */
 	size_t looked;             /* HEAD: of `in`, what was judged, and is not enough */
@@ -56,7 +57,7 @@ extern const struct front_table front_https_table;
 
 static inline const struct config_limits *front_https_limits(const struct https_client *client)
 {
-	return &client->front->worker->server->limits;
+	return &client->front->worker->limits;
 }
 
 /* ---- front_https.c ---- */

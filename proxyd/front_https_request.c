@@ -131,7 +131,7 @@ static size_t take_head(struct https_client *client, struct span bytes)
 {
 	const struct config_limits *limits = front_https_limits(client);
 	struct opening opening;
-	if (client->looked == 0 && client->kept)
+	if (client->looked == 0 && (client->kept || client->front->worker->draining))
 		front_https_set_timer(client, limits->head_time);
 	bool news = opening_is_news(bytes, client->looked, limits);
 	client->looked = bytes.length;
@@ -154,6 +154,7 @@ void front_https_rest(struct https_client *client)
 {
 	client->state = HTTPS_HEAD;
 	client->looked = 0;
+	client->since = loop_now(client->front->worker->loop);
 	front_https_set_timer(client, front_https_limits(client)->idle);
 }
 

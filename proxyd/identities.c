@@ -2,16 +2,17 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "memory.h"
+#include "steady.h"
 #include "text.h"
 
 struct entry {
+	char *name; /* the credential's; NULL: it has no `client:` */
 	struct tls_trust *trust; /* NULL: `why` says what is wrong */
 	char *why, *stale;
 	char *unfit; /* what upstreams may have against it */
-	time_t expires; /* of the key that the trust was made with: when it must not be used any more; 0: never */
+	uint64_t until; /* of the key that the trust was made with: it must not be used from then on (secrets.h) */
 };
 
 struct identities {
@@ -41,25 +42,27 @@ static void take_new(struct entry *entry, struct trusts *trusts, const struct co
 	entry->why = memory_format("the upstream's certificate cannot be verified: %s", why);
 }
 
-static bool is_over(const struct entry *entry, time_t now)
+static bool is_over(const struct entry *entry)
 {
-	return entry->expires && entry->expires <= now;
+	return entry->until && entry->until <= steady_now();
 }
 
 /* The pair is none: the last good one stays, if there is one, and no longer than its key is good. */
 static void keep_last(struct entry *entry, const struct entry *last, const char *why)
 {
-	bool kept = last && last->trust && !is_over(last, time(NULL));
+	bool kept = last && last->trust && !is_over(last);
 	*(kept ? &entry->stale : &entry->why) = memory_string(why);
 	if (!kept)
 		return;
 	entry->trust = tls_trust_ref(last->trust);
-	entry->expires = last->expires;
+	entry->until = last->until;
 }
 
-static bool is_shown_by(const struct tls_identity *identity, const struct entry *last)
+/* By the same trust in the upstream, too: that may have another `ca:` now. */
+static bool is_shown_by(const struct tls_identity *identity, struct tls_trust *verifier, const struct entry *last)
 {
-	return last && last->trust && tls_identity_equal(identity, tls_trust_identity(last->trust));
+	return last && last->trust && tls_trust_verifier(last->trust) == verifier &&
+	       tls_identity_equal(identity, tls_trust_identity(last->trust));
 }
 
 /* `last`: of the look before; NULL: there was none. */
@@ -67,15 +70,17 @@ static void load_entry(struct entry *entry, struct trusts *trusts, const struct 
                        const struct secret_value *key, const struct entry *last)
 {
 	struct fault fault = FAULT_INIT;
+	const char *why;
+	entry->name = memory_string(credential->name);
 	if (!key->ready) {
 		entry->why = memory_string(key->why);
 		return;
 	}
 	struct tls_identity *identity = tls_identity_load(credential->client_cert, key->bytes, &fault);
-	entry->expires = key->expires;
+	entry->until = key->until;
 	if (!identity) {
 		keep_last(entry, last, fault.text);
-	} else if (is_shown_by(identity, last)) {
+	} else if (is_shown_by(identity, trusts_get(trusts, credential, &why), last)) {
 		entry->trust = tls_trust_ref(last->trust);
 		tls_identity_free(identity);
 	} else {
@@ -83,6 +88,14 @@ static void load_entry(struct entry *entry, struct trusts *trusts, const struct 
 	}
 	if (entry->trust)
 		note_unfit(entry);
+}
+
+static const struct entry *entry_before(const struct identities *previous, const char *name)
+{
+	for (size_t i = 0; previous && i < previous->count; i++)
+		if (text_same(previous->entries[i].name, name))
+			return &previous->entries[i];
+	return NULL;
 }
 
 struct identities *identities_load(const struct config *config, struct trusts *trusts, const struct secrets *secrets,
@@ -96,7 +109,7 @@ struct identities *identities_load(const struct config *config, struct trusts *t
 		if (config->credentials[i].client_cert)
 			load_entry(&identities->entries[i], trusts, &config->credentials[i],
 			           secrets_get(secrets, &config->credentials[i], config->credentials[i].secret_count),
-			           previous ? &previous->entries[i] : NULL);
+			           entry_before(previous, config->credentials[i].name));
 	return identities;
 }
 
@@ -113,6 +126,7 @@ void identities_free(struct identities *identities)
 	for (size_t i = 0; i < identities->count; i++) {
 		struct entry *entry = &identities->entries[i];
 		tls_trust_free(entry->trust);
+		free(entry->name);
 		free(entry->why);
 		free(entry->stale);
 		free(entry->unfit);
@@ -126,7 +140,7 @@ struct tls_trust *identities_get(const struct identities *identities, const stru
 {
 	const struct entry *entry = &identities->entries[credential->number];
 	*why = entry->why;
-	if (!entry->trust || !is_over(entry, time(NULL)))
+	if (!entry->trust || !is_over(entry))
 		return entry->trust;
 	*why = entry->stale ? entry->stale : "client.key: it has expired";
 	return NULL;

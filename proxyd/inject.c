@@ -68,7 +68,7 @@ static bool refuse_unready(const struct snapshot *snapshot, const struct judgeme
 		why = arena_format(arena, "the secret of credential %s is not ready: %s", judgement->credential->name,
 		                   why);
 		problem_set(problem, 503, "secret_not_ready", why,
-		            "once the secret is there, send proxyd SIGHUP; /readyz on the admin listener lists what waits");
+		            "once the secret is there it works, within a second; /readyz on the admin listener lists what waits");
 	}
 	problem->error = "proxy_configuration_error";
 	problem->retry_after = NOT_READY_RETRY;
@@ -83,10 +83,15 @@ static bool refuse_path(const struct judgement *judgement, struct arena *arena, 
 	                   "begin it with a `path` template of the credential, the token in the secret's place");
 }
 
+const struct inject_table *inject_table_for(const struct snapshot *snapshot, const struct judgement *judgement)
+{
+	return judgement->former ? snapshot->former_injections : snapshot->injections;
+}
+
 static struct strip strip_of(const struct snapshot *snapshot, const struct judgement *judgement,
                              const struct request *request, struct arena *arena)
 {
-	const struct inject_table *table = snapshot->injections;
+	const struct inject_table *table = inject_table_for(snapshot, judgement);
 	const struct config_credential *credential = judgement->credential;
 	return (struct strip){
 		.table = table,

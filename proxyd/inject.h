@@ -15,7 +15,12 @@ struct signer; /* sign.h */
  * gives the tokens of those that do. */
 struct inject_table *inject_table_new(const struct config *config, const struct secrets *secrets,
                                       const struct minted *minted);
+/* The same where each credential has secrets of its own, by its number; NULL: it has none, and is not ready. None mints. */
+struct inject_table *inject_table_of(const struct config *config, const struct secrets *const *secrets);
 void inject_table_free(struct inject_table *table);
+
+/* By which of the snapshot's two a judged request is sent (judgement->former). */
+const struct inject_table *inject_table_for(const struct snapshot *snapshot, const struct judgement *judgement);
 
 /* Builds the outgoing request: method and framing of `request`, target (origin-form, canonical path, query with the
  * agent's parameter removed and the secret's added), Host of the upstream, then the agent's fields in order without

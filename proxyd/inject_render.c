@@ -305,16 +305,34 @@ static void render_credential(const struct render *render)
 
 #define FIRST_SECRETS 4096
 
-struct inject_table *inject_table_new(const struct config *config, const struct secrets *secrets,
-                                      const struct minted *minted)
+static struct inject_table *table_new(const struct config *config)
 {
 	struct inject_table *table = memory_alloc(sizeof *table);
 	table->secrets = secret_arena_new(FIRST_SECRETS);
 	table->renderings = arena_zero(&table->arena, config->credential_count * sizeof *table->renderings);
 	table->open = inject_names(NULL, &table->arena);
+	return table;
+}
+
+struct inject_table *inject_table_new(const struct config *config, const struct secrets *secrets,
+                                      const struct minted *minted)
+{
+	struct inject_table *table = table_new(config);
 	for (size_t i = 0; i < config->credential_count; i++) {
 		struct render render = {&config->credentials[i], secrets, minted, table, &table->renderings[i]};
 		render_credential(&render);
+	}
+	secret_arena_seal(table->secrets);
+	return table;
+}
+
+struct inject_table *inject_table_of(const struct config *config, const struct secrets *const *secrets)
+{
+	struct inject_table *table = table_new(config);
+	for (size_t i = 0; i < config->credential_count; i++) {
+		struct render render = {&config->credentials[i], secrets[i], NULL, table, &table->renderings[i]};
+		if (secrets[i])
+			render_credential(&render);
 	}
 	secret_arena_seal(table->secrets);
 	return table;

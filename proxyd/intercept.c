@@ -4,6 +4,7 @@
 
 #include "front_h2.h"
 #include "front_https.h"
+#include "judge_again.h"
 #include "log.h"
 #include "memory.h"
 #include "mint_leaf.h"
@@ -27,6 +28,7 @@ struct intercept {
 	enum http2_mode http2;
 	struct snapshot *snapshot; /* a reference */
 	struct dial *dial;
+	bool through_parent; /* it is connected to a parent proxy */
 	uint32_t heard[RELAY_SIDES];
 	uint64_t started;          /* audit_clock() */
 	char id[20];
@@ -39,11 +41,12 @@ static struct endpoint *client_of(struct intercept *intercept)
 
 /* --- the audit --- */
 
-static void note(struct intercept *intercept, const char *event, struct tunnel_end told)
+static struct audit_record record_of(const struct intercept *intercept, const char *event, struct tunnel_end told)
 {
-	struct worker *worker = intercept->worker;
 	struct audit_record record = {
 		.event = event,
+		.kind = AUDIT_TUNNEL,
+		.way_kind = WAY_INTERCEPT,
 		.profile = intercept->way.profile,
 		.client = intercept->way.client,
 		.way = way_name(WAY_INTERCEPT),
@@ -56,7 +59,25 @@ static void note(struct intercept *intercept, const char *event, struct tunnel_e
 		.total_us = audit_clock() - intercept->started,
 	};
 	memcpy(record.id, intercept->id, sizeof record.id);
-	audit_write(worker->audit, &record);
+	return record;
+}
+
+static void note(const struct intercept *intercept, const char *event, struct tunnel_end told)
+{
+	struct audit_record record = record_of(intercept, event, told);
+	audit_write(intercept->worker->audit, &record);
+}
+
+void intercept_list(struct worker *worker, exchange_teller *tell, void *context)
+{
+	static const char *const states[] = {
+		[INTERCEPT_REACHING] = "connecting", [INTERCEPT_HANDSHAKE] = "shaking hands", [INTERCEPT_PASSING] = "tunnel",
+	};
+	struct intercept *intercept;
+	LIST_FOREACH(intercept, &worker->intercepts, others) {
+		struct audit_record record = record_of(intercept, "start", (struct tunnel_end){AUDIT_ALLOW, NULL});
+		tell(context, &record, states[intercept->state]);
+	}
 }
 
 /* --- the end --- */
@@ -66,6 +87,8 @@ static struct endpoint take_client(struct intercept *intercept)
 {
 	struct loop *loop = intercept->worker->loop;
 	struct endpoint client = *client_of(intercept);
+	if (intercept->state == INTERCEPT_PASSING)
+		tally_uncount(intercept->worker->account.tally, TALLY_TUNNELS_NOW);
 	relay_stop(&intercept->relay);
 	for (int side = 0; side < RELAY_SIDES; side++)
 		loop_watch_remove(loop, &intercept->relay.watches[side]);
@@ -86,7 +109,7 @@ static void end(struct intercept *intercept)
 	bool lingers = intercept->state == INTERCEPT_PASSING && tunnel_has_unread(&intercept->relay);
 	struct endpoint client = take_client(intercept);
 	tls_close(client.tls);
-	worker_way_over(worker, &way);
+	worker_way_over(&way);
 	tunnel_close_client(worker, client.fd, lingers, (struct span){0});
 }
 
@@ -113,8 +136,10 @@ static void pass(struct intercept *intercept)
 {
 	struct worker *worker = intercept->worker;
 	intercept->state = INTERCEPT_PASSING;
+	tally_count(worker->account.tally, TALLY_TUNNELS);
+	tally_count(worker->account.tally, TALLY_TUNNELS_NOW);
 	note(intercept, "start", (struct tunnel_end){AUDIT_ALLOW, NULL});
-	relay_start(&intercept->relay, worker->relays, intercept->heard, worker->server->limits.tunnel_idle, on_passed);
+	relay_start(&intercept->relay, worker->relays, intercept->heard, worker->limits.tunnel_idle, on_passed);
 }
 
 static void let_go_of_upstream(struct intercept *intercept)
@@ -183,9 +208,11 @@ static void reach(struct intercept *intercept, const struct judgement *judgement
 {
 	const struct way_place *place = intercept->way.place;
 	struct worker *worker = intercept->worker;
-	intercept->dial = dial_start(worker->dialer, &place->target.host, place->target.port,
-	                             dial_policy_of(judgement, intercept->snapshot), place->profile, on_dialled, intercept);
-	loop_timer_set(worker->loop, &intercept->timer, worker->server->limits.connect + worker->server->limits.handshake);
+	const struct dial_policy policy = dial_policy_of(judgement, intercept->snapshot);
+	intercept->through_parent = policy.parent;
+	intercept->dial = dial_start(worker->dialer, &place->target.host, place->target.port, policy, place->profile, on_dialled,
+	                             intercept);
+	loop_timer_set(worker->loop, &intercept->timer, worker->limits.connect + worker->limits.handshake);
 }
 
 /* --- behind the handshake --- */
@@ -284,7 +311,7 @@ static void greet_client(struct intercept *intercept, bool h2)
 		fail(intercept, "no_certificate");
 		return;
 	}
-	loop_timer_set(worker->loop, &intercept->timer, worker->server->limits.handshake);
+	loop_timer_set(worker->loop, &intercept->timer, worker->limits.handshake);
 	if (intercept->heard[RELAY_CLIENT]) /* the hello was told of while the upstream was reached */
 		shake_hands(intercept);
 }
@@ -312,6 +339,48 @@ void intercept_start(struct worker *worker, int fd, const struct way *way, const
 		reach(intercept, judgement);
 	else
 		greet_client(intercept, intercept->http2 == HTTP2_ON);
+}
+
+/* NULL: it may go on. */
+static const char *lost(const struct intercept *intercept, struct arena *arena)
+{
+	const struct snapshot *fresh = intercept->worker->snapshot;
+	const struct standing standing = judge_standing_of_place(intercept->way.place);
+	struct judgement now;
+	const char *why = judge_lost(fresh, &standing, arena, &now);
+	bool passes = intercept->http2 == HTTP2_TUNNEL;
+	int reached = intercept->through_parent ? -1 : intercept->relay.ends[RELAY_UPSTREAM].fd;
+	if (why)
+		return why;
+	if (!now.intercept || passes != (now.http2 == HTTP2_TUNNEL))
+		return "host_revoked";
+	return tunnel_reaches_refused(reached, dial_policy_of(&now, fresh)) ? "address_refused" : NULL;
+}
+
+void intercept_end_revoked(struct worker *worker)
+{
+	for (struct intercept *intercept = LIST_FIRST(&worker->intercepts), *next; intercept; intercept = next) {
+		struct arena arena = {0};
+		next = LIST_NEXT(intercept, others);
+		const char *why = lost(intercept, &arena);
+		if (why && intercept->state == INTERCEPT_PASSING)
+			relay_cut(&intercept->relay);
+		if (why)
+			finish(intercept, (struct tunnel_end){AUDIT_DENY, why});
+		arena_free(&arena);
+	}
+}
+
+/* While the upstream is dialled, what it may reach is the old one's. */
+void intercept_follow(struct worker *worker)
+{
+	struct intercept *intercept;
+	LIST_FOREACH (intercept, &worker->intercepts, others) {
+		if (intercept->dial || intercept->snapshot->shared != worker->snapshot->shared)
+			continue;
+		snapshot_unref(intercept->snapshot);
+		intercept->snapshot = snapshot_ref(worker->snapshot);
+	}
 }
 
 void intercept_end_all(struct worker *worker)

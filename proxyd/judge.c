@@ -1,6 +1,5 @@
 #include "judge.h"
 
-#include <time.h>
 
 #include "judge_internal.h"
 
@@ -70,7 +69,7 @@ static bool judge_sender(const struct judging *judging)
 /* --- a credential --- */
 
 /* The upstream of the credential; behind a wildcard, the host that was asked for. */
-static void aim_at(struct judgement *judgement, const struct config_credential *credential)
+void judge_aim_at(struct judgement *judgement, const struct config_credential *credential)
 {
 	const struct origin *upstream = &credential->upstream;
 	judgement->credential = credential;
@@ -96,7 +95,7 @@ static bool judge_token(const struct judging *judging, const struct config_crede
 	const struct minted_token *token = minted_get(judging->snapshot->minted, credential);
 	if (!token->mints)
 		return true;
-	uint64_t now = minted_now();
+	uint64_t now = steady_now();
 	if (minted_ready(token, now))
 		return true;
 	judging->judgement->awaits = token->pending;
@@ -108,11 +107,14 @@ static bool judge_readiness(const struct judging *judging)
 	const struct config_credential *credential = judging->judgement->credential;
 	const struct secrets *secrets = judging->snapshot->secrets;
 	const char *why;
-	if (!secrets_ready(secrets, credential, &why))
+	if (!secrets_ready(secrets, credential, &why)) {
+		judging->judgement->awaits = secrets_pending(secrets, credential);
 		return refuse_unready(judging, credential, why);
+	}
+	uint64_t now = steady_now();
 	for (size_t i = 0; i < secrets_count(credential); i++) {
 		const struct secret_value *value = secrets_get(secrets, credential, i);
-		if (value->expires != 0 && value->expires <= time(NULL))
+		if (!secrets_good(value, now))
 			return refuse_unready(judging, credential, value->stale ? value->stale : "its value has expired");
 	}
 	return judge_token(judging, credential);
@@ -154,7 +156,7 @@ static bool judge_reverse(const struct judging *judging)
 		return refuse_name(judging, name);
 	enum path_result result =
 		rest.length ? judge_canonical(judging, rest, credential->encoded_slash, &credential->rules, &canonical) : PATH_OK;
-	aim_at(judgement, credential);
+	judge_aim_at(judgement, credential);
 	judge_compose(judging, credential, canonical);
 	judgement->profile = profile_by_token(judging, credential, canonical, &shown);
 	/* A template of a path that is none cannot be looked for, so neither can a token in it. */
@@ -227,7 +229,7 @@ bool judge_credential_host(const struct judging *judging)
 		bool tried = false;
 		if (try_credential(judging, list[i], read_path(judging, list[i], readings), &tried)) {
 			*judging->problem = (struct problem){0};
-			aim_at(judgement, list[i]);
+			judge_aim_at(judgement, list[i]);
 			return judge_tokenless(judging) && judge_readiness(judging);
 		}
 		/* Of several refusals, the one of the credential that comes first tells most. */

@@ -25,6 +25,7 @@ struct judgement {
 	const char *rule;    /* text of the rule that allowed; NULL: none */
 	bool intercept;      /* of a CONNECT: TLS in the tunnel is ended here (SPEC §5), and nothing is dialled for it */
 	enum http2_mode http2; /* which protocols it is offered there */
+	bool former;         /* not the judge's: sent with the value that was replaced (former.h) */
 	bool awaits;         /* refused for now: a token is being made, which is worth waiting for */
 	bool private_allowed, loopback_allowed, literal_allowed; /* see struct dial_policy */
 };

@@ -136,6 +136,8 @@ bool judge_inside(const struct judging *judging)
 	judgement->profile = config_profile(judging->snapshot->config, span_of(place->profile));
 	if (!judgement->profile)
 		return refuse_profile(judging, span_of(place->profile));
+	if (snapshot_revokes(judging->snapshot, judgement->profile, place->session, place->token_version))
+		return refuse_revoked(judging);
 	if (!judge_place(judging) || !judge_denials(judging))
 		return false;
 	if (!is_credential_host(judging))

@@ -1,5 +1,6 @@
 /* What the files of the judge share: judge.c (who asks, for what), judge_connect.c (tunnels), judge_path.c (the path and its
- * rules), judge_refuse.c (what is told to whom is refused). */
+ * rules), judge_refuse.c (what is told to whom is refused), judge_again.c (what stands
+ * open under a later configuration). */
 #ifndef KEYSTILE_JUDGE_INTERNAL_H
 #define KEYSTILE_JUDGE_INTERNAL_H
 
@@ -33,6 +34,8 @@ bool judge_denials(const struct judging *judging);
 bool judge_allowed_host(const struct judging *judging);
 /* The first of the profile's credentials for the judgement's host under which the request falls, and its rules. */
 bool judge_credential_host(const struct judging *judging);
+/* The upstream of the credential, and what it lets be dialled. */
+void judge_aim_at(struct judgement *judgement, const struct config_credential *credential);
 /* What judgement->entry lets be dialled. */
 void judge_allow_entry(struct judgement *judgement);
 
@@ -71,6 +74,7 @@ bool refuse_content(const struct judging *judging);
 bool refuse_tunnel(const struct judging *judging, const struct config_credential *credential);
 bool refuse_misdirected(const struct judging *judging, const char *what);
 bool refuse_profile(const struct judging *judging, struct span name);
+bool refuse_revoked(const struct judging *judging);
 bool refuse_trace(const struct judging *judging);
 bool refuse_method(const struct judging *judging);
 bool refuse_browser(const struct judging *judging, const char *what);

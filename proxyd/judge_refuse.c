@@ -88,6 +88,15 @@ bool refuse_profile(const struct judging *judging, struct span name)
 	                   "source envgen's output again");
 }
 
+bool refuse_revoked(const struct judging *judging)
+{
+	judging->problem->close = true;
+	return problem_set(judging->problem, 403, "token_revoked",
+	                   arena_format(judging->arena, "the token by which profile %s had this connection is no longer valid",
+	                                judging->judgement->profile->name),
+	                   "source envgen's output again, and connect anew");
+}
+
 bool refuse_trace(const struct judging *judging)
 {
 	judging->problem->allow = SPAN(METHODS);
@@ -343,10 +352,14 @@ bool refuse_tokenless(const struct judging *judging, const struct config_credent
 	                   "/readyz on the admin listener, and proxyd's log, tell when it has one");
 }
 
+#define UNREADY_RETRY 5 /* s */
+
 bool refuse_unready(const struct judging *judging, const struct config_credential *credential, const char *why)
 {
-	judging->problem->retry_after = 5;
+	uint64_t again = secrets_again(judging->snapshot->secrets, credential), now = steady_now();
+	judging->problem->retry_after = again > now ? (unsigned)((again - now) / 1000) + 1 : UNREADY_RETRY;
 	return problem_set(judging->problem, 503, "secret_not_ready",
 	                   arena_format(judging->arena, "the secret of credential %s is not ready: %s", credential->name, why),
-	                   "once the secret is there, send proxyd SIGHUP; /readyz on the admin listener lists what waits");
+	                   again ? "its command is run again by itself; /readyz on the admin listener lists what waits"
+	                         : "once the secret is there it works, within a second; /readyz on the admin listener lists what waits");
 }

@@ -239,7 +239,7 @@ static void refuse(struct worker *worker, const struct way *way, int fd)
 	AUTO_BUFFER struct buffer out = {0};
 	char detail[80];
 	snprintf(detail, sizeof detail, "all %llu connections are in use",
-	         (unsigned long long)worker->server->limits.connections);
+	         (unsigned long long)worker->limits.connections);
 	struct problem problem = {0};
 	problem_set(&problem, 503, "too_many_connections", detail,
 	            "close connections that are idle, or raise limits.connections");
@@ -279,7 +279,7 @@ void listener_serve(struct worker *worker, struct listener *listener, int fd, co
 {
 	struct way way = {.kind = WAY_REVERSE, .profile = listener->profile};
 	snprintf(way.client, sizeof way.client, "%s", client);
-	if (atomic_load(&worker->server->connections) > worker->server->limits.connections)
+	if (atomic_load(&worker->server->connections) > worker->limits.connections)
 		refuse(worker, &way, fd);
 	else if (listener->kind == LISTENER_TRANSPARENT)
 		serve_redirected(worker, fd, &way);

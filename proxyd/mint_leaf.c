@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
+#include "content.h"
 #include "memory.h"
 #include "mint_internal.h"
 #include "table.h"
 #include "tls_internal.h"
 
+#define CA_LIMIT ((size_t)1 << 20)
 #define SOONEST_RENEWAL ((time_t)60 * 60) /* near the CA's end, a new leaf would last no longer */
 
 /* A name that was asked for, and its leaf. */
@@ -24,6 +26,8 @@ struct name {
 struct mint {
 	atomic_uint references;
 	struct ca ca;
+	bool given;                /* the CA is the operator's */
+	struct content files[2];   /* of that: certificate, key */
 	gnutls_x509_privkey_t key; /* of all leaves */
 	gnutls_datum_t ticket_key; /* from which each name has its own */
 	pthread_mutex_t lock;      /* of what follows */
@@ -207,8 +211,16 @@ struct leaf *mint_get(struct mint *mint, const struct host *host, struct fault *
 
 /* ---- the mint ---- */
 
+static bool look_at_files(struct content files[2], const struct config_tls *tls, struct fault *fault)
+{
+	return content_read(tls->ca_cert, CA_LIMIT, &files[0], fault) && content_read(tls->ca_key, CA_LIMIT, &files[1], fault);
+}
+
 static bool load(struct mint *mint, const struct config_tls *tls, struct fault *fault)
 {
+	mint->given = tls->ca_cert;
+	if (mint->given)
+		look_at_files(mint->files, tls, NULL); /* ca_load() says what is wrong */
 	bool done = tls->ca_cert ? ca_load(&mint->ca, tls->ca_cert, tls->ca_key, fault) : ca_make(&mint->ca, time(NULL), fault);
 	if (!done)
 		return false;
@@ -227,6 +239,32 @@ struct mint *mint_new(const struct config *config, struct fault *fault)
 		return mint;
 	mint_free(mint);
 	return NULL;
+}
+
+static bool is_as_before(const struct mint *before, const struct config_tls *tls)
+{
+	struct content files[2];
+	if (!tls->ca_cert || !before->given)
+		return !tls->ca_cert && !before->given;
+	return look_at_files(files, tls, NULL) && content_same(&files[0], &before->files[0]) &&
+	       content_same(&files[1], &before->files[1]);
+}
+
+struct mint *mint_follow(const struct config *config, struct mint *before, char **stale, struct fault *fault)
+{
+	struct fault why = FAULT_INIT;
+	*stale = NULL;
+	if (before && is_as_before(before, &config->tls))
+		return mint_ref(before);
+	struct mint *mint = mint_new(config, &why);
+	if (mint)
+		return mint;
+	if (!before || !before->given || !config->tls.ca_cert) {
+		fault_set(fault, why.code, "%s", why.text);
+		return NULL;
+	}
+	*stale = memory_string(why.text);
+	return mint_ref(before);
 }
 
 struct mint *mint_ref(struct mint *mint)

@@ -24,6 +24,10 @@ struct mint;
 /* Reads the CA, or makes one. FAULT_MISSING, FAULT_DENIED, FAULT_IO where a file cannot be read; FAULT_BROKEN, which lists
  * all that the certificate lacks, where it is no CA whose leaves strict clients accept, or the key is not its own. */
 struct mint *mint_new(const struct config *config, struct fault *fault);
+/* The same, where `before` (may be NULL) was made by an older configuration, or an older look: `before` itself, with a further
+ * reference, while the operator's two files are the same, or while we make the CA ourselves, since clients trust that one. Files
+ * that are none any more leave `before` too, with `*stale`, the caller's, saying why. */
+struct mint *mint_follow(const struct config *config, struct mint *before, char **stale, struct fault *fault);
 struct mint *mint_ref(struct mint *mint);
 void mint_free(struct mint *mint); /* the last one wipes the keys; NULL is fine */
 

@@ -16,13 +16,6 @@ struct minted {
 	struct secret_arena *arena;
 };
 
-uint64_t minted_now(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 struct minted *minted_new(const struct config *config)
 {
 	struct minted *minted = memory_alloc(sizeof *minted);

@@ -1,12 +1,12 @@
 /* The tokens that are minted (SPEC §2 Signers: oauth2, jwt), as they are at one moment: for each such credential the one that
  * goes out, or why there is none. Immutable once sealed, counted; a part of a snapshot. The minter (minter.h) makes them.
  *
- * Times are milliseconds of minted_now(), a clock that nobody sets and that runs while the machine sleeps: what has expired at
- * its issuer has expired here. */
+ * Times are milliseconds of steady_now(). */
 #ifndef KEYSTILE_MINTED_H
 #define KEYSTILE_MINTED_H
 
 #include "config.h"
+#include "steady.h"
 
 struct minted;
 
@@ -20,8 +20,6 @@ struct minted_token {
 	bool pending;      /* one is being made: it is worth waiting for */
 	uint64_t again;    /* not pending: when the next one will be asked for */
 };
-
-uint64_t minted_now(void);
 
 /* Where every credential that mints waits for its first token. Owned by the caller, as one reference. */
 struct minted *minted_new(const struct config *config);

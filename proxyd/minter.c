@@ -1,12 +1,12 @@
 #include "minter.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include "memory.h"
 #include "minter_internal.h"
 
 #define LONGEST_WAIT 1000 /* ms; the loop's clock stands still while the machine sleeps, and tokens grow old */
-#define GRACE 2 /* s beyond the deadline, for an answer that is on its way */
 
 /* ---- jobs ---- */
 
@@ -45,30 +45,70 @@ static struct chain *chain_of(struct minter *minter, const struct config_credent
 	return NULL;
 }
 
+static struct job *find_job(const struct minter *minter, const char *key)
+{
+	for (size_t i = 0; i < minter->job_count; i++)
+		if (!minter->jobs[i]->retired && !strcmp(minter->jobs[i]->key, key))
+			return minter->jobs[i];
+	return NULL;
+}
+
+/* Takes `key` over. */
+static struct job *add_job(struct minter *minter, const struct config_credential *credential, char *key)
+{
+	minter->jobs = memory_grow(minter->jobs, minter->job_count, &minter->job_capacity, sizeof(struct job *));
+	struct job *job = minter->jobs[minter->job_count++] = memory_alloc(sizeof *job);
+	*job = (struct job){.minter = minter, .snapshot = snapshot_ref(minter->snapshot), .credential = credential, .key = key,
+	                    .chain = chain_of(minter, credential)};
+	job_takes_refresh(job);
+	return job;
+}
+
+/* A job goes on for the first credential that asks for the same. */
 static void add_credential(struct minter *minter, const struct config_credential *credential)
 {
 	char *key = key_of(credential);
-	size_t place = 0;
-	while (place < minter->job_count && strcmp(minter->jobs[place].key, key) != 0)
-		place++;
-	minter->job_of[credential->number] = place + 1;
-	if (place < minter->job_count) {
-		free(key);
+	struct job *job = find_job(minter, key);
+	if (!job) {
+		minter->job_of[credential->number] = add_job(minter, credential, key);
 		return;
 	}
-	struct job *job = &minter->jobs[minter->job_count++];
-	*job = (struct job){.minter = minter, .credential = credential, .key = key, .chain = chain_of(minter, credential)};
-	job_takes_refresh(job);
+	free(key);
+	minter->job_of[credential->number] = job;
+	if (job->snapshot != minter->snapshot)
+		job_take_snapshot(job, minter->snapshot, credential);
 }
 
-static void add_credentials(struct minter *minter)
+/* Those that no credential asks for any more end, at once or when what they are at is done. */
+static void retire_jobs(struct minter *minter)
+{
+	for (size_t i = 0; i < minter->job_count; i++)
+		minter->jobs[i]->retired |= minter->jobs[i]->snapshot != minter->snapshot;
+}
+
+static void drop_retired(struct minter *minter)
+{
+	for (size_t i = 0; i < minter->job_count;) {
+		struct job *job = minter->jobs[i];
+		if (job->retired && !job_owes(job) && job->state != JOB_KEEPS) {
+			minter->jobs[i] = minter->jobs[--minter->job_count];
+			job_free(job);
+		} else {
+			i++;
+		}
+	}
+}
+
+/* The jobs of the snapshot's configuration. */
+static void list_jobs(struct minter *minter)
 {
 	const struct config *config = minter->snapshot->config;
-	minter->jobs = memory_array(config->credential_count + 1, sizeof *minter->jobs);
-	minter->job_of = memory_array(config->credential_count + 1, sizeof *minter->job_of);
+	free(minter->job_of);
+	minter->job_of = memory_array(config->credential_count + 1, sizeof(struct job *));
 	for (size_t i = 0; i < config->credential_count; i++)
 		if (config_minting(&config->credentials[i]))
 			add_credential(minter, &config->credentials[i]);
+	retire_jobs(minter);
 }
 
 /* ---- what there is ---- */
@@ -87,25 +127,33 @@ static void publish(struct minter *minter)
 {
 	const struct config *config = minter->snapshot->config;
 	struct minted *minted = minted_new(config);
-	uint64_t now = minted_now();
+	uint64_t now = steady_now();
 	for (size_t i = 0; i < config->credential_count; i++) {
 		if (!minter->job_of[i])
 			continue;
-		struct minted_token token = token_of(&minter->jobs[minter->job_of[i] - 1], now);
+		struct minted_token token = token_of(minter->job_of[i], now);
 		minted_set(minted, &config->credentials[i], &token);
 	}
 	minted_seal(minted);
 	minter->changed = false;
-	server_publish_minted(minter->server, minted);
+	server_publish_minted(minter->server, config, minted);
 }
 
 /* ---- the loop ---- */
+
+/* Each request has a fresh connection. */
+static struct upstream_limits limits_of(const struct config *config)
+{
+	struct upstream_limits limits = upstream_limits_of(&config->limits);
+	limits.idle_connections = 0;
+	return limits;
+}
 
 static void set_timer(struct minter *minter, uint64_t now)
 {
 	uint64_t wait = LONGEST_WAIT;
 	for (size_t i = 0; i < minter->job_count; i++) {
-		uint64_t due = job_due(&minter->jobs[i]);
+		uint64_t due = job_due(minter->jobs[i]);
 		if (due <= now)
 			wait = 0;
 		else if (due - now < wait)
@@ -116,12 +164,13 @@ static void set_timer(struct minter *minter, uint64_t now)
 
 static void advance(struct minter *minter)
 {
-	uint64_t now = minted_now();
+	uint64_t now = steady_now();
 	bool owes = false;
 	for (size_t i = 0; i < minter->job_count; i++) {
-		job_advance(&minter->jobs[i], now);
-		owes |= job_owes(&minter->jobs[i]);
+		job_advance(minter->jobs[i], now);
+		owes |= job_owes(minter->jobs[i]);
 	}
+	drop_retired(minter);
 	if (minter->changed)
 		publish(minter);
 	if (minter->stopping && !owes)
@@ -139,14 +188,18 @@ static void on_timer(struct loop_timer *timer)
 	advance((struct minter *)((char *)timer - offsetof(struct minter, timer)));
 }
 
-/* Others replace the secrets; the tokens are ours. */
+/* Others replace secrets and configuration; the tokens are ours, and go by the configuration's numbers. */
 static void take_snapshot(struct minter *minter)
 {
 	struct snapshot *old = minter->snapshot;
 	minter->snapshot = server_snapshot(minter->server);
-	if (minter->snapshot->secrets != old->secrets)
-		for (size_t i = 0; i < minter->job_count; i++)
-			job_take_secrets(&minter->jobs[i], old->secrets);
+	if (minter->snapshot != old)
+		list_jobs(minter);
+	if (minter->snapshot->config != old->config) {
+		minter->changed = true;
+		dialer_set_limit(minter->dialer, minter->snapshot->config->limits.connect);
+		upstream_pool_set_limits(minter->pool, limits_of(minter->snapshot->config));
+	}
 	snapshot_unref(old);
 }
 
@@ -157,9 +210,9 @@ static void on_wake(void *context)
 	minter->stopping = atomic_load(&minter->stop_asked);
 	bool retry = atomic_exchange(&minter->retry_asked, false);
 	for (size_t i = 0; i < minter->job_count; i++) {
-		job_take_spent(&minter->jobs[i]);
+		job_take_spent(minter->jobs[i]);
 		if (retry)
-			job_retry(&minter->jobs[i]);
+			job_retry(minter->jobs[i]);
 	}
 	if (atomic_load(&minter->end_asked))
 		loop_stop(minter->loop);
@@ -171,6 +224,8 @@ static void *run(void *context)
 	struct minter *minter = context;
 	loop_later(minter->loop, &minter->advance);
 	loop_run(minter->loop);
+	atomic_store(&minter->ended, true);
+	kill(getpid(), SERVER_WAKE_SIGNAL);
 	return NULL;
 }
 
@@ -179,23 +234,21 @@ static void *run(void *context)
 static bool make_rooms(struct minter *minter, struct fault *fault)
 {
 	struct server *server = minter->server;
-	const struct config_limits *limits = &server->limits;
+	uint64_t connect = minter->snapshot->config->limits.connect;
 	if (!(minter->loop = loop_new(fault)))
 		return false;
 	loop_on_wake(minter->loop, on_wake, minter);
-	minter->dialer = dialer_new(minter->loop, server->own_dial, server->own_dial_count, limits->connect, fault);
+	minter->dialer = dialer_new(minter->loop, server->own_dial, server->own_dial_count, connect, fault);
 	if (!minter->dialer)
 		return false;
-	struct upstream_limits upstream = upstream_limits_of(limits);
-	upstream.idle_connections = 0; /* each request has a fresh one */
-	minter->pool = upstream_pool_new(minter->loop, minter->dialer, upstream);
+	minter->pool = upstream_pool_new(minter->loop, minter->dialer, limits_of(minter->snapshot->config));
 	return true;
 }
 
 static void minter_free(struct minter *minter)
 {
 	for (size_t i = 0; i < minter->job_count; i++)
-		job_free(&minter->jobs[i]);
+		job_free(minter->jobs[i]);
 	chain_free_all(minter);
 	if (minter->pool)
 		upstream_pool_free(minter->pool);
@@ -222,7 +275,7 @@ struct minter *minter_start(struct server *server, struct fault *fault)
 	minter->timer.fire = on_timer;
 	minter->advance.run = on_advance;
 	if (make_rooms(minter, fault)) {
-		add_credentials(minter);
+		list_jobs(minter);
 		if (start_thread(minter, fault))
 			return minter;
 	}
@@ -241,21 +294,23 @@ void minter_retry(struct minter *minter)
 	loop_wake(minter->loop);
 }
 
-void minter_stop(struct minter *minter, const struct timespec *deadline)
+void minter_stop(struct minter *minter)
+{
+	atomic_store(&minter->stop_asked, true);
+	minter_retry(minter); /* what could not be stored */
+}
+
+bool minter_has_ended(const struct minter *minter)
+{
+	return atomic_load(&minter->ended);
+}
+
+void minter_end(struct minter *minter)
 {
 	if (!minter)
 		return;
-	struct timespec end = *deadline, least;
-	clock_gettime(CLOCK_REALTIME, &least);
-	least.tv_sec += GRACE;
-	if (end.tv_sec < least.tv_sec)
-		end = least;
-	atomic_store(&minter->stop_asked, true);
-	minter_retry(minter); /* what could not be stored */
-	if (pthread_timedjoin_np(minter->thread, NULL, &end) != 0) {
-		atomic_store(&minter->end_asked, true);
-		loop_wake(minter->loop);
-		pthread_join(minter->thread, NULL);
-	}
+	atomic_store(&minter->end_asked, true);
+	loop_wake(minter->loop);
+	pthread_join(minter->thread, NULL);
 	minter_free(minter);
 }

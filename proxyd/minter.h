@@ -27,8 +27,11 @@ void minter_retry(struct minter *minter);
 /* What tokens are made from, as a look at the secrets found it; empty where it is not ready. */
 struct token_secrets minter_secrets(const struct secrets *secrets, const struct config_credential *credential);
 
-/* Asks for nothing more. An answer that may bring a new refresh token is waited for, and stored, and one
- * that could not be stored is tried once more, at most until `deadline` (CLOCK_REALTIME). Ends the thread and frees; NULL is fine. */
-void minter_stop(struct minter *minter, const struct timespec *deadline);
+/* Asks for nothing more. An answer that may bring a new refresh token is waited for, and stored, and one that could not be
+ * stored is tried once more; then the thread has ended, which SERVER_WAKE_SIGNAL tells. */
+void minter_stop(struct minter *minter);
+bool minter_has_ended(const struct minter *minter);
+/* Ends the thread, whatever is under way, and frees; NULL is fine. */
+void minter_end(struct minter *minter);
 
 #endif

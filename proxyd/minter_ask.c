@@ -44,7 +44,6 @@ static void tell(struct loop_task *task)
 {
 	struct ask *ask = (struct ask *)((char *)task - offsetof(struct ask, over));
 	ask->result.reply.body = buffer_view(&ask->answer);
-	ask->result.secrets = ask->snapshot->secrets;
 	ask->done(ask->job, &ask->result);
 	ask_free(ask);
 }
@@ -238,17 +237,19 @@ static void send_request(struct ask *ask, const struct token_request *request)
 	push(ask);
 }
 
-struct ask *ask_start(struct minter *minter, const struct config_credential *credential, const struct token_request *request,
-                      void (*done)(struct job *job, const struct ask_result *result), struct job *job)
+struct ask *ask_start(struct job *job, void (*done)(struct job *job, const struct ask_result *result))
 {
+	struct minter *minter = job->minter;
 	struct ask *ask = memory_alloc(sizeof *ask);
-	*ask = (struct ask){.minter = minter, .job = job, .done = done, .snapshot = snapshot_ref(minter->snapshot),
+	*ask = (struct ask){.minter = minter, .job = job, .done = done, .snapshot = snapshot_ref(job->snapshot),
 	                    .limit.fire = on_limit, .over.run = tell};
+	ask->result.secrets = ask->snapshot->secrets;
+	ask->result.credential = job->credential;
 	/* Bytes that it grows out of would not be zeroed. */
 	buffer_room(&ask->answer, JSON_MOST);
 	loop_timer_set(minter->loop, &ask->limit, ASK_TIME);
-	if (find_destination(ask, credential, &request->endpoint))
-		send_request(ask, request);
+	if (find_destination(ask, job->credential, &job->request.endpoint))
+		send_request(ask, &job->request);
 	else
 		loop_later(minter->loop, &ask->over);
 	return ask;

@@ -5,6 +5,7 @@
 
 #include "memory.h"
 #include "secrets_vault.h"
+#include "written.h"
 
 struct store {
 	pthread_t thread;
@@ -29,6 +30,7 @@ struct chain *chain_find(struct minter *minter, const char *name)
 			return chain;
 	struct chain *chain = memory_alloc(sizeof *chain);
 	*chain = (struct chain){.next = minter->chains, .name = memory_string(name), .memory = secret_arena_new(1)};
+	chain->storable = vault_writable(minter->snapshot->config->vault_file, NULL);
 	minter->chains = chain;
 	return chain;
 }
@@ -73,6 +75,25 @@ void chain_free_all(struct minter *minter)
 
 /* ---- storing ---- */
 
+/* What proxyd gave up is told as that. Once there is a token that is nowhere else, a restart would lose it. */
+static void explain(const struct minter *minter, const struct snapshot *snapshot, const char *advice, struct fault *fault)
+{
+	isolation_explain(&minter->server->isolation, snapshot->config->vault_file, WRITTEN_REPLACED, advice, fault);
+}
+
+bool chain_stores(const struct job *job, struct fault *fault)
+{
+	struct chain *chain = job->chain;
+	if (vault_writable(job->snapshot->config->vault_file, fault)) {
+		chain->storable = true;
+		return true;
+	}
+	if (!chain->storable)
+		return true;
+	explain(job->minter, job->snapshot, ISOLATION_RESTART, fault);
+	return fault_wrap(fault, "the endpoint is not asked, since another refresh token could not be stored, as it could be before");
+}
+
 static void *run(void *context)
 {
 	struct store *store = context;
@@ -91,12 +112,12 @@ static void store_free(struct store *store)
 	free(store);
 }
 
-struct store *store_start(struct minter *minter, struct chain *chain, struct span old, struct span fresh,
-                          void (*done)(struct job *job, const struct store_result *result), struct job *job)
+struct store *store_start(struct job *job, struct span old, struct span fresh,
+                          void (*done)(struct job *job, const struct store_result *result))
 {
 	struct store *store = memory_alloc(sizeof *store);
-	*store = (struct store){.minter = minter, .chain = chain, .job = job, .done = done,
-	                        .snapshot = snapshot_ref(minter->snapshot), .memory = secret_arena_new(2 * fresh.length + 2)};
+	*store = (struct store){.minter = job->minter, .chain = job->chain, .job = job, .done = done,
+	                        .snapshot = snapshot_ref(job->snapshot), .memory = secret_arena_new(2 * fresh.length + 2)};
 	store->old = secret_arena_add(store->memory, old);
 	store->fresh = secret_arena_add(store->memory, fresh);
 	int error = pthread_create(&store->thread, NULL, run, store);
@@ -118,8 +139,11 @@ bool store_look(struct store *store)
 		.fault = store->fault,
 	};
 	pthread_join(store->thread, NULL);
+	if (store->outcome == VAULT_NOT_WRITTEN)
+		explain(store->minter, store->snapshot, "put the former folder back under its name, which lets it be stored; a restart loses it",
+		        &result.fault);
 	if (result.stored || result.replaced)
-		store->chain->stored = minted_now();
+		store->chain->stored = steady_now();
 	if (result.stored)
 		keep(store->chain, store->fresh, store->chain->seen);
 	else if (result.replaced)

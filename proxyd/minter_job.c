@@ -59,7 +59,7 @@ bool job_takes_refresh(struct job *job)
 {
 	if (!job->chain)
 		return false;
-	const struct secret_value *value = secrets_by_id(job->minter->snapshot->secrets, job->credential, SPAN("refresh"));
+	const struct secret_value *value = secrets_by_id(job->snapshot->secrets, job->credential, SPAN("refresh"));
 	if (value->ready)
 		chain_take(job->chain, value);
 	bool fresh = job->replacements != job->chain->replacements;
@@ -70,7 +70,7 @@ bool job_takes_refresh(struct job *job)
 static bool is_ready(const struct job *job)
 {
 	const char *why;
-	return secrets_ready(job->minter->snapshot->secrets, job->credential, &why);
+	return secrets_ready(job->snapshot->secrets, job->credential, &why);
 }
 
 static bool differ(const struct secret_value *a, const struct secret_value *b)
@@ -79,13 +79,13 @@ static bool differ(const struct secret_value *a, const struct secret_value *b)
 }
 
 /* The refresh token has its own way to be new: what we put into the vault ourselves is not. */
-static bool are_others(struct job *job, const struct secrets *old)
+static bool are_others(struct job *job, const struct secrets *old, const struct config_credential *old_credential)
 {
-	const struct secrets *fresh = job->minter->snapshot->secrets;
+	const struct secrets *fresh = job->snapshot->secrets;
 	bool others = job_takes_refresh(job);
 	for (size_t i = 0; i < job->credential->secret_count; i++)
 		if (!job->chain || strcmp(job->credential->secrets[i].id, "refresh") != 0)
-			others |= differ(secrets_get(fresh, job->credential, i), secrets_get(old, job->credential, i));
+			others |= differ(secrets_get(fresh, job->credential, i), secrets_get(old, old_credential, i));
 	return others;
 }
 
@@ -97,15 +97,20 @@ static void forget_failure(struct job *job)
 	job->again = 0;
 }
 
-/* What was asked with the old ones goes on; its answer may bring a refresh token. */
-void job_take_secrets(struct job *job, const struct secrets *old)
+/* What was asked with the old secrets goes on; its answer may bring a refresh token. */
+void job_take_snapshot(struct job *job, struct snapshot *snapshot, const struct config_credential *credential)
 {
-	if (!are_others(job, old))
-		return;
-	forget_failure(job);
-	job->renew = 0;
-	job->outdated = job->state != JOB_RESTS;
-	job->minter->changed = true;
+	struct snapshot *old = job->snapshot;
+	const struct config_credential *old_credential = job->credential;
+	job->snapshot = snapshot_ref(snapshot);
+	job->credential = credential;
+	if (snapshot->secrets != old->secrets && are_others(job, old->secrets, old_credential)) {
+		forget_failure(job);
+		job->renew = 0;
+		job->outdated = job->state != JOB_RESTS;
+		job->minter->changed = true;
+	}
+	snapshot_unref(old);
 }
 
 void job_retry(struct job *job)
@@ -134,7 +139,7 @@ void job_take_spent(struct job *job)
 		return;
 	spent_remove(spent, number);
 	log_info("the upstream of credential %s does not take its token: another one is asked for", job->credential->name);
-	job->spent = spent_count(job->spent, minted_now() - job->made);
+	job->spent = spent_count(job->spent, steady_now() - job->made);
 	drop_token(job);
 	job->renew = 0;
 }
@@ -157,7 +162,7 @@ static void take_token(struct job *job)
 	job->token.bytes = secret_arena_add(job->memory, job->answer.token);
 	job->token.number = spent_next_number();
 	job->token.expires = job->asked + life;
-	job->made = minted_now();
+	job->made = steady_now();
 	job->token.firm = job->made + spent_patience(job->spent);
 	job->renew = job->outdated ? 0 : job->asked + life / 100 * RENEW_PERCENT;
 	recover(job);
@@ -194,7 +199,7 @@ static void note_failure(struct job *job, const char *why)
 static void fail(struct job *job, const char *why, bool final, unsigned retry_after)
 {
 	job->failures++;
-	job->again = minted_now() + pause_after(job->failures, final, retry_after);
+	job->again = steady_now() + pause_after(job->failures, final, retry_after);
 	note_failure(job, why);
 	job_become(job, JOB_RESTS);
 }
@@ -208,14 +213,14 @@ static void keep_answer(struct job *job, const char *why)
 	AUTO_FREE char *text = memory_format("the endpoint gave another refresh token, which cannot be stored, and is kept until it "
 	                                     "can: %s", why);
 	job->failures++;
-	job->again = minted_now() + pause_after(job->failures, false, 0);
+	job->again = steady_now() + pause_after(job->failures, false, 0);
 	note_failure(job, text);
 	job_become(job, JOB_KEEPS);
 }
 
 static void store(struct job *job)
 {
-	job->store = store_start(job->minter, job->chain, job->used, job->answer.refresh, on_stored, job);
+	job->store = store_start(job, job->used, job->answer.refresh, on_stored);
 	if (job->store)
 		job_become(job, JOB_STORES);
 	else
@@ -250,8 +255,8 @@ static void take_answer(struct job *job)
 
 static void on_asked(struct job *job, const struct ask_result *result)
 {
-	struct token_secrets secrets = minter_secrets(result->secrets, job->credential);
-	struct token_asked asked = {job->credential, &secrets, &job->request};
+	struct token_secrets secrets = minter_secrets(result->secrets, result->credential);
+	struct token_asked asked = {result->credential, &secrets, &job->request};
 	struct fault fault = FAULT_INIT;
 	secrets.refresh = job->used;
 	job->ask = NULL;
@@ -267,20 +272,22 @@ static void on_asked(struct job *job, const struct ask_result *result)
 	fail(job, fault.text, result->answered && job->answer.final, result->retry_after);
 }
 
-/* A JWT that goes out itself. */
+/* A JWT that goes out itself. Its `exp` counts from the begin of the second in which it was made: its life does so, too. */
 static void take_own(struct job *job)
 {
+	uint64_t second = job->request.life > 1 ? 999 : 500;
 	job->answer = (struct token_answer){.token = job->request.token, .life = job->request.life};
+	job->asked -= job->asked < second ? job->asked : second;
 	take_token(job);
 }
 
 static void ask(struct job *job)
 {
-	struct token_secrets secrets = minter_secrets(job->minter->snapshot->secrets, job->credential);
+	struct token_secrets secrets = minter_secrets(job->snapshot->secrets, job->credential);
 	struct fault fault = FAULT_INIT;
 	unsigned char jti[TOKEN_JTI];
 	secret_random(jti, sizeof jti);
-	job->asked = minted_now();
+	job->asked = steady_now();
 	job->answer = (struct token_answer){0};
 	job->outdated = false;
 	if (job->chain) {
@@ -289,11 +296,13 @@ static void ask(struct job *job)
 		secrets.refresh = job->used;
 	}
 	job_become(job, JOB_ASKS);
-	if (!token_request_make(job->credential, &secrets, time(NULL), jti, &job->arena, &job->request, &fault)) {
+	if (job->chain && !chain_stores(job, &fault)) {
+		fail(job, fault.text, false, 0);
+	} else if (!token_request_make(job->credential, &secrets, time(NULL), jti, &job->arena, &job->request, &fault)) {
 		fail(job, fault.text, true, 0);
 		job->again = NEVER;
 	} else if (job->request.asks) {
-		job->ask = ask_start(job->minter, job->credential, &job->request, on_asked, job);
+		job->ask = ask_start(job, on_asked);
 	} else {
 		take_own(job);
 	}
@@ -303,7 +312,7 @@ static void ask(struct job *job)
 static uint64_t wanted(const struct job *job)
 {
 	uint64_t due = job->memory ? job->renew : 0;
-	if (job->state != JOB_RESTS || job->minter->stopping || !is_ready(job) || (job->chain && !job->chain->current.length))
+	if (job->state != JOB_RESTS || job->retired || job->minter->stopping || !is_ready(job) || (job->chain && !job->chain->current.length))
 		return NEVER;
 	return due > job->again ? due : job->again;
 }
@@ -318,6 +327,8 @@ uint64_t job_due(const struct job *job)
 
 bool job_pends(const struct job *job, uint64_t now)
 {
+	if (secrets_pending(job->minter->snapshot->secrets, job->credential))
+		return true; /* it is asked for as soon as these are there */
 	return job->state == JOB_ASKS || job->state == JOB_STORES || wanted(job) <= now;
 }
 
@@ -349,6 +360,8 @@ void job_free(struct job *job)
 		          "creds set %s", job->credential->name, job->chain->name);
 	secret_arena_free(job->memory);
 	arena_free(&job->arena);
+	snapshot_unref(job->snapshot);
 	free(job->why);
 	free(job->key);
+	free(job);
 }

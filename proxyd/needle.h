@@ -1,8 +1,8 @@
 /* What is searched for in responses: the secrets that went out with a request, in the forms in which services give them
  * back (SPEC §3 Scrubbing). Pure.
  *
- * A needle is found as it stands, percent-encoded and JSON-escaped. Letters, digits and "-._" are escaped by nobody ("~" is,
- * by encoders from before RFC 3986), so the longest run of these is looked for, of all needles in one pass (as Wu and
+ * A needle is found as it stands, percent-encoded and JSON-escaped. Letters, digits and "-._" are escaped by nobody ("~"
+ * is, by encoders from before RFC 3986), so the longest run of these is looked for, of all needles in one pass (as Wu and
  * Manber do); around it the forms are tried. */
 #ifndef KEYSTILE_NEEDLE_H
 #define KEYSTILE_NEEDLE_H
@@ -17,8 +17,8 @@ struct needle {
 	size_t anchor, anchor_length; /* the run, within `bytes` */
 };
 
-/* A window is the beginning of an anchor, the same length of each. These tables tell of the secrets: they belong into guarded
- * memory. */
+/* A window is the beginning of an anchor, the same length of each. These tables tell of the secrets: they belong into
+ * guarded memory. */
 struct needle_steps {
 	unsigned char window;     /* its bytes, at least 2 */
 	unsigned char skip[1024]; /* by the two bytes that a window ends with: how far the next one is at least, plus 1 */
@@ -47,7 +47,8 @@ bool needle_find(const struct needle_set *set, struct span text, size_t from, si
 size_t needle_undecided(const struct needle_set *set, struct span text);
 
 /* Makes each find as many "*", in place. Returns how many of the bytes may go on; the rest, less than twice set->reach,
- * could be the beginning of a find, or one that runs into it: give it again, with what follows. With `end` nothing follows. Adds to `*finds`. */
+ * could be the beginning of a find, or one that runs into it: give it again, with what follows. With `end` nothing follows.
+ * Adds to `*finds`. */
 size_t needle_mask(const struct needle_set *set, char *bytes, size_t length, bool end, uint64_t *finds);
 
 /* `text` with "[secret]" for each find, in `arena`; `text` itself where there is none. Adds to `*finds`. */

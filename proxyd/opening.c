@@ -99,10 +99,11 @@ void opening_look(const struct config_limits *limits, const struct way *way, str
 		look_at_head(limits, way, bytes, eof, arena, opening);
 }
 
-/* Within a line only what may not stand there does, so a head that comes byte by byte costs no more than its lines. */
+/* Within a line only what may not stand there does, so a head that comes byte by byte costs no more than its lines. Where
+ * limits.head was lowered meanwhile, fewer bytes are looked at than before. */
 bool opening_is_news(struct span bytes, size_t looked, const struct config_limits *limits)
 {
-	if (looked == 0 || bytes.data[looked - 1] == '\r')
+	if (looked == 0 || looked > bytes.length || bytes.data[looked - 1] == '\r')
 		return true;
 	for (size_t i = looked; i < bytes.length; i++)
 		if (((unsigned char)bytes.data[i] < ' ' && bytes.data[i] != '\t') || bytes.data[i] == 0x7f)

@@ -4,10 +4,8 @@
  * A profile's is for what it asks for, whatever the credential, tunnels too; a credential's is shared by all profiles
  * that have it. Profiles that inherit a rate have a budget each.
  *
- * The table lives with the configuration, in the part of it that snapshots share: a refresh of secrets fills no
- * budget. A reload that makes a new configuration must fill none either: its table then takes over, by kind and name,
- * each bucket whose rate has stayed the same. Exchanges of the old configuration still take from these, so a bucket is
- * counted from then on, and freed with the last table that has it; one whose rate has changed starts anew. */
+ * The table lives with the configuration, in the part of it that snapshots share. A later one takes over, by kind and name, each
+ * budget whose rate has stayed the same, so that a reload fills none; one whose rate has changed starts anew. */
 #ifndef KEYSTILE_RATES_H
 #define KEYSTILE_RATES_H
 
@@ -17,8 +15,8 @@
 
 struct rates;
 
-/* All of them full. `now`: microseconds, audit_clock(). */
-struct rates *rates_new(const struct config *config, uint64_t now);
+/* All of them full, but for those that `before` (may be NULL) has. `now`: microseconds, audit_clock(). */
+struct rates *rates_new(const struct config *config, const struct rates *before, uint64_t now);
 void rates_free(struct rates *rates); /* NULL is fine */
 
 /* One request of the profile for the credential (NULL: for an allowed host, or a tunnel): takes from both budgets, or

@@ -13,7 +13,7 @@ struct ranked {
 
 struct profile_routes {
 	struct pattern_index *allowed, *denied, *credentials;
-	struct pattern_index *addresses, *denied_addresses; /* of the first two; NULL: none */
+	struct addresses *addresses;
 	struct ranked *ranked;
 	bool *has; /* by the credential's number */
 	struct noproxy *bypasses;
@@ -54,16 +54,14 @@ static void add_credentials(struct profile_routes *routes, const struct config *
 	}
 }
 
-static void add_address(struct pattern_index **index, struct config_host *entry)
+/* The profile of that name in an older table. */
+static struct addresses *addresses_before(const struct route_table *before, const char *name)
 {
-	if (entry->pattern.kind != PATTERN_CIDR && entry->pattern.host.kind == HOST_NAME)
-		return;
-	if (!*index)
-		*index = pattern_index_new();
-	pattern_index_add(*index, &entry->pattern, entry);
+	const struct config_profile *profile = before ? config_profile(before->config, span_of(name)) : NULL;
+	return profile ? before->profiles[profile->number].addresses : NULL;
 }
 
-static void add_profile(struct route_table *table, const struct config_profile *profile)
+static void add_profile(struct route_table *table, const struct config_profile *profile, const struct route_table *before)
 {
 	struct profile_routes *routes = &table->profiles[profile->number];
 	const struct config *config = table->config;
@@ -73,13 +71,13 @@ static void add_profile(struct route_table *table, const struct config_profile *
 	for (size_t i = 0; i < profile->host_count; i++) {
 		struct config_host *entry = &profile->hosts[i];
 		pattern_index_add(entry->pattern.deny ? routes->denied : routes->allowed, &entry->pattern, entry);
-		add_address(entry->pattern.deny ? &routes->denied_addresses : &routes->addresses, entry);
 	}
+	routes->addresses = addresses_new(profile, addresses_before(before, profile->name));
 	add_credentials(routes, config, profile);
 	routes->bypasses = noproxy_new(table->guard, profile, &config->advertise, NOPROXY_LIMIT);
 }
 
-struct route_table *route_table_new(const struct config *config)
+struct route_table *route_table_new(const struct config *config, const struct route_table *before)
 {
 	struct route_table *table = memory_alloc(sizeof *table);
 	table->config = config;
@@ -92,7 +90,7 @@ struct route_table *route_table_new(const struct config *config)
 	table->guard = noproxy_guard_new(config);
 	table->profiles = memory_array(config->profile_count, sizeof *table->profiles);
 	for (size_t i = 0; i < config->profile_count; i++)
-		add_profile(table, &config->profiles[i]);
+		add_profile(table, &config->profiles[i], before);
 	return table;
 }
 
@@ -103,8 +101,7 @@ void route_table_free(struct route_table *table)
 		pattern_index_free(routes->allowed);
 		pattern_index_free(routes->denied);
 		pattern_index_free(routes->credentials);
-		pattern_index_free(routes->addresses);
-		pattern_index_free(routes->denied_addresses);
+		addresses_unref(routes->addresses);
 		noproxy_free(routes->bypasses);
 		free(routes->ranked);
 		free(routes->has);
@@ -140,14 +137,9 @@ const struct noproxy_entry *route_bypass(const struct route_table *table, const 
 	return noproxy_find(table->profiles[profile->number].bypasses, host, port);
 }
 
-const struct pattern_index *route_addresses(const struct route_table *table, const struct config_profile *profile)
+struct addresses *route_addresses(const struct route_table *table, const struct config_profile *profile)
 {
 	return table->profiles[profile->number].addresses;
-}
-
-const struct pattern_index *route_denied_addresses(const struct route_table *table, const struct config_profile *profile)
-{
-	return table->profiles[profile->number].denied_addresses;
 }
 
 /* The matches so far, sorted by rank. */

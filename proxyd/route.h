@@ -2,14 +2,15 @@
 #ifndef KEYSTILE_ROUTE_H
 #define KEYSTILE_ROUTE_H
 
+#include "addresses.h"
 #include "arena.h"
 #include "config.h"
 #include "noproxy.h"
 
 struct route_table;
 
-/* `config` must outlive the table. */
-struct route_table *route_table_new(const struct config *config);
+/* `config` must outlive the table. `before` (may be NULL) is an older one, of which what is the same is kept. */
+struct route_table *route_table_new(const struct config *config, const struct route_table *before);
 void route_table_free(struct route_table *table);
 
 /* Is this a credential host of any credential in the file, at a port that it serves (SPEC §1)? Returns one, or NULL. */
@@ -25,9 +26,8 @@ const struct config_host *route_host(const struct route_table *table, const stru
 const struct config_host *route_denial(const struct route_table *table, const struct config_profile *profile,
                                        const struct host *host, uint16_t port);
 
-/* The profile's entries and denials that are addresses, literals and CIDRs; NULL where it has none. */
-const struct pattern_index *route_addresses(const struct route_table *table, const struct config_profile *profile);
-const struct pattern_index *route_denied_addresses(const struct route_table *table, const struct config_profile *profile);
+/* The profile's entries and denials that are addresses; NULL where it has none. Borrowed. */
+struct addresses *route_addresses(const struct route_table *table, const struct config_profile *profile);
 
 /* The profile's credentials whose host and port match, in the order in which SPEC §2 tries them: longest upstream path
  * first, then the profile's order. Returns their number; `*list` is in `arena`. */

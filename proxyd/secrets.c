@@ -3,35 +3,16 @@
 #include <stdlib.h>
 
 #include "memory.h"
-#include "minted.h"
+#include "steady.h"
+#include "secret_use.h"
 #include "secrets_internal.h"
 #include "text.h"
 
-#define RENEW_PERCENT 80
-#define RETRY 30 /* seconds until a failed exec is tried again, at most */
+#define MOST_UNSETTLED 50 /* looks: some file systems have the time of the look for the time of every change */
 
-static bool takes_lines(const struct config_credential *credential)
+static size_t find_or_add(struct secrets *secrets, struct secret_use use)
 {
-	for (size_t i = 0; i < credential->injection_count; i++)
-		if (credential->injections[i].kind == INJECT_JWT)
-			return true;
-	return false;
-}
-
-static bool is_client_key(const struct config_credential *credential, size_t index)
-{
-	return index == credential->secret_count;
-}
-
-static const struct source *source_of(const struct config_credential *credential, size_t index)
-{
-	return is_client_key(credential, index) ? &credential->client_key : &credential->secrets[index].source;
-}
-
-/* `group`: what belongs together is read by itself; "": what stands alone. */
-static size_t find_or_add(struct secrets *secrets, const struct source *source, bool lines, uint64_t ttl, const char *group)
-{
-	char *key = memory_format("%d %d %llu %s %s", (int)source->kind, lines, (unsigned long long)ttl, group, source->name);
+	char *key = secret_use_key(use);
 	uintptr_t known = (uintptr_t)table_get(&secrets->by_key, span_of(key));
 	if (known) {
 		free(key);
@@ -39,17 +20,9 @@ static size_t find_or_add(struct secrets *secrets, const struct source *source, 
 	}
 	secrets->entries =
 		memory_grow(secrets->entries, secrets->count, &secrets->capacity, sizeof *secrets->entries);
-	secrets->entries[secrets->count] = (struct entry){.key = key, .source = source, .lines = lines, .ttl = ttl};
+	secrets->entries[secrets->count] = (struct entry){.key = key, .source = use.source, .lines = use.lines};
 	table_put(&secrets->by_key, span_of(key), (void *)(uintptr_t)(secrets->count + 1));
 	return secrets->count++;
-}
-
-static size_t list_secret(struct secrets *secrets, const struct config_credential *credential, size_t index)
-{
-	const struct source *source = source_of(credential, index);
-	uint64_t ttl = source->kind == SOURCE_EXEC ? (credential->ttl + 999) / 1000 : 0;
-	bool client = is_client_key(credential, index), alone = client || credential->secret_count == 1;
-	return find_or_add(secrets, source, client || takes_lines(credential), ttl, alone ? "" : credential->name);
 }
 
 static struct secrets *list_sources(const struct config *config)
@@ -62,14 +35,14 @@ static struct secrets *list_sources(const struct config *config)
 		const struct config_credential *credential = &config->credentials[i];
 		secrets->used[i] = memory_array(secrets_count(credential), sizeof **secrets->used);
 		for (size_t j = 0; j < secrets_count(credential); j++)
-			secrets->used[i][j] = list_secret(secrets, credential, j);
+			secrets->used[i][j] = find_or_add(secrets, secret_use_of(credential, j));
 	}
 	if (config->parent.auth.kind != SOURCE_NONE)
-		secrets->parent = find_or_add(secrets, &config->parent.auth, false, 0, "") + 1;
+		secrets->parent = find_or_add(secrets, secret_use_of_parent(config)) + 1;
 	return secrets;
 }
 
-static const struct entry *last_look(const struct look *look, const struct entry *entry)
+const struct entry *secrets_last_look(const struct look *look, const struct entry *entry)
 {
 	if (!look->previous)
 		return NULL;
@@ -77,31 +50,24 @@ static const struct entry *last_look(const struct look *look, const struct entry
 	return known ? &look->previous->entries[known - 1] : NULL;
 }
 
-static bool is_spent(const struct entry *entry, struct spent *spent)
+static bool is_command(const struct entry *entry)
 {
-	return spent && entry && entry->value.number && spent_has(spent, entry->value.number);
+	return entry->source->kind == SOURCE_EXEC;
 }
 
 static const struct entry *last_good(const struct look *look, const struct entry *entry)
 {
-	const struct entry *last = last_look(look, entry);
-	bool good = last && last->value.ready && !is_spent(last, look->spent) &&
-	            (!last->value.expires || last->value.expires > look->now);
-	return good ? last : NULL;
-}
-
-static time_t retry_at(const struct entry *entry, time_t now)
-{
-	time_t wait = entry->ttl ? (time_t)(entry->ttl / 10) : RETRY;
-	return now + (wait < 1 ? 1 : wait > RETRY ? RETRY : wait);
+	const struct entry *last = secrets_last_look(look, entry);
+	bool dropped = last && last->value.number && last->value.number <= entry->dropped;
+	return last && !dropped && secrets_good(&last->value, steady_now()) ? last : NULL;
 }
 
 /* A value that is taken over keeps its times; its bytes are copied like a new one's. */
 static void take_over(struct entry *entry, const struct entry *last, struct find *find)
 {
 	entry->value = last->value;
-	entry->made = last->made;
-	entry->spent = last->spent;
+	entry->dropped = last->dropped;
+	entry->why = memory_string(last->why);
 	entry->stale = memory_string(last->stale);
 	buffer_span(&find->raw, last->value.bytes);
 	find->value = buffer_view(&find->raw);
@@ -113,10 +79,67 @@ static void take_back(struct entry *entry, const struct entry *last, struct find
 	struct entry anew = *entry;
 	buffer_wipe(&find->raw);
 	take_over(entry, last, find);
-	entry->made = anew.made;
-	entry->spent = anew.spent;
+	entry->dropped = anew.dropped;
 	entry->value.number = anew.value.number;
 	entry->value.firm = anew.value.firm;
+}
+
+/* The set has another value than the vault: that is read again at the next look. */
+static void forget_print(struct secrets *secrets)
+{
+	vault_print_unref(secrets->vault_print);
+	secrets->vault_print = NULL;
+}
+
+/* What was found is half written, it may be. */
+static void take_last_look(struct secrets *secrets, struct entry *entry, const struct entry *last, struct find *find)
+{
+	buffer_wipe(&find->raw);
+	find->value = (struct span){NULL, 0};
+	free(find->why);
+	find->why = NULL;
+	secrets->unsettled = true;
+	entry->unsettled = last ? last->unsettled + 1 : 1;
+	if (last && last->value.ready)
+		take_over(entry, last, find);
+	else
+		entry->why = memory_string(last ? last->why : "its file has just been written; it is read once it is still");
+}
+
+static bool may_wait(const struct look *look, const struct entry *last)
+{
+	return look->previous && (!last || last->unsettled < MOST_UNSETTLED);
+}
+
+/* Were files replaced between the first that was read and now? Then some may be of one set, and some of another. */
+static bool has_moved(const struct secrets *secrets, const struct config_credential *credential, const struct find *finds)
+{
+	for (size_t i = 0; i < credential->secret_count; i++) {
+		const struct find *find = &finds[secrets->used[credential->number][i]];
+		struct file_print now = find->path ? file_print(find->path) : (struct file_print){0};
+		if (find->path && !file_print_same(&find->print, &now))
+			return true;
+	}
+	return false;
+}
+
+static void leave_moved(const struct look *look, struct secrets *secrets, const struct config_credential *credential,
+                        struct find *finds)
+{
+	if (credential->secret_count < 2 || !has_moved(secrets, credential, finds))
+		return;
+	for (size_t i = 0; i < credential->secret_count; i++) {
+		size_t at = secrets->used[credential->number][i];
+		struct entry *entry = &secrets->entries[at];
+		const struct entry *last = secrets_last_look(look, entry);
+		if (!finds[at].path || entry->unsettled || !may_wait(look, last))
+			continue;
+		free(entry->why);
+		free(entry->stale);
+		entry->why = entry->stale = NULL;
+		entry->value = (struct secret_value){0};
+		take_last_look(secrets, entry, last, &finds[at]);
+	}
 }
 
 /* Secrets of one credential belong together: where one of them stays at its last good value, so do the others. */
@@ -126,12 +149,15 @@ static void keep_together(struct look *look, struct secrets *secrets, const stru
 	const size_t *used = secrets->used[credential->number];
 	bool any_kept = false;
 	for (size_t i = 0; i < credential->secret_count; i++)
-		any_kept |= secrets->entries[used[i]].stale != NULL;
+		any_kept |= secrets->entries[used[i]].stale || secrets->entries[used[i]].unsettled;
 	for (size_t i = 0; any_kept && credential->secret_count > 1 && i < credential->secret_count; i++) {
 		struct entry *entry = &secrets->entries[used[i]];
 		const struct entry *last = last_good(look, entry);
-		if (entry->value.ready && !entry->stale && last)
-			take_back(entry, last, &finds[used[i]]);
+		if (!entry->value.ready || entry->stale || !last)
+			continue;
+		if (entry->source->kind == SOURCE_VAULT)
+			forget_print(secrets);
+		take_back(entry, last, &finds[used[i]]);
 	}
 }
 
@@ -141,36 +167,33 @@ static void take_new(struct look *look, struct entry *entry, const struct entry 
 	entry->value.ready = true;
 	entry->value.changed = same ? last->value.changed : look->now;
 	entry->value.looked = entry->source->kind == SOURCE_VAULT ? look->vault_opened : 0;
-	if (entry->ttl) {
-		entry->value.renew = look->now + (time_t)(entry->ttl * RENEW_PERCENT / 100);
-		entry->value.expires = look->now + (time_t)entry->ttl;
-	}
 }
 
-/* What a command printed is a value of its own, whatever it printed before. */
-static void number(struct look *look, struct entry *entry)
+static void settle_command(struct look *look, struct entry *entry, struct find *find)
 {
-	const struct entry *last = last_look(look, entry);
-	entry->made = minted_now();
-	entry->spent = is_spent(last, look->spent) ? spent_count(last->spent, entry->made - last->made) : 0;
-	entry->value.number = spent_next_number();
-	entry->value.firm = entry->made + spent_patience(entry->spent);
-	if (last && look->spent)
-		spent_remove(look->spent, last->value.number);
+	struct command_value value = {0};
+	if (!look->commands || !commands_get(look->commands, entry->key, &find->raw, &value)) {
+		AUTO_FREE char *label = secret_use_label(entry->source);
+		value.why = memory_format("%s: it was not run", label);
+	}
+	find->value = buffer_view(&find->raw);
+	entry->why = value.why;
+	entry->stale = value.stale;
+	entry->dropped = value.dropped;
+	entry->value = (struct secret_value){.ready = value.ready, .pending = value.pending, .changed = value.changed,
+	                                     .until = value.until == UINT64_MAX ? 0 : value.until, .again = value.again,
+	                                     .number = value.number, .firm = value.firm};
 }
 
 static void settle(struct look *look, struct secrets *secrets, struct entry *entry, struct find *find)
 {
 	const struct entry *last = last_good(look, entry);
-	bool exec = entry->source->kind == SOURCE_EXEC;
-	if (exec && last && (!last->value.renew || look->now < last->value.renew)) {
-		take_over(entry, last, find);
+	secrets_read(look, secrets, entry, find);
+	const struct entry *before = secrets_last_look(look, entry);
+	if (find->unsettled && may_wait(look, before)) {
+		take_last_look(secrets, entry, before, find);
 		return;
 	}
-	look->now = time(NULL); /* before the command runs: what it gives cannot be younger */
-	secrets_read(look, secrets, entry, find);
-	if (exec)
-		number(look, entry);
 	if (!find->why) {
 		take_new(look, entry, last, find);
 		return;
@@ -185,8 +208,6 @@ static void settle(struct look *look, struct secrets *secrets, struct entry *ent
 		entry->why = find->why;
 	}
 	find->why = NULL;
-	if (exec)
-		entry->value.renew = retry_at(entry, look->now);
 }
 
 static void move_into_arena(struct secrets *secrets, struct find *finds)
@@ -203,29 +224,118 @@ static void move_into_arena(struct secrets *secrets, struct find *finds)
 		entry->value.stale = entry->stale;
 		entry->source = NULL; /* the configuration's: it may be gone before this set is */
 		buffer_wipe(&finds[i].raw);
+		free(finds[i].path);
 	}
 	secret_arena_seal(secrets->arena);
 }
 
-struct secrets *secrets_load(const struct config *config, const struct secrets *previous, struct spent *spent)
+/* What all have, with the values that were found. */
+static struct secrets *finish(struct look *look, struct secrets *secrets, struct find *finds)
 {
-	struct secrets *secrets = list_sources(config);
-	struct look look = {.config = config, .previous = previous, .spent = spent, .now = time(NULL)};
-	struct find *finds = memory_array(secrets->count, sizeof *finds);
-	secrets->held = held_key_ref(previous ? previous->held : NULL);
-	for (size_t i = 0; i < secrets->count; i++)
-		settle(&look, secrets, &secrets->entries[i], &finds[i]);
-	for (size_t i = 0; i < config->credential_count; i++)
-		keep_together(&look, secrets, &config->credentials[i], finds);
-	vault_close(look.vault);
+	for (size_t i = 0; i < look->config->credential_count; i++)
+		keep_together(look, secrets, &look->config->credentials[i], finds);
 	move_into_arena(secrets, finds);
 	free(finds);
 	return secrets;
 }
 
+struct secrets *secrets_renumbered(const struct config *config, const struct secrets *set)
+{
+	struct secrets *secrets = list_sources(config);
+	struct look look = {.config = config, .previous = set};
+	struct find *finds = memory_array(secrets->count, sizeof *finds);
+	for (size_t i = 0; i < secrets->count; i++) {
+		struct entry *entry = &secrets->entries[i];
+		const struct entry *last = secrets_last_look(&look, entry);
+		if (last && last->value.ready)
+			take_over(entry, last, &finds[i]);
+		else
+			entry->why = memory_string("not read");
+	}
+	move_into_arena(secrets, finds);
+	free(finds);
+	return secrets;
+}
+
+struct secrets *secrets_load(const struct config *config, const struct secrets *previous, struct commands *commands)
+{
+	return secrets_look(config, previous, commands, 0);
+}
+
+struct secrets *secrets_look(const struct config *config, const struct secrets *previous, struct commands *commands,
+                             unsigned still)
+{
+	struct secrets *secrets = list_sources(config);
+	struct look look = {.config = config, .previous = previous, .commands = commands, .still = still, .now = time(NULL)};
+	struct find *finds = memory_array(secrets->count, sizeof *finds);
+	secrets->held = held_key_ref(previous ? previous->held : NULL);
+	for (size_t i = 0; i < secrets->count; i++)
+		if (is_command(&secrets->entries[i]))
+			settle_command(&look, &secrets->entries[i], &finds[i]);
+		else
+			settle(&look, secrets, &secrets->entries[i], &finds[i]);
+	secrets_read_end(&look, secrets);
+	for (size_t i = 0; i < config->credential_count; i++)
+		leave_moved(&look, secrets, &config->credentials[i], finds);
+	return finish(&look, secrets, finds);
+}
+
+static void take_as_it_was(const struct look *look, struct entry *entry, struct find *find)
+{
+	const struct entry *last = secrets_last_look(look, entry);
+	take_over(entry, last, find);
+	entry->unsettled = last->unsettled;
+}
+
+struct secrets *secrets_with_commands(const struct config *config, const struct secrets *previous, struct commands *commands)
+{
+	struct secrets *secrets = list_sources(config);
+	struct look look = {.config = config, .previous = previous, .commands = commands, .now = time(NULL)};
+	struct find *finds = memory_array(secrets->count, sizeof *finds);
+	secrets->held = held_key_ref(previous->held);
+	secrets->state_lost = previous->state_lost;
+	secrets->vault_print = vault_print_ref(previous->vault_print);
+	for (size_t i = 0; i < previous->warning_count; i++)
+		secrets_keep_warning(secrets, previous->vault_warnings[i]);
+	for (size_t i = 0; i < secrets->count; i++)
+		if (is_command(&secrets->entries[i]))
+			settle_command(&look, &secrets->entries[i], &finds[i]);
+		else
+			take_as_it_was(&look, &secrets->entries[i], &finds[i]);
+	return finish(&look, secrets, finds);
+}
+
+bool secrets_good(const struct secret_value *value, uint64_t now)
+{
+	return value->ready && (!value->until || now < value->until);
+}
+
+uint64_t secrets_again(const struct secrets *secrets, const struct config_credential *credential)
+{
+	uint64_t first = 0;
+	for (size_t i = 0; i < secrets_count(credential); i++) {
+		uint64_t again = secrets_get(secrets, credential, i)->again;
+		if (again && (!first || again < first))
+			first = again;
+	}
+	return first;
+}
+
+bool secrets_pending(const struct secrets *secrets, const struct config_credential *credential)
+{
+	bool pending = false;
+	for (size_t i = 0; i < secrets_count(credential); i++) {
+		const struct secret_value *value = secrets_get(secrets, credential, i);
+		if (!value->ready && !value->pending)
+			return false; /* what is worth waiting for would not be all */
+		pending |= value->pending;
+	}
+	return pending;
+}
+
 size_t secrets_count(const struct config_credential *credential)
 {
-	return credential->secret_count + (credential->client_cert != NULL);
+	return secret_use_count(credential);
 }
 
 const struct secret_value *secrets_get(const struct secrets *secrets, const struct config_credential *credential,
@@ -260,18 +370,19 @@ const struct secret_value *secrets_parent(const struct secrets *secrets)
 	return secrets->parent ? &secrets->entries[secrets->parent - 1].value : NULL;
 }
 
-/* The times and reasons count too: a set that differs in them is news for whoever renews, or asks what is not ready. */
+/* The times and reasons count too: a set that differs in them is news for whoever renews, or asks what is not ready. So does a vault
+ * that was opened anew: by the set that is kept the next look decides whether to open it again. */
 static bool same_value(const struct entry *a, const struct entry *b)
 {
 	return strcmp(a->key, b->key) == 0 && a->value.ready == b->value.ready &&
-	       a->value.expires == b->value.expires && a->value.renew == b->value.renew &&
-	       a->value.number == b->value.number && text_same(a->why, b->why) &&
+	       a->value.until == b->value.until && a->value.again == b->value.again &&
+	       a->value.number == b->value.number && a->value.pending == b->value.pending && text_same(a->why, b->why) &&
 	       text_same(a->stale, b->stale) && secret_equal(a->value.bytes, b->value.bytes);
 }
 
 bool secrets_same(const struct secrets *a, const struct secrets *b)
 {
-	if (a->count != b->count || a->credentials != b->credentials)
+	if (a->count != b->count || a->credentials != b->credentials || a->vault_print != b->vault_print)
 		return false;
 	for (size_t i = 0; i < a->count; i++)
 		if (!same_value(&a->entries[i], &b->entries[i]))
@@ -279,33 +390,32 @@ bool secrets_same(const struct secrets *a, const struct secrets *b)
 	return true;
 }
 
+bool secrets_have(const struct secrets *secrets, const struct secret_value *value)
+{
+	const struct entry *one = (const struct entry *)(const void *)((const char *)value - offsetof(struct entry, value));
+	uintptr_t known = (uintptr_t)table_get(&secrets->by_key, span_of(one->key));
+	const struct entry *other = known ? &secrets->entries[known - 1] : NULL;
+	return other && other->value.ready == value->ready && secret_equal(other->value.bytes, value->bytes);
+}
+
 const struct held_key *secrets_held_key(const struct secrets *secrets)
 {
 	return secrets->held;
 }
 
+bool secrets_unsettled(const struct secrets *secrets)
+{
+	return secrets->unsettled;
+}
+
+bool secrets_state_kept(const struct secrets *secrets)
+{
+	return !secrets->state_lost;
+}
+
 const char *secrets_vault_warning(const struct secrets *secrets, size_t index)
 {
 	return index < secrets->warning_count ? secrets->vault_warnings[index] : NULL;
-}
-
-time_t secrets_next_renewal(const struct secrets *secrets)
-{
-	time_t next = 0;
-	for (size_t i = 0; i < secrets->count; i++) {
-		time_t renew = secrets->entries[i].value.renew;
-		if (renew && (!next || renew < next))
-			next = renew;
-	}
-	return next;
-}
-
-bool secrets_spent(const struct secrets *secrets, struct spent *spent)
-{
-	for (size_t i = 0; i < secrets->count; i++)
-		if (is_spent(&secrets->entries[i], spent))
-			return true;
-	return false;
 }
 
 struct secrets *secrets_ref(struct secrets *secrets)
@@ -333,5 +443,6 @@ void secrets_free(struct secrets *secrets)
 	table_free(&secrets->by_key);
 	secret_arena_free(secrets->arena);
 	held_key_unref(secrets->held);
+	vault_print_unref(secrets->vault_print);
 	free(secrets);
 }

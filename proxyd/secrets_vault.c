@@ -86,6 +86,18 @@ struct vault *secrets_vault_open(const struct config *config, bool ask, struct h
 	return vault_open(&place, fault);
 }
 
+struct vault_print *secrets_vault_print(const struct config *config, const struct held_key *held)
+{
+	struct vault_place place = place_of(config, held);
+	return config->vault_file ? vault_print_take(&place) : NULL;
+}
+
+bool secrets_vault_fits(const struct config *config, const struct held_key *held, const struct vault_print *print)
+{
+	struct vault_place place = place_of(config, held);
+	return config->vault_file && vault_print_fits(print, &place);
+}
+
 static enum vault_replaced replace(struct vault *vault, const char *name, struct span old, struct span fresh,
                                    struct secret_arena *memory, struct span *found, struct fault *fault)
 {

@@ -5,6 +5,7 @@
 #include "config.h"
 #include "secret.h"
 #include "vault.h"
+#include "vault_print.h"
 
 /* A passphrase that opened the vault, shared by the sets of secrets that came from it. In guarded memory. */
 struct held_key;
@@ -16,6 +17,11 @@ void held_key_unref(struct held_key *held);
  * controlling terminal, where there is one, three times at most, and then held. The caller closes what is returned; NULL
  * with a fault. */
 struct vault *secrets_vault_open(const struct config *config, bool ask, struct held_key **held, struct fault *fault);
+
+/* What the vault and its key are now; NULL where that cannot be said, or a passphrase would have to be asked for. The caller's. */
+struct vault_print *secrets_vault_print(const struct config *config, const struct held_key *held);
+/* Would opening it give what it gave then? */
+bool secrets_vault_fits(const struct config *config, const struct held_key *held, const struct vault_print *print);
 
 enum vault_replaced {
 	VAULT_REPLACED,

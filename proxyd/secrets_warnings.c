@@ -5,6 +5,7 @@
 #include "file.h"
 #include "memory.h"
 #include "secrets.h"
+#include "vault.h"
 
 typedef void teller(void *context, const char *line);
 
@@ -64,16 +65,24 @@ static void warn_of_folder(const struct config *config, const struct named_sourc
 {
 	AUTO_FREE char *path = realpath(config->vault_file, NULL);
 	AUTO_FREE char *folder = path ? file_folder(path) : NULL;
-	if (!folder || access(folder, W_OK | X_OK) == 0)
+	struct fault fault = FAULT_INIT;
+	if (!folder || vault_writable(path, &fault))
 		return;
 	AUTO_FREE char *line = memory_format("%s:%u:%u: a refresh token that its server replaces could not be stored: user %u, who runs "
-	                                     "proxyd, cannot write in %s; let that user, or "
-	                                     "put the vault where it can", refresh->mark.file, refresh->mark.line,
-	                                     refresh->mark.column, (unsigned)geteuid(), folder);
+	                                     "proxyd, cannot write in %s (%s); let that user, or put the vault where it can; where it can, "
+	                                     "restart proxyd",
+	                                     refresh->mark.file, refresh->mark.line, refresh->mark.column, (unsigned)geteuid(), folder,
+	                                     fault.text);
 	tell(context, line);
 }
 
-void secrets_warnings(const struct config *config, const struct secrets *secrets, teller *tell, void *context)
+static bool counts(const struct secret_value *value, const struct secrets *others)
+{
+	return value && value->ready && (!others || secrets_have(others, value));
+}
+
+void secrets_warnings(const struct config *config, const struct secrets *secrets, const struct secrets *others, teller *tell,
+                      void *context)
 {
 	const char *line;
 	for (size_t i = 0; (line = secrets_vault_warning(secrets, i)) != NULL; i++)
@@ -82,13 +91,14 @@ void secrets_warnings(const struct config *config, const struct secrets *secrets
 		const struct config_credential *credential = &config->credentials[i];
 		for (size_t j = 0; j < credential->secret_count; j++) {
 			const struct secret_value *value = secrets_get(secrets, credential, j);
-			if (value->ready)
-				warn_of_secret(credential, j, value->bytes, tell, context);
-			if (value->ready && !strcmp(credential->secrets[j].id, "refresh") && config_minting(credential))
+			if (!counts(value, others))
+				continue;
+			warn_of_secret(credential, j, value->bytes, tell, context);
+			if (!strcmp(credential->secrets[j].id, "refresh") && config_minting(credential))
 				warn_of_folder(config, &credential->secrets[j], tell, context);
 		}
 	}
 	const struct secret_value *auth = secrets_parent(secrets);
-	if (auth && auth->ready)
+	if (counts(auth, others))
 		warn_of_blanks(config->parent.mark, "auth", "parent", auth->bytes, tell, context);
 }

@@ -17,6 +17,7 @@ struct sniff {
 	LIST_ENTRY(sniff) others;
 	struct worker *worker;
 	struct way way;
+	uint64_t since; /* when it came here, loop_now() */
 	int fd;
 	size_t looked; /* bytes that were judged, and are not enough */
 	bool kept;     /* not its first request */
@@ -36,7 +37,7 @@ static int end(struct sniff *sniff)
 static void close_unanswered(struct sniff *sniff)
 {
 	struct worker *worker = sniff->worker;
-	worker_way_over(worker, &sniff->way);
+	worker_way_over(&sniff->way);
 	close(end(sniff));
 	worker_connection_closed(worker);
 }
@@ -53,7 +54,7 @@ static void refuse(struct sniff *sniff, const struct problem *problem)
 	AUTO_BUFFER struct buffer out = {0};
 	refusal_write(problem, true, &out);
 	worker_note_refusal(worker, &sniff->way, problem->reason, problem->status);
-	worker_way_over(worker, &sniff->way);
+	worker_way_over(&sniff->way);
 	linger_close(worker, end(sniff), buffer_view(&out));
 }
 
@@ -90,7 +91,7 @@ static void hand_to_h1(struct sniff *sniff, const struct opening *opening, bool 
 {
 	struct worker *worker = sniff->worker;
 	size_t memory = front_h1_needs(&opening->request, opening->size);
-	if (memory <= front_h1_most_memory(&worker->server->limits)) {
+	if (memory <= front_h1_most_memory(worker->front)) {
 		struct way way = sniff->way;
 		front_h1_add(worker->front, end(sniff), &way, memory, more);
 		return;
@@ -134,19 +135,19 @@ static void on_readable(struct loop_watch *watch, uint32_t events)
 	struct worker *worker = sniff->worker;
 	struct arena arena = {0};
 	/* One byte over the limit, so that a head of just its size is told from a longer one. */
-	ssize_t count = recv(sniff->fd, worker->peek, (size_t)worker->server->limits.head + 1, MSG_PEEK);
+	ssize_t count = recv(sniff->fd, worker->peek, (size_t)worker->limits.head + 1, MSG_PEEK);
 	if (count < 0 && (errno == EAGAIN || errno == EINTR) && !(events & (EPOLLERR | EPOLLHUP)))
 		return;
 	struct span bytes = {worker->peek, count > 0 ? (size_t)count : 0};
 	bool eof = count <= 0 || (events & EPOLLRDHUP);
-	if (sniff->kept && sniff->looked == 0 && bytes.length > 0)
-		loop_timer_set(worker->loop, &sniff->timer, worker->server->limits.head_time);
-	bool news = eof || opening_is_news(bytes, sniff->looked, &worker->server->limits);
+	if ((sniff->kept || worker->draining) && sniff->looked == 0 && bytes.length > 0)
+		loop_timer_set(worker->loop, &sniff->timer, worker->limits.head_time);
+	bool news = eof || opening_is_news(bytes, sniff->looked, &worker->limits);
 	sniff->looked = bytes.length;
 	if (!news)
 		return;
 	struct opening opening;
-	opening_look(&worker->server->limits, &sniff->way, bytes, sniff->kept, eof, &arena, &opening);
+	opening_look(&worker->limits, &sniff->way, bytes, sniff->kept, eof, &arena, &opening);
 	decide(sniff, &opening, bytes.length);
 	arena_free(&arena);
 }
@@ -162,6 +163,7 @@ static void on_late(struct loop_timer *timer)
 	struct sniff *sniff = (struct sniff *)((char *)timer - offsetof(struct sniff, timer));
 	if (is_silent(sniff)) {
 		/* Connected and said nothing: nobody waits for an answer. */
+		tally_limit_hit(sniff->worker->account.tally, sniff->kept ? TALLY_IDLE : TALLY_HEAD_TIME);
 		close_unanswered(sniff);
 		return;
 	}
@@ -178,6 +180,7 @@ static void start(struct worker *worker, int fd, const struct way *way, bool kep
 	                        .timer = {.fire = on_late},
 	                        .worker = worker,
 	                        .way = *way,
+	                        .since = loop_now(worker->loop),
 	                        .fd = fd,
 	                        .kept = kept};
 	LIST_INSERT_HEAD(&worker->sniffs, sniff, others);
@@ -187,7 +190,7 @@ static void start(struct worker *worker, int fd, const struct way *way, bool kep
 
 void sniff_start(struct worker *worker, int fd, const struct way *way)
 {
-	start(worker, fd, way, false, worker->server->limits.head_time);
+	start(worker, fd, way, false, worker->limits.head_time);
 }
 
 void sniff_kept(struct worker *worker, int fd, const struct way *way, uint64_t idle)
@@ -195,12 +198,21 @@ void sniff_kept(struct worker *worker, int fd, const struct way *way, uint64_t i
 	start(worker, fd, way, true, idle);
 }
 
+static void drain_silent(struct sniff *sniff)
+{
+	uint64_t grace = worker_grace(sniff->worker, sniff->since);
+	if (grace > 0)
+		loop_timer_set(sniff->worker->loop, &sniff->timer, grace);
+	else
+		close_unanswered(sniff);
+}
+
 void sniff_drain(struct worker *worker)
 {
 	for (struct sniff *sniff = LIST_FIRST(&worker->sniffs), *next; sniff; sniff = next) {
 		next = LIST_NEXT(sniff, others);
 		if (is_silent(sniff))
-			close_unanswered(sniff);
+			drain_silent(sniff);
 		else
 			on_readable(&sniff->watch, EPOLLIN);
 	}

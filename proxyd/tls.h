@@ -41,6 +41,7 @@ struct tls_trust *tls_trust_load_beside(const char *ca_file, struct fault *fault
  * resumes a session stands for the certificate that was shown in it. */
 struct tls_trust *tls_trust_with(struct tls_trust *verifier, struct tls_identity *identity);
 const struct tls_identity *tls_trust_identity(const struct tls_trust *trust); /* NULL: none */
+const struct tls_trust *tls_trust_verifier(const struct tls_trust *trust);      /* what it was made with; NULL: nothing */
 struct tls_trust *tls_trust_ref(struct tls_trust *trust);
 void tls_trust_free(struct tls_trust *trust);
 /* Appends the certificates as PEM. False where GnuTLS does not list them, as those of a PKCS #11 token. */

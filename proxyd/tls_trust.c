@@ -114,6 +114,11 @@ const struct tls_identity *tls_trust_identity(const struct tls_trust *trust)
 	return trust->identity;
 }
 
+const struct tls_trust *tls_trust_verifier(const struct tls_trust *trust)
+{
+	return trust->verifier;
+}
+
 struct tls_trust *tls_trust_ref(struct tls_trust *trust)
 {
 	if (trust)

@@ -1,5 +1,6 @@
 #include "tunnel.h"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "linger.h"
@@ -19,6 +20,14 @@ bool tunnel_has_unread(const struct relay *relay)
 {
 	const struct relay_flow *flow = &relay->flows[RELAY_CLIENT];
 	return !relay->reset && (!flow->ended || flow->stopped);
+}
+
+bool tunnel_reaches_refused(int upstream, const struct dial_policy policy)
+{
+	struct sockaddr_storage address;
+	socklen_t size = sizeof address;
+	return upstream >= 0 && !policy.parent && getpeername(upstream, (struct sockaddr *)&address, &size) == 0 &&
+	       dial_judge((const struct sockaddr *)&address, policy);
 }
 
 void tunnel_close_client(struct worker *worker, int client, bool lingers, struct span last)

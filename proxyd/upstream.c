@@ -8,8 +8,8 @@ bool destination_equal(const struct destination *a, const struct destination *b)
 	return a->port == b->port && a->tls == b->tls && a->trust == b->trust &&
 	       a->policy.private_allowed == b->policy.private_allowed &&
 	       a->policy.loopback_allowed == b->policy.loopback_allowed &&
-	       a->policy.literal_allowed == b->policy.literal_allowed && a->policy.named == b->policy.named &&
-	       a->policy.denied == b->policy.denied && a->policy.parent == b->policy.parent && host_equal(&a->host, &b->host);
+	       a->policy.literal_allowed == b->policy.literal_allowed && a->policy.addresses == b->policy.addresses &&
+	       a->policy.parent == b->policy.parent && host_equal(&a->host, &b->host);
 }
 
 uint32_t destination_hash(const struct destination *destination)

@@ -57,6 +57,7 @@ struct connection {
 	bool last; /* no request follows this one */
 
 	/* The response. */
+	struct codec_limits head_limits;
 	char *in;
 	size_t in_base, in_start, in_end, in_size; /* what stands before in_base is the head */
 	struct span run; /* content that is taken out of `in` but not read yet */
@@ -71,6 +72,7 @@ struct connection {
 
 struct upstream_pool {
 	struct loop *loop;
+	struct tally *tally; /* NULL: nobody counts */
 	struct dialer *dialer;
 	struct upstream_limits limits;
 	struct origin_pool *buckets[DESTINATION_BUCKETS];

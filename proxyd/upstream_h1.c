@@ -247,7 +247,9 @@ struct upstream *upstream_h1_start(struct upstream_pool *pool, const struct dest
 	struct connection *connection =
 		fresh ? NULL : pool_take_idle(pool, destination, !method_is_idempotent(head->method));
 	bool reused = connection != NULL;
-	if (!reused)
+	if (reused)
+		tally_count(pool->tally, TALLY_UPSTREAM_REUSED);
+	else
 		connection = pool_connect(pool, destination);
 	connection->upstream = (struct upstream){&h1_table, events, context};
 	connection->reused = connection->announce = reused;

@@ -4,6 +4,7 @@
 
 #include "codec_h1.h"
 #include "config.h"
+#include "tally.h"
 #include "upstream.h"
 
 struct upstream_pool;
@@ -21,6 +22,11 @@ struct upstream_limits upstream_limits_of(const struct config_limits *limits);
 struct upstream_pool *upstream_pool_new(struct loop *loop, struct dialer *dialer, struct upstream_limits limits);
 /* Takes over a connection that was made elsewhere and has not been used; it is idle, and not watched. */
 void upstream_pool_adopt(struct upstream_pool *pool, const struct destination *destination, struct endpoint *end);
+/* Of connections that are made from here on. */
+void upstream_pool_set_limits(struct upstream_pool *pool, struct upstream_limits limits);
+/* Where its connections are counted from here on. */
+void upstream_pool_count(struct upstream_pool *pool, struct tally *tally);
+struct tally *upstream_pool_tally(const struct upstream_pool *pool); /* NULL: nobody counts */
 void upstream_pool_close_idle(struct upstream_pool *pool);
 void upstream_pool_free(struct upstream_pool *pool); /* every upstream was released before */
 

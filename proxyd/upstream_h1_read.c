@@ -26,7 +26,7 @@ static void take_final(struct connection *connection)
 	connection->keep_alive = keeps_alive(connection);
 	connection->body_done = connection->response.body.kind == BODY_NONE;
 	connection->wants_read = true;
-	codec_body_start(&connection->body, connection->response.body, connection->pool->limits.head);
+	codec_body_start(&connection->body, connection->response.body, connection->head_limits);
 	connection->body_done |= connection->response.body.kind == BODY_LENGTH && connection->response.body.length == 0;
 	connection->upstream.events->head(connection->upstream.context, &connection->response);
 }
@@ -69,7 +69,7 @@ static bool parse_heads(struct connection *connection)
 		size_t used = 0;
 		struct span bytes = {connection->in + connection->in_start, connection->in_end - connection->in_start};
 		enum codec_result result =
-			codec_response_head(bytes, connection->pool->limits.head, connection->is_head ? SPAN("HEAD") : SPAN("GET"),
+			codec_response_head(bytes, connection->head_limits, connection->is_head ? SPAN("HEAD") : SPAN("GET"),
 		                            &connection->arena, &connection->response, &used, &why);
 		if (result == CODEC_MORE) {
 			arena_reset(&connection->arena);
@@ -119,7 +119,7 @@ void h1_read_head(struct connection *connection)
 		connection->answered = true;
 		connection->in_end += (size_t)count;
 		/* Without a line's end there is nothing new to parse: bytes that come one by one cost no more than lines. */
-		if (!first && connection->in_end < connection->pool->limits.head.head && !memchr(into, '\n', (size_t)count))
+		if (!first && connection->in_end < connection->head_limits.head && !memchr(into, '\n', (size_t)count))
 			continue;
 		if (!parse_heads(connection))
 			return;

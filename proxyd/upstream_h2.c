@@ -85,6 +85,8 @@ void h2_request_open(struct h2_request *request, struct h2_connection *connectio
 	request->connection = connection;
 	request->state = H2_HEAD;
 	request->error.reused = connection->opened++ > 0;
+	if (request->error.reused)
+		tally_count(upstream_pool_tally(connection->room->pool), TALLY_UPSTREAM_REUSED);
 	if (connection->streams++ == 0)
 		connection->silent_since = loop_now(connection->room->loop);
 	LIST_INSERT_HEAD(&connection->requests, request, others);
@@ -296,7 +298,7 @@ struct upstream_h2 *upstream_h2_new(struct loop *loop, struct dialer *dialer, st
                                     struct upstream_limits limits, struct fault *fault)
 {
 	struct upstream_h2 *room = memory_alloc(sizeof *room);
-	*room = (struct upstream_h2){.loop = loop, .dialer = dialer, .pool = pool, .limits = limits};
+	*room = (struct upstream_h2){.loop = loop, .dialer = dialer, .pool = pool};
 	room->forget.fire = h2_origin_forget_first;
 	TAILQ_INIT(&room->plain);
 	TAILQ_INIT(&room->resting);
@@ -307,8 +309,14 @@ struct upstream_h2 *upstream_h2_new(struct loop *loop, struct dialer *dialer, st
 	}
 	/* Windows open by what the exchanges take. */
 	nghttp2_option_set_no_auto_window_update(room->option, 1);
-	nghttp2_option_set_max_send_header_block_length(room->option, 2 * limits.head.head + HEAD_ROOM);
+	upstream_h2_set_limits(room, limits);
 	return room;
+}
+
+void upstream_h2_set_limits(struct upstream_h2 *room, struct upstream_limits limits)
+{
+	room->limits = limits;
+	nghttp2_option_set_max_send_header_block_length(room->option, 2 * limits.head.head + HEAD_ROOM);
 }
 
 void upstream_h2_close_idle(struct upstream_h2 *room)

@@ -15,6 +15,8 @@ struct upstream_h2;
 struct upstream_h2 *upstream_h2_new(struct loop *loop, struct dialer *dialer, struct upstream_pool *pool,
                                     struct upstream_limits limits, struct fault *fault);
 void upstream_h2_close_idle(struct upstream_h2 *room);
+/* Of connections that are made from here on. */
+void upstream_h2_set_limits(struct upstream_h2 *room, struct upstream_limits limits);
 void upstream_h2_free(struct upstream_h2 *room); /* every upstream was released before; NULL is fine */
 
 /* May requests to this destination be sent by HTTP/2? With TLS, unless it is remembered as one for HTTP/1.1. */

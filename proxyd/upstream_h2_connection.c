@@ -40,6 +40,7 @@ static void discard(struct h2_connection *connection)
 	outbox_wipe(&connection->outbox);
 	LIST_REMOVE(connection, others);
 	origin->connection_count--;
+	tally_uncount(upstream_pool_tally(connection->room->pool), TALLY_UPSTREAM_NOW);
 	free(connection);
 	h2_origin_serve(origin);
 }
@@ -236,5 +237,7 @@ void h2_connect(struct h2_origin *origin, const char *profile)
 	                                     .end = {.fd = -1}};
 	LIST_INSERT_HEAD(&origin->connections, connection, others);
 	origin->connection_count++;
+	tally_count(upstream_pool_tally(connection->room->pool), TALLY_UPSTREAM_NEW);
+	tally_count(upstream_pool_tally(connection->room->pool), TALLY_UPSTREAM_NOW);
 	connection->dial = dial_start(origin->room->dialer, &to->host, to->port, to->policy, profile, dialled, connection);
 }

@@ -1,6 +1,7 @@
 /* Who gets which connection: the origins, the requests that wait, and the origins that speak HTTP/1.1 only. */
 #include <stdlib.h>
 
+#include "addresses.h"
 #include "dial_parent.h"
 #include "memory.h"
 #include "upstream_h2_internal.h"
@@ -34,6 +35,7 @@ struct h2_origin *h2_origin_get(struct upstream_h2 *room, const struct destinati
 	origin->destination.profile = NULL;
 	tls_trust_ref(origin->destination.trust);
 	dial_parent_ref(origin->destination.policy.parent);
+	addresses_ref(origin->destination.policy.addresses);
 	LIST_INIT(&origin->connections);
 	TAILQ_INIT(&origin->waiting);
 	origin->next = *bucket;
@@ -51,6 +53,7 @@ static void free_unused(struct h2_origin *origin)
 	*link = origin->next;
 	tls_trust_free(origin->destination.trust);
 	dial_parent_unref(origin->destination.policy.parent);
+	addresses_unref(origin->destination.policy.addresses);
 	free(origin);
 }
 

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "addresses.h"
 #include "dial_parent.h"
 #include "memory.h"
 #include "upstream_connection.h"
@@ -74,7 +75,7 @@ static struct origin_pool *find_origin(struct upstream_pool *pool, const struct 
 	return origin;
 }
 
-/* Holds references to trust and parent, so that no others can come to the same addresses while it is compared by them. */
+/* Holds references to trust, parent and addresses, so that no others can come to the same addresses while it is compared by them. */
 static struct origin_pool *make_origin(struct upstream_pool *pool, const struct destination *destination)
 {
 	struct origin_pool **bucket = bucket_of(pool, destination);
@@ -83,6 +84,7 @@ static struct origin_pool *make_origin(struct upstream_pool *pool, const struct 
 	origin->destination.profile = NULL;
 	tls_trust_ref(origin->destination.trust);
 	dial_parent_ref(origin->destination.policy.parent);
+	addresses_ref(origin->destination.policy.addresses);
 	LIST_INIT(&origin->idle);
 	origin->next = *bucket;
 	*bucket = origin;
@@ -101,6 +103,7 @@ static void leave_origin(struct connection *connection)
 	*link = origin->next;
 	tls_trust_free(origin->destination.trust);
 	dial_parent_unref(origin->destination.policy.parent);
+	addresses_unref(origin->destination.policy.addresses);
 	free(origin);
 }
 
@@ -161,6 +164,7 @@ void pool_discard(struct connection *connection)
 	loop_timer_stop(pool->loop, &connection->timer);
 	loop_later_cancel(pool->loop, &connection->task);
 	leave_origin(connection);
+	tally_uncount(pool->tally, TALLY_UPSTREAM_NOW);
 	connection->state = CONNECTION_SPARE;
 	LIST_INSERT_HEAD(&pool->spare, connection, spare);
 	/* Not at once: whoever called may still look at it. */
@@ -306,9 +310,18 @@ static struct connection *take_spare(struct upstream_pool *pool)
 	connection->watch = (struct loop_watch){.fd = -1, .ready = ready};
 	connection->timer.fire = timer_fired;
 	connection->task.run = h1_run_task;
-	connection->in_size = pool->limits.head.head + BODY_BUFFER;
-	connection->in = memory_resize(NULL, connection->in_size, 1);
 	return connection;
+}
+
+/* It has room for a head of the limit, and content behind that. */
+static void take_limits(struct connection *connection)
+{
+	size_t size = connection->pool->limits.head.head + BODY_BUFFER;
+	connection->head_limits = connection->pool->limits.head;
+	if (size == connection->in_size)
+		return;
+	connection->in = memory_resize(connection->in, size, 1);
+	connection->in_size = size;
 }
 
 static struct connection *take_member(struct upstream_pool *pool, const struct destination *destination)
@@ -317,6 +330,8 @@ static struct connection *take_member(struct upstream_pool *pool, const struct d
 	struct origin_pool *origin = find_origin(pool, destination);
 	connection->origin = origin ? origin : make_origin(pool, destination);
 	connection->origin->members++;
+	take_limits(connection);
+	tally_count(pool->tally, TALLY_UPSTREAM_NOW);
 	connection->can_read = connection->can_write = connection->peer_closed = false;
 	return connection;
 }
@@ -335,6 +350,7 @@ void upstream_pool_adopt(struct upstream_pool *pool, const struct destination *d
 struct connection *pool_connect(struct upstream_pool *pool, const struct destination *destination)
 {
 	struct connection *connection = take_member(pool, destination);
+	tally_count(pool->tally, TALLY_UPSTREAM_NEW);
 	connection->state = CONNECTION_DIALLING;
 	connection->dial = dial_start(pool->dialer, &destination->host, destination->port, destination->policy,
 	                              destination->profile, dialled, connection);
@@ -351,6 +367,11 @@ struct upstream_limits upstream_limits_of(const struct config_limits *limits)
 	};
 }
 
+void upstream_pool_set_limits(struct upstream_pool *pool, struct upstream_limits limits)
+{
+	pool->limits = limits;
+}
+
 struct upstream_pool *upstream_pool_new(struct loop *loop, struct dialer *dialer, struct upstream_limits limits)
 {
 	struct upstream_pool *pool = memory_alloc(sizeof *pool);
@@ -361,6 +382,16 @@ struct upstream_pool *upstream_pool_new(struct loop *loop, struct dialer *dialer
 	LIST_INIT(&pool->spare);
 	pool->trim.run = trim_spares;
 	return pool;
+}
+
+void upstream_pool_count(struct upstream_pool *pool, struct tally *tally)
+{
+	pool->tally = tally;
+}
+
+struct tally *upstream_pool_tally(const struct upstream_pool *pool)
+{
+	return pool->tally;
 }
 
 void upstream_pool_close_idle(struct upstream_pool *pool)

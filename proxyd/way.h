@@ -2,6 +2,8 @@
 #ifndef KEYSTILE_WAY_H
 #define KEYSTILE_WAY_H
 
+#include <limits.h>
+
 #include "authority.h"
 
 enum way_kind { WAY_REVERSE, WAY_FORWARD, WAY_CONNECT, WAY_INTERCEPT, WAY_TRANSPARENT };
@@ -9,9 +11,13 @@ enum way_kind { WAY_REVERSE, WAY_FORWARD, WAY_CONNECT, WAY_INTERCEPT, WAY_TRANSP
 /* The word for audit and metrics: "reverse". Static. */
 const char *way_name(enum way_kind kind);
 
+#define WAY_NO_TOKEN UINT_MAX
+
 /* What a CONNECT, or the listener that traffic was redirected to, settled for all that follows on its connection. */
 struct way_place {
 	char profile[64];        /* a name: a later configuration may have another profile by it, or none */
+	unsigned session;        /* snapshot_session() when its token was taken; WAY_NO_TOKEN: the listener settled the profile */
+	uint32_t token_version;  /* the profile's, then */
 	struct authority target; /* with a port */
 	bool open;               /* redirected plain HTTP: the first Host is to take the place of target.host */
 };
@@ -23,7 +29,7 @@ struct way {
 	bool served;              /* a request got another answer than 407 (Proxy Authentication Required): no CONNECT may follow */
 	struct way_place *place;  /* where CONNECT fixed it; else NULL. The connection's, moves with the struct */
 	char client[64];          /* the peer's address and port, or "unix" */
-	unsigned counted;         /* number + 1 of the profile that the connection counts for; 0: none so far */
+	struct headcount *counted; /* of the profile that the connection counts for (snapshot.h), a reference; NULL: none so far */
 };
 
 /* May a CONNECT come on this connection (SPEC §3)? */

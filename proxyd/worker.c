@@ -10,6 +10,7 @@
 #include "front_h1.h"
 #include "front_h2.h"
 #include "front_https.h"
+#include "inquiry.h"
 #include "intercept.h"
 #include "linger.h"
 #include "listener.h"
@@ -29,10 +30,18 @@ struct snapshot *server_snapshot(struct server *server)
 	return snapshot;
 }
 
+void server_count_names(struct server *server, struct snapshot *snapshot)
+{
+	struct shared_config *shared = snapshot->shared;
+	if (server->tallies && shared && !shared->tallies)
+		shared->tallies = tallies_map(server->tallies, shared->config);
+}
+
 void server_publish(struct server *server, struct snapshot *snapshot)
 {
 	pthread_mutex_lock(&server->snapshot_lock);
 	struct snapshot *old = server->snapshot;
+	server_count_names(server, snapshot);
 	server->snapshot = snapshot;
 	for (unsigned i = 0; i < server->worker_count; i++)
 		if (server->workers[i].loop)
@@ -41,11 +50,14 @@ void server_publish(struct server *server, struct snapshot *snapshot)
 	snapshot_unref(old);
 }
 
-void server_publish_minted(struct server *server, struct minted *minted)
+void server_publish_minted(struct server *server, const struct config *config, struct minted *minted)
 {
 	pthread_mutex_lock(&server->making_lock);
 	struct snapshot *old = server_snapshot(server);
-	server_publish(server, snapshot_with_minted(old, minted));
+	if (old->config == config)
+		server_publish(server, snapshot_with_minted(old, minted));
+	else
+		minted_unref(minted);
 	snapshot_unref(old);
 	pthread_mutex_unlock(&server->making_lock);
 }
@@ -100,18 +112,57 @@ static void forget_keys(struct worker *worker)
 	worker->signing_keys = NULL;
 }
 
+/* What is under way goes by them from here on, but for what has its memory by the old ones. */
+static void take_limits(struct worker *worker)
+{
+	worker->limits = worker->snapshot->config->limits;
+	const struct upstream_limits limits = upstream_limits_of(&worker->limits);
+	free(worker->peek);
+	worker->peek = memory_alloc((size_t)worker->limits.head + 1);
+	dialer_set_limit(worker->dialer, worker->limits.connect);
+	upstream_pool_set_limits(worker->pool, limits);
+	upstream_h2_set_limits(worker->upstream_h2, limits);
+	front_h1_take_limits(worker->front);
+	front_h2_take_limits(worker->front_h2);
+}
+
+/* A reload took away what some of them stand on (SPEC §11). */
+static void end_revoked(struct worker *worker)
+{
+	connect_end_revoked(worker);
+	intercept_end_revoked(worker);
+	upgrade_end_revoked(worker);
+}
+
+static void let_follow(struct worker *worker)
+{
+	connect_follow(worker);
+	intercept_follow(worker);
+	upgrade_follow(worker);
+}
+
+static void take_snapshot(struct worker *worker)
+{
+	struct snapshot *old = worker->snapshot;
+	worker->snapshot = server_snapshot(worker->server);
+	if (worker->snapshot != old) {
+		forget_keys(worker);
+		if (worker->snapshot->config != old->config)
+			take_limits(worker);
+		if (worker->snapshot->shared != old->shared)
+			end_revoked(worker);
+		let_follow(worker);
+		exchange_resume_all(worker);
+	}
+	snapshot_unref(old);
+}
+
 static void on_wake(void *context)
 {
 	struct worker *worker = context;
-	struct snapshot *old = worker->snapshot;
-	worker->snapshot = server_snapshot(worker->server);
-	bool fresh = worker->snapshot != old;
-	if (fresh)
-		forget_keys(worker);
-	snapshot_unref(old);
-	if (fresh)
-		exchange_resume_all(worker);
+	take_snapshot(worker);
 	serve_inbox(worker, false);
+	inquiry_answer(worker);
 	if (atomic_load(&worker->drain_asked) && !worker->draining)
 		begin_drain(worker);
 	if (atomic_load(&worker->stop_asked))
@@ -124,18 +175,21 @@ static bool make_rooms(struct worker *worker, struct fault *fault)
 	if (!(worker->loop = loop_new(fault)))
 		return false;
 	loop_on_wake(worker->loop, on_wake, worker);
-	worker->dialer = dialer_new(worker->loop, server->own_dial, server->own_dial_count, server->limits.connect, fault);
+	worker->snapshot = server_snapshot(server);
+	worker->limits = worker->snapshot->config->limits;
+	worker->dialer = dialer_new(worker->loop, server->own_dial, server->own_dial_count, worker->limits.connect, fault);
 	if (!worker->dialer)
 		return false;
-	const struct upstream_limits limits = upstream_limits_of(&server->limits);
+	const struct upstream_limits limits = upstream_limits_of(&worker->limits);
 	worker->pool = upstream_pool_new(worker->loop, worker->dialer, limits);
+	upstream_pool_count(worker->pool, worker->account.tally);
 	worker->upstream_h2 = upstream_h2_new(worker->loop, worker->dialer, worker->pool, limits, fault);
 	if (!worker->upstream_h2)
 		return false;
 	worker->audit = audit_writer_new(server->audit, worker->loop);
+	audit_listen(worker->audit, account_note, &worker->account);
 	worker->relays = relay_room_new(worker->loop);
-	worker->peek = memory_alloc((size_t)server->limits.head + 1);
-	worker->snapshot = server_snapshot(server);
+	worker->peek = memory_alloc((size_t)worker->limits.head + 1);
 	worker->front = front_h1_new(worker, fault);
 	worker->front_https = front_https_new(worker);
 	worker->front_h2 = worker->front ? front_h2_new(worker, fault) : NULL;
@@ -171,6 +225,8 @@ static void free_rooms(struct worker *worker)
 	loop_free(worker->loop);
 	worker->loop = NULL;
 	pthread_mutex_unlock(&worker->server->snapshot_lock);
+	inquiry_drop(worker);
+	account_end(&worker->account);
 	free(worker->peek);
 	slab_free(&worker->sniff_slab);
 }
@@ -180,6 +236,8 @@ static void *run(void *context)
 	struct worker *worker = context;
 	listener_accept_start(worker);
 	loop_run(worker->loop);
+	atomic_store(&worker->ended, true);
+	kill(getpid(), SERVER_WAKE_SIGNAL);
 	return NULL;
 }
 
@@ -188,6 +246,9 @@ bool worker_prepare(struct worker *worker, struct server *server, unsigned numbe
 	worker->server = server;
 	worker->number = number;
 	pthread_mutex_init(&worker->inbox_lock, NULL);
+	TAILQ_INIT(&worker->exchanges);
+	if (server->tallies)
+		account_begin(&worker->account, server->tallies, number);
 	if (make_rooms(worker, fault))
 		return true;
 	free_rooms(worker);
@@ -211,21 +272,17 @@ void worker_drain(struct worker *worker)
 	loop_wake(worker->loop);
 }
 
-void worker_stop(struct worker *worker)
+bool worker_has_ended(const struct worker *worker)
+{
+	return atomic_load(&worker->ended);
+}
+
+void worker_end(struct worker *worker)
 {
 	atomic_store(&worker->stop_asked, true);
 	loop_wake(worker->loop);
-}
-
-bool worker_join(struct worker *worker, const struct timespec *deadline)
-{
-	bool in_time = pthread_timedjoin_np(worker->thread, NULL, deadline) == 0;
-	if (!in_time) {
-		worker_stop(worker);
-		pthread_join(worker->thread, NULL);
-	}
+	pthread_join(worker->thread, NULL);
 	free_rooms(worker);
-	return in_time;
 }
 
 bool worker_hand(struct worker *worker, struct listener *listener, int fd, const char *client)
@@ -248,26 +305,27 @@ bool worker_hand(struct worker *worker, struct listener *listener, int fd, const
 	return open;
 }
 
-static void uncount_profile(struct server *server, struct way *way)
+static void uncount_profile(struct way *way)
 {
 	if (way->counted)
-		atomic_fetch_sub(&server->profile_connections[way->counted - 1], 1);
-	way->counted = 0;
+		atomic_fetch_sub(&way->counted->connections, 1);
+	headcount_unref(way->counted);
+	way->counted = NULL;
 }
 
-bool worker_admit(struct worker *worker, struct way *way, const struct config_profile *profile, struct arena *arena,
-                  struct problem *problem)
+bool worker_admit(struct worker *worker, struct way *way, const struct snapshot *snapshot,
+                  const struct config_profile *profile, struct arena *arena, struct problem *problem)
 {
-	struct server *server = worker->server;
-	uint64_t most = server->limits.profile_connections;
-	if (way->counted == profile->number + 1)
+	struct headcount *count = snapshot->shared->headcounts[profile->number];
+	uint64_t most = worker->limits.profile_connections;
+	if (way->counted == count)
 		return true;
-	uncount_profile(server, way);
-	if (atomic_fetch_add(&server->profile_connections[profile->number], 1) < most) {
-		way->counted = profile->number + 1;
+	uncount_profile(way);
+	if (atomic_fetch_add(&count->connections, 1) < most) {
+		way->counted = headcount_ref(count);
 		return true;
 	}
-	atomic_fetch_sub(&server->profile_connections[profile->number], 1);
+	atomic_fetch_sub(&count->connections, 1);
 	problem_set(problem, 503, "too_many_profile_connections",
 	            arena_format(arena, "all %llu connections of profile %s are in use", (unsigned long long)most, profile->name),
 	            "close connections that are idle, or raise limits.profile_connections");
@@ -275,9 +333,9 @@ bool worker_admit(struct worker *worker, struct way *way, const struct config_pr
 	return false;
 }
 
-void worker_way_over(struct worker *worker, struct way *way)
+void worker_way_over(struct way *way)
 {
-	uncount_profile(worker->server, way);
+	uncount_profile(way);
 	free(way->place);
 	way->place = NULL;
 }
@@ -286,7 +344,8 @@ static void note_end(struct worker *worker, const struct way *way, enum audit_ve
                      unsigned status)
 {
 	struct audit_record record = {
-		.event = "end", .client = way->client, .way = way_name(way->kind), .profile = way->profile,
+		.event = "end", .kind = AUDIT_CONNECTION, .way_kind = way->kind, .client = way->client, .way = way_name(way->kind),
+		.profile = way->profile,
 		.verdict = verdict, .reason = reason, .status = status};
 	if (way->place) {
 		record.host = host_span(&way->place->target.host);
@@ -304,6 +363,12 @@ void worker_note_refusal(struct worker *worker, const struct way *way, const cha
 void worker_note_failure(struct worker *worker, const struct way *way, const char *reason)
 {
 	note_end(worker, way, AUDIT_FAIL, reason, 0);
+}
+
+uint64_t worker_grace(const struct worker *worker, uint64_t since)
+{
+	uint64_t age = loop_now(worker->loop) - since;
+	return age < DRAIN_GRACE ? DRAIN_GRACE - age : 0;
 }
 
 void worker_connection_closed(struct worker *worker)

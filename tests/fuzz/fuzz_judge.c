@@ -68,7 +68,7 @@ static void start(void)
 	if (!config)
 		abort();
 	snapshot.config = shared.config = config;
-	shared.routes = route_table_new(config);
+	shared.routes = route_table_new(config, NULL);
 	shared.tokens = token_table_new(&key, config);
 	snapshot.secrets = secrets_load(config, NULL, NULL);
 	snapshot.minted = minted_new(config);

@@ -38,22 +38,18 @@ static inline void join(const struct config_messages *messages, struct buffer *o
 
 struct judged {
 	struct config *config;
-	struct buffer errors, warnings, unbuilt;
+	struct buffer errors, warnings;
 };
 
 static inline struct judged judge(const char *text, bool found_here)
 {
 	struct judged judged = {0};
-	struct config_messages errors = {0}, warnings = {0}, unbuilt = {0};
+	struct config_messages errors = {0}, warnings = {0};
 	judged.config = config_parse(span_of(text), FOLDER "/k.yaml", found_here, &errors, &warnings);
-	if (judged.config)
-		config_unbuilt(judged.config, &unbuilt);
 	join(&errors, &judged.errors);
 	join(&warnings, &judged.warnings);
-	join(&unbuilt, &judged.unbuilt);
 	config_messages_free(&errors);
 	config_messages_free(&warnings);
-	config_messages_free(&unbuilt);
 	if (!judged.config != (judged.errors.length > 0))
 		fail_msg("`%s`: a configuration and errors, or neither: `%s`", text, judged.errors.data);
 	return judged;
@@ -64,7 +60,6 @@ static inline void judged_free(struct judged *judged)
 	config_free(judged->config);
 	buffer_free(&judged->errors);
 	buffer_free(&judged->warnings);
-	buffer_free(&judged->unbuilt);
 }
 
 /* A good configuration, which the caller frees. */

@@ -90,7 +90,7 @@ static void build(struct world *world, const char *yaml)
 {
 	struct config *config = parse(yaml);
 	world->shared.config = config;
-	world->shared.routes = route_table_new(config);
+	world->shared.routes = route_table_new(config, NULL);
 	world->shared.tokens = config->session.none ? NULL : token_table_new(&key, config);
 	world->snapshot.shared = &world->shared;
 	world->snapshot.config = config;

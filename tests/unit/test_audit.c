@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -302,6 +303,94 @@ static void test_reopen(void **state)
 	unlink(moved);
 }
 
+/* A pipe without a reader is none, at once; with one it is like any file. */
+static void test_pipe(void **state)
+{
+	(void)state;
+	struct fault fault = FAULT_INIT;
+	char line[16];
+	unlink(path);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	alarm(10);
+	assert_null(audit_open(path, false, &fault));
+	if (!strstr(fault.text, path) || !strstr(fault.text, "a pipe that nobody reads"))
+		fail_msg("came `%s`", fault.text);
+	int reader = open(path, O_RDONLY | O_NONBLOCK);
+	struct audit *audit = audit_open(path, false, &fault);
+	struct audit_writer *writer = audit_writer_new(audit, loop);
+	assert_true(audit_write(writer, &whole) && audit_flush(writer));
+	assert_int_equal(read(reader, line, sizeof line), sizeof line);
+	assert_memory_equal(line, "{\"time\"", 7);
+	close(reader);
+	assert_false(audit_reopen(audit, &fault));
+	alarm(0);
+	audit_writer_free(writer);
+	audit_close(audit);
+	unlink(path);
+}
+
+static void change(struct audit *audit, const char *to, bool required)
+{
+	struct audit_change change;
+	assert_true(audit_prepare(audit, to, required, &change, NULL));
+	audit_commit(audit, &change);
+}
+
+static void test_change(void **state)
+{
+	(void)state;
+	AUTO_BUFFER struct buffer content = {0};
+	AUTO_FREE char *other = memory_format("%s.other", path);
+	struct audit *audit = open_audit(false);
+	struct audit_writer *writer = audit_writer_new(audit, loop);
+	struct audit_change given_up;
+	struct fault fault = FAULT_INIT;
+	assert_true(audit_prepare(audit, other, true, &given_up, &fault));
+	audit_abandon(&given_up);
+	assert_false(audit_prepare(audit, "/proc/nonexistent/audit.log", true, &given_up, &fault));
+	assert_true(!audit_required(audit) && audit_write(writer, &whole) && audit_flush(writer));
+	size_t length = file_content(&content).length;
+	assert_true(length > 0);
+	change(audit, path, true);
+	assert_true(audit_required(audit) && audit_write(writer, &whole) && audit_flush(writer));
+	assert_int_equal(file_content(&content).length, 2 * length);
+	change(audit, other, false);
+	assert_true(!audit_required(audit) && audit_write(writer, &whole) && audit_flush(writer));
+	assert_int_equal(file_content(&content).length, 2 * length);
+	change(audit, NULL, false);
+	assert_true(audit_write(writer, &whole) && !audit_counts(audit).on);
+	audit_writer_free(writer);
+	audit_close(audit);
+	unlink(other);
+}
+
+static void *change_often(void *audit)
+{
+	for (unsigned i = 0; i < 20000; i++) {
+		change(audit, path, true);
+		change(audit, NULL, false);
+	}
+	return NULL;
+}
+
+/* In no moment is a file required that is not there. */
+static void test_change_under_writers(void **state)
+{
+	(void)state;
+	pthread_t thread;
+	struct audit *audit = audit_open(NULL, false, NULL);
+	struct audit_writer *writer = audit_writer_new(audit, loop);
+	assert_int_equal(pthread_create(&thread, NULL, change_often, audit), 0);
+	bool good = true;
+	while (good && pthread_tryjoin_np(thread, NULL) != 0)
+		good = audit_write(writer, &start);
+	if (!good)
+		pthread_join(thread, NULL);
+	assert_true(good);
+	audit_writer_free(writer);
+	audit_close(audit);
+}
+
 static void test_ids(void **state)
 {
 	(void)state;
@@ -345,6 +434,7 @@ int main(void)
 		cmocka_unit_test(test_lines), cmocka_unit_test(test_time),   cmocka_unit_test(test_long_fields),
 		cmocka_unit_test(test_when_written), cmocka_unit_test(test_full), cmocka_unit_test(test_none),
 		cmocka_unit_test(test_open),  cmocka_unit_test(test_reopen), cmocka_unit_test(test_ids),
+		cmocka_unit_test(test_pipe),  cmocka_unit_test(test_change), cmocka_unit_test(test_change_under_writers),
 	};
 	return cmocka_run_group_tests_name("audit", tests, set_up, tear_down);
 }

@@ -156,6 +156,7 @@ static const struct json_row json_rows[] = {
 	JSON("\b\t\n\f\r", "\\b\\t\\n\\f\\r"),
 	JSON("\0\x01\x1b\x7f", "\\u0000\\u0001\\u001b\\u007f"),
 	JSON("\xc3\xbc\xe2\x82\xac\xf0\x9f\x94\x91", "\xc3\xbc\xe2\x82\xac\xf0\x9f\x94\x91"),
+	JSON("\xc2\x80\xc2\x9b\xc2\x9f\xc2\xa0", "\\u0080\\u009b\\u009f\xc2\xa0"),
 	JSON("a\xff\xc3", "a\\ufffd\\ufffd"),
 	JSON("\xed\xa0\x80", "\\ufffd\\ufffd\\ufffd"),
 	JSON("\xc3\"", "\\ufffd\\\""),

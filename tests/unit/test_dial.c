@@ -11,7 +11,8 @@
 
 #include <cmocka.h>
 
-#include "pattern.h"
+#include "addresses.h"
+#include "config.h"
 
 enum {
 	NOTHING = 0,
@@ -133,26 +134,27 @@ static void test_entries(void **state)
 		{"169.254.7.8", 81, false},      {"fe80::1", 443, true},     {"fec0::1", 443, false},
 		{"1.1.1.1", 443, true},          {"9.9.9.9", 443, false},
 	};
-	static const char *const named[] = {"127.0.0.0/8", "169.254.7.7:81", "fe80::/10"};
-	static const char *const denied[] = {"127.9.0.0/16", "9.9.9.9"};
-	struct pattern patterns[5];
-	struct dial_policy policy = {0};
-	struct pattern_index *yes = pattern_index_new(), *no = pattern_index_new();
+	static const char *const entries[] = {"127.0.0.0/8", "169.254.7.7:81", "fe80::/10", "!127.9.0.0/16", "!9.9.9.9", "*.test"};
+	struct config_host hosts[6] = {0};
+	const struct config_profile profile = {.hosts = hosts, .host_count = 6};
 	(void)state;
-	for (size_t i = 0; i < 5; i++) {
-		assert_true(pattern_parse(span_of(i < 3 ? named[i] : denied[i - 3]), &patterns[i], NULL));
-		pattern_index_add(i < 3 ? yes : no, &patterns[i], &patterns[i]);
-	}
-	policy.named = yes;
-	policy.denied = no;
+	for (size_t i = 0; i < 6; i++)
+		assert_true(pattern_parse(span_of(entries[i]), &hosts[i].pattern, NULL));
+	struct dial_policy policy = {.addresses = addresses_new(&profile, NULL)};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct sockaddr_storage address = address_of(rows[i].address, rows[i].port);
 		const char *what = dial_judge((const struct sockaddr *)&address, policy);
 		if (rows[i].may != !what)
 			fail_msg("%s port %u: came %s", rows[i].address, rows[i].port, what ? what : "allowed");
 	}
-	pattern_index_free(yes);
-	pattern_index_free(no);
+	struct addresses *same = addresses_new(&profile, policy.addresses);
+	assert_ptr_equal(same, policy.addresses);
+	hosts[4].pattern.deny = false;
+	struct addresses *other = addresses_new(&profile, policy.addresses);
+	assert_ptr_not_equal(other, policy.addresses);
+	addresses_unref(other);
+	addresses_unref(same);
+	addresses_unref(policy.addresses);
 }
 
 /* ---- real sockets ---- */

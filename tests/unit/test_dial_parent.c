@@ -65,12 +65,15 @@ static void test_current(void **state)
 	for (size_t i = 0; i < 5; i++) {
 		struct dial_parent *parent = dial_parent_new(config, values[i]);
 		for (size_t k = 0; k < 5; k++)
-			assert_int_equal(dial_parent_is_current(parent, values[k]), i == k && values[k] != &bad);
+			assert_int_equal(dial_parent_is_current(parent, config, values[k]), i == k && values[k] != &bad);
 		dial_parent_unref(parent);
 	}
 	struct dial_parent *open = dial_parent_new(config, NULL);
-	assert_true(dial_parent_is_current(open, NULL) && !dial_parent_waits(open) && !open->coded);
+	assert_true(dial_parent_is_current(open, config, NULL) && !dial_parent_waits(open) && !open->coded);
+	struct config *other = config_of(AROUND ", except: [b.test], auth: env:A }\n");
+	assert_false(dial_parent_is_current(open, other, NULL));
 	dial_parent_unref(open);
+	config_free(other);
 	config_free(config);
 }
 

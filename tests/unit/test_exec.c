@@ -11,7 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <time.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "exec.h"
@@ -19,6 +19,8 @@
 
 #define LIMIT 4096
 #define SOON 10000 /* ms; far more than any command here takes */
+
+static const struct exec_terms usual = {.limit_ms = SOON, .limit = LIMIT, .stop = -1};
 
 struct row {
 	const char *command;
@@ -49,7 +51,7 @@ static void check(const struct row *row)
 {
 	struct fault fault = FAULT_INIT;
 	AUTO_WIPE struct buffer out = {0};
-	bool done = exec_run(row->command, SOON, LIMIT, &out, &fault);
+	bool done = exec_run(row->command, &usual, &out, &fault);
 	if (row->output && (!done || !span_equal(buffer_view(&out), span_of(row->output))))
 		fail_msg("`%s`: should give `%s`, came `%.*s` %s", row->command, row->output,
 		         SPAN_ARGS(buffer_view(&out)), fault.text);
@@ -80,9 +82,9 @@ static void test_timeout_kills_the_group(void **state)
 	AUTO_FREE char *make = memory_format("mkfifo %s", fifo);
 	struct fault fault = FAULT_INIT;
 	AUTO_WIPE struct buffer out = {0};
-	assert_true(exec_run(make, SOON, LIMIT, &out, &fault));
+	assert_true(exec_run(make, &usual, &out, &fault));
 	int fd = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	bool done = exec_run(command, 200, LIMIT, &out, &fault);
+	bool done = exec_run(command, &(struct exec_terms){.limit_ms = 200, .limit = LIMIT, .stop = -1}, &out, &fault);
 	if (done || fault.code != FAULT_TIMEOUT)
 		fail_msg("came %d %d `%s`, should be a timeout", done, (int)fault.code, fault.text);
 	struct pollfd hangup = {.fd = fd};
@@ -93,24 +95,64 @@ static void test_timeout_kills_the_group(void **state)
 	rmdir(folder);
 }
 
-/* The signal stays for whoever ends the process. */
-static void test_ends_with_us(void **state)
+/* What it leaves behind has no end of its own. */
+static void test_success_kills_the_group(void **state)
 {
 	(void)state;
-	sigset_t term, old;
-	sigemptyset(&term);
-	sigaddset(&term, SIGTERM);
-	sigprocmask(SIG_BLOCK, &term, &old);
+	int pipes[2];
 	struct fault fault = FAULT_INIT;
 	AUTO_WIPE struct buffer out = {0};
-	AUTO_FREE char *command = memory_format("sh -c 'kill -TERM %ld; exec sleep 60'", (long)getpid());
-	bool done = exec_run(command, SOON, LIMIT, &out, &fault);
-	const struct timespec now = {0};
-	int pending = sigtimedwait(&term, NULL, &now);
-	sigprocmask(SIG_SETMASK, &old, NULL);
-	if (done || fault.code != FAULT_BUSY || pending != SIGTERM)
-		fail_msg("came %d %d `%s`, signal %d; should be killed, and SIGTERM pending", done, (int)fault.code, fault.text,
-		         pending);
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(fcntl(pipes[0], F_SETFD, FD_CLOEXEC), 0);
+	AUTO_FREE char *command = memory_format("sh -c 'exec 7>/proc/%d/fd/%d; sleep 60 >/dev/null 2>&1 & printf early'", (int)getpid(),
+	                                        pipes[1]);
+	bool done = exec_run(command, &usual, &out, &fault);
+	close(pipes[1]);
+	struct pollfd hangup = {.fd = pipes[0]};
+	if (!done || !span_equal(buffer_view(&out), SPAN("early")))
+		fail_msg("came %d `%.*s` %s", done, SPAN_ARGS(buffer_view(&out)), fault.text);
+	if (poll(&hangup, 1, SOON) != 1 || !(hangup.revents & POLLHUP))
+		fail_msg("a process of the group still holds the pipe");
+	close(pipes[0]);
+}
+
+/* Children that are ignored leave no status: that is no success. */
+static void test_ignored_children(void **state)
+{
+	(void)state;
+	static const char *const commands[] = {"sh -c 'printf seen; exit 7'", "printf seen"};
+	signal(SIGCHLD, SIG_IGN);
+	for (size_t i = 0; i < 2; i++) {
+		struct fault fault = FAULT_INIT;
+		AUTO_WIPE struct buffer out = {0};
+		if (exec_run(commands[i], &usual, &out, &fault) || !strstr(fault.text, "cannot "))
+			fail_msg("`%s`: came `%s`, should be that nobody can tell how it ended", commands[i], fault.text);
+	}
+	signal(SIGCHLD, SIG_DFL);
+}
+
+static void test_nobody_waits(void **state)
+{
+	(void)state;
+	struct fault fault = FAULT_INIT;
+	AUTO_WIPE struct buffer out = {0};
+	int stop = eventfd(1, EFD_CLOEXEC);
+	bool done = exec_run("sleep 60", &(struct exec_terms){.limit_ms = SOON, .limit = LIMIT, .stop = stop}, &out, &fault);
+	if (done || fault.code != FAULT_BUSY || fcntl(stop, F_GETFD) < 0)
+		fail_msg("came %d %d `%s`; should be killed, and the descriptor still the caller's", done, (int)fault.code, fault.text);
+	close(stop);
+}
+
+/* No terminal that it could ask on, or that could send it signals. */
+static void test_session(void **state)
+{
+	(void)state;
+	struct fault fault = FAULT_INIT;
+	AUTO_WIPE struct buffer out = {0};
+	bool done = exec_run("sh -c 'cut -d \" \" -f 6 /proc/$$/stat; echo $$'", &usual, &out, &fault);
+	struct span session = buffer_view(&out), own = span_from(session, session.length / 2);
+	if (!done || !span_equal(span_head(session, session.length / 2), own))
+		fail_msg("its session should be its own: `%.*s` %s", SPAN_ARGS(buffer_view(&out)), fault.text);
 }
 
 static void test_inherits_nothing(void **state)
@@ -122,8 +164,8 @@ static void test_inherits_nothing(void **state)
 	struct fault fault = FAULT_INIT;
 	AUTO_WIPE struct buffer descriptors = {0}, ignored = {0};
 	/* 3 is the folder that ls reads. A shell in between would have descriptors of its own. */
-	bool done = exec_run("ls /proc/self/fd", SOON, LIMIT, &descriptors, &fault) &&
-	            exec_run("grep SigIgn /proc/self/status", SOON, LIMIT, &ignored, &fault);
+	bool done = exec_run("ls /proc/self/fd", &usual, &descriptors, &fault) &&
+	            exec_run("grep SigIgn /proc/self/status", &usual, &ignored, &fault);
 	signal(SIGPIPE, SIG_DFL);
 	close(fd);
 	struct span digits = buffer_view(&ignored); /* the last seven are the signals 1 to 28 */
@@ -133,13 +175,34 @@ static void test_inherits_nothing(void **state)
 		         SPAN_ARGS(buffer_view(&descriptors)), SPAN_ARGS(digits), fault.text);
 }
 
+/* What it has instead of ours. The limit comes a moment after its start. */
+static void test_terms(void **state)
+{
+	(void)state;
+	char path[] = "PATH=/usr/bin:/bin", own[] = "OWN=1";
+	char *environment[] = {path, own, NULL};
+	const struct exec_terms terms = {.limit_ms = SOON, .limit = LIMIT, .stop = -1, .environment = environment, .files = 77};
+	struct fault fault = FAULT_INIT;
+	AUTO_WIPE struct buffer variables = {0}, files = {0};
+	bool done = exec_run("env", &terms, &variables, &fault) &&
+	            exec_run("sh -c 'until [ $(ulimit -Sn) = 77 ]; do :; done; ulimit -Hn'", &terms, &files, &fault);
+	if (!done || !span_equal(buffer_view(&variables), SPAN("PATH=/usr/bin:/bin\nOWN=1\n")))
+		fail_msg("came `%.*s` %s", SPAN_ARGS(buffer_view(&variables)), fault.text);
+	if (span_equal(buffer_view(&files), SPAN("77\n")))
+		fail_msg("the hard limit should stay as it was");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_timeout_kills_the_group),
-		cmocka_unit_test(test_ends_with_us),
+		cmocka_unit_test(test_success_kills_the_group),
+		cmocka_unit_test(test_ignored_children),
+		cmocka_unit_test(test_nobody_waits),
+		cmocka_unit_test(test_session),
 		cmocka_unit_test(test_inherits_nothing),
+		cmocka_unit_test(test_terms),
 	};
 	return cmocka_run_group_tests_name("exec", tests, NULL, NULL);
 }

@@ -2,25 +2,12 @@
 #include "config_rows.h"
 
 #include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
+#include "clock.h"
 #include "file.h"
 #include "identities.h"
 #include "memory.h"
 #include "secret.h"
-
-/* The clock that everything here sees. */
-static time_t ahead;
-
-time_t time(time_t *out)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	if (out)
-		*out = now.tv_sec + ahead;
-	return now.tv_sec + ahead;
-}
 
 static char folder[] = "/tmp/keystile-identities-XXXXXX";
 
@@ -72,12 +59,13 @@ struct world {
 	struct trusts *trusts;
 	struct secrets *secrets;
 	struct identities *identities;
+	struct commands *commands;
 };
 
 /* Looks once more. */
 static void look(struct world *world)
 {
-	struct secrets *secrets = secrets_load(world->config, world->secrets, NULL);
+	struct secrets *secrets = secrets_load(world->config, world->secrets, world->commands);
 	struct identities *identities = identities_load(world->config, world->trusts, secrets, world->identities);
 	secrets_free(world->secrets);
 	identities_free(world->identities);
@@ -89,11 +77,26 @@ static struct world begin_with(const char *text)
 {
 	struct fault fault = FAULT_INIT;
 	struct world world = {.config = good(text)};
-	world.trusts = trusts_load(world.config, &fault);
-	if (!world.trusts)
+	world.trusts = trusts_load(world.config, NULL, &fault);
+	world.commands = commands_new(NULL, NULL, NULL);
+	commands_want(world.commands, world.config);
+	if (!world.trusts || !commands_start(world.commands, &fault))
 		fail_msg("%s", fault.text);
+	commands_settle(world.commands, UINT64_MAX);
 	look(&world);
 	return world;
+}
+
+/* Until the key's command has printed another value than before. */
+static void run_again(struct world *world)
+{
+	const struct config_credential *credential = &world->config->credentials[0];
+	uint64_t before = secrets_get(world->secrets, credential, credential->secret_count)->number, number;
+	commands_wake(world->commands);
+	do {
+		look(world);
+		number = secrets_get(world->secrets, credential, credential->secret_count)->number;
+	} while (number == 0 || number == before);
 }
 
 static struct world begin(void)
@@ -106,7 +109,8 @@ static void end(struct world *world)
 {
 	identities_free(world->identities);
 	secrets_free(world->secrets);
-	trusts_free(world->trusts);
+	trusts_unref(world->trusts);
+	commands_free(world->commands);
 	config_free(world->config);
 }
 
@@ -206,20 +210,20 @@ static void test_key_that_expires(void **state)
 	struct world world = begin_with(text);
 	struct tls_trust *first = trust_of(&world, 0, NULL);
 	put("a.pem", "b.key");
-	ahead = 90;
-	look(&world);
+	atomic_store(&ahead, 90000);
+	run_again(&world);
 	assert_ptr_equal(trust_of(&world, 0, NULL), first);
 	expect_stale(&world, wrong);
-	ahead = 110; /* no look since */
+	atomic_store(&ahead, 110000); /* no look since */
 	assert_null(trust_of(&world, 0, wrong));
 	look(&world);
 	assert_null(trust_of(&world, 0, wrong));
-	ahead = 200;
 	put("a.pem", "a.key");
-	look(&world);
+	atomic_store(&ahead, 200000);
+	run_again(&world);
 	assert_non_null(trust_of(&world, 0, NULL));
 	end(&world);
-	ahead = 0;
+	atomic_store(&ahead, 0);
 }
 
 static void keep_line(void *context, const char *line)
@@ -254,7 +258,7 @@ static void test_same(void **state)
 	static const bool same[] = {true, false, false, true};
 	for (size_t i = 0; i < 4; i++) {
 		put(pairs[i][0], pairs[i][1]);
-		struct secrets *secrets = secrets_load(world.config, world.secrets, NULL);
+		struct secrets *secrets = secrets_load(world.config, world.secrets, world.commands);
 		struct identities *fresh = identities_load(world.config, world.trusts, secrets, world.identities);
 		assert_int_equal(identities_same(world.identities, fresh), same[i]);
 		secrets_free(world.secrets);

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "codec_h1.h"
+#include "judge_again.h"
 #include "judge_world.h"
 
 /* "a allowed.example allowed.example:443": profile, host entry, destination; or "403 host_not_allowed". */
@@ -307,13 +308,26 @@ static void test_profile_that_is_gone(void **state)
 	arena_free(&arena);
 }
 
+/* Inside interception, too, a redirected client has no token that could be taken away. */
+static void test_token_of_what_stands(void **state)
+{
+	const struct way_place redirected = {.session = WAY_NO_TOKEN}, settled = {.session = 3, .token_version = 5};
+	const struct judgement judgement = {.way = WAY_INTERCEPT, .profile = profile_of(&sessions, "a")};
+	const struct snapshot *snapshot = &sessions.snapshot;
+	(void)state;
+	assert_int_equal(judge_standing(snapshot, &judgement, &redirected).session, WAY_NO_TOKEN);
+	assert_int_equal(judge_standing(snapshot, &judgement, &settled).session, 3);
+	assert_int_equal(judge_standing(snapshot, &judgement, &settled).token_version, 5);
+	assert_int_equal(judge_standing(snapshot, &judgement, NULL).session, snapshot_session(snapshot));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_allowed),       cmocka_unit_test(test_refused), cmocka_unit_test(test_tokens),
 		cmocka_unit_test(test_other_profile), cmocka_unit_test(test_open),    cmocka_unit_test(test_inside),
 		cmocka_unit_test(test_profile_that_is_gone), cmocka_unit_test(test_intercepted),
-		cmocka_unit_test(test_inside_of_credentials),
+		cmocka_unit_test(test_inside_of_credentials), cmocka_unit_test(test_token_of_what_stands),
 	};
 	return cmocka_run_group_tests(tests, start, stop);
 }

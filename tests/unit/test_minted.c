@@ -44,12 +44,14 @@ static int set_up(void **state)
 	config_messages_free(&warnings);
 	secrets = secrets_load(config, NULL, NULL);
 	shared.config = config;
+	shared.trusts = trusts_load(config, NULL, NULL);
 	return 0;
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
+	trusts_unref(shared.trusts);
 	secrets_free(secrets);
 	config_free(config);
 	return 0;
@@ -97,7 +99,7 @@ static void test_first(void **state)
 static void test_ready(void **state)
 {
 	(void)state;
-	uint64_t later = minted_now() + 100000;
+	uint64_t later = steady_now() + 100000;
 	struct snapshot snapshot = with(made(later, NULL));
 	const struct minted_token *token = minted_get(snapshot.minted, credential("crm"));
 	assert_true(span_equal(token->bytes, SPAN(TOKEN)));
@@ -119,11 +121,11 @@ static void test_ready(void **state)
 static void test_stale(void **state)
 {
 	(void)state;
-	struct snapshot snapshot = with(made(minted_now() + 100000, "the endpoint is down"));
+	struct snapshot snapshot = with(made(steady_now() + 100000, "the endpoint is down"));
 	assert_null(snapshot_waits(&snapshot, credential("crm")));
 	assert_string_equal(snapshot_stale(&snapshot, credential("crm")), "the endpoint is down");
 	end(&snapshot);
-	snapshot = with(made(minted_now(), "the endpoint is down"));
+	snapshot = with(made(steady_now(), "the endpoint is down"));
 	assert_string_equal(snapshot_waits(&snapshot, credential("crm")), "the endpoint is down");
 	assert_null(snapshot_stale(&snapshot, credential("crm")));
 	end(&snapshot);
@@ -133,7 +135,7 @@ static void test_stale(void **state)
 static void test_injected(void **state)
 {
 	(void)state;
-	struct snapshot snapshot = with(made(minted_now() + 100000, NULL));
+	struct snapshot snapshot = with(made(steady_now() + 100000, NULL));
 	struct arena arena = {0};
 	struct request request = {.method = SPAN("GET"), .target = SPAN("/"), .minor = 1}, out;
 	struct problem problem = {0};

@@ -112,6 +112,7 @@ static void test_news(void **state)
 		{SPAN("GET /x\r\n"), 7, true},
 		{SPAN("GET /x\x7f"), 3, true},
 		{SPAN("GET /\x01"), 3, true},
+		{SPAN("GET /x"), 10, true}, /* limits.head was lowered */
 	};
 	for (size_t i = 0; i < sizeof looks / sizeof *looks; i++)
 		assert_int_equal(opening_is_news(looks[i].bytes, looks[i].looked, &limits), looks[i].news);

@@ -79,7 +79,7 @@ static const struct step steps_of_credential[] = {
 static void run(const struct step *steps, size_t count)
 {
 	const uint64_t start = 123456789;
-	struct rates *rates = rates_new(config, start);
+	struct rates *rates = rates_new(config, NULL, start);
 	struct arena arena = {0};
 	for (size_t i = 0; i < count; i++) {
 		const struct step *step = &steps[i];
@@ -122,7 +122,7 @@ static void test_both(void **state)
 static void test_problem(void **state)
 {
 	(void)state;
-	struct rates *rates = rates_new(config, 0);
+	struct rates *rates = rates_new(config, NULL, 0);
 	struct arena arena = {0};
 	struct problem problem = {0};
 	unsigned through = 0;

@@ -6,7 +6,9 @@
 
 #include <cmocka.h>
 
+#include <dlfcn.h>
 #include <ftw.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -23,12 +25,23 @@
 static char folder[] = "/tmp/keystile-test-secrets-XXXXXX";
 static time_t now = 1000000;
 
-/* The clock of secrets.c: it stands still until a test moves it. */
+/* The date of secrets.c: it stands still until a test moves it. */
 time_t time(time_t *out)
 {
 	if (out)
-		*out = now;
-	return now;
+		*out = now * 2;
+	return now * 2;
+}
+
+static int derivations; /* of a key from a passphrase, half a second each */
+
+int crypto_pwhash(unsigned char *out, unsigned long long length, const char *passphrase, unsigned long long passphrase_length,
+                  const unsigned char *salt, unsigned long long operations, size_t memory, int algorithm)
+{
+	int (*real)(unsigned char *, unsigned long long, const char *, unsigned long long, const unsigned char *, unsigned long long,
+	            size_t, int) = (__typeof__(real))(uintptr_t)dlsym(RTLD_NEXT, "crypto_pwhash");
+	derivations++;
+	return real(out, length, passphrase, passphrase_length, salt, operations, memory, algorithm);
 }
 
 static const char *in_folder(const char *name)
@@ -100,6 +113,26 @@ static struct secrets *load(struct fixture *fixture, struct secrets *previous)
 	return secrets;
 }
 
+/* Commands that all have run. */
+static struct commands *run_commands(struct fixture *fixture)
+{
+	struct fault fault = FAULT_INIT;
+	struct commands *commands = commands_new(NULL, NULL, NULL);
+	commands_want(commands, &fixture->config);
+	if (!commands_start(commands, &fault))
+		fail_msg("%s", fault.text);
+	commands_settle(commands, UINT64_MAX);
+	return commands;
+}
+
+static struct secrets *load_with_commands(struct fixture *fixture)
+{
+	struct commands *commands = run_commands(fixture);
+	struct secrets *secrets = secrets_load(&fixture->config, NULL, commands);
+	commands_free(commands);
+	return secrets;
+}
+
 static const struct secret_value *value_of(const struct fixture *fixture, const struct secrets *secrets, size_t index)
 {
 	return secrets_get(secrets, &fixture->credential, index);
@@ -134,7 +167,7 @@ struct row {
 static const struct row rows[] = {
 	{"file:s", CANARY "\n", CANARY, NULL},
 	{"file:s", "\xef\xbb\xbf" CANARY "\r\n", CANARY, NULL},
-	{"file:s", NULL, NULL, "file:@/s: No such file or directory; once it is there, send proxyd SIGHUP"},
+	{"file:s", NULL, NULL, "file:@/s: No such file or directory; once it is there, it is used"},
 	{"file:s", "\n", NULL, "file:s is empty; the secret must stand there alone, on one line"},
 	{"file:s", CANARY "\nsecond", NULL,
 	 "file:s has a control character; the secret must stand there alone, on one line"},
@@ -163,7 +196,7 @@ static void check_row(const struct row *row)
 	if (row->file)
 		put_file("s", span_of(row->file));
 	struct fixture *fixture = fixture_new(row->source, NULL);
-	struct secrets *secrets = load(fixture, NULL);
+	struct secrets *secrets = load_with_commands(fixture);
 	const struct secret_value *value = value_of(fixture, secrets, 0);
 	const char *why = NULL;
 	bool ready = secrets_ready(secrets, &fixture->credential, &why);
@@ -205,7 +238,7 @@ static void test_client_key(void **state)
 	assert_int_equal(secrets_count(&fixture->credential), 2);
 	struct secrets *secrets = load(fixture, NULL);
 	assert_false(secrets_ready(secrets, &fixture->credential, &why));
-	check_reason("no key", why, "file:@/s: No such file or directory; once it is there, send proxyd SIGHUP");
+	check_reason("no key", why, "file:@/s: No such file or directory; once it is there, it is used");
 	put_file("s", SPAN("\n"));
 	secrets = load(fixture, secrets);
 	check_reason("an empty one", value_of(fixture, secrets, 1)->why, "file:s is empty; the secret must stand there alone");
@@ -309,20 +342,104 @@ static void test_vault(void **state)
 	fixture_free(fixture);
 }
 
+/* What a look at the vault finds, and by how many derivations. */
+static struct secrets *look(struct fixture *fixture, struct secrets *secrets, const char *what, int most)
+{
+	derivations = 0;
+	secrets = load(fixture, secrets);
+	if (derivations != most)
+		fail_msg("%s: %d derivations instead of %d", what, derivations, most);
+	return secrets;
+}
+
+static void test_passphrase_once(void **state)
+{
+	(void)state;
+	struct fixture *fixture = fixture_new("vault:s", "vault:t"), *other = fixture_new("vault:s", "vault:u");
+	AUTO_FREE char *key = memory_format("passphrase:file:%s/passphrase", folder);
+	put_file("passphrase", SPAN("correct horse battery"));
+	source_free(&fixture->config.vault_key);
+	source_free(&other->config.vault_key);
+	source_parse_key(span_of(key), folder, &fixture->config.vault_key, NULL);
+	source_parse_key(span_of(key), folder, &other->config.vault_key, NULL);
+	struct vault_place place = {.file = fixture->config.vault_file, .key = &fixture->config.vault_key,
+	                            .state = fixture->config.state};
+	unlink(place.file);
+	vault_close(vault_create(&place, "test", NULL));
+	put_in_vault(fixture, "s", CANARY);
+
+	struct secrets *secrets = look(fixture, NULL, "the first look", 1);
+	struct secrets *again = secrets_load(&fixture->config, secrets, NULL);
+	assert_true(secrets_same(secrets, again));
+	secrets_free(again);
+	secrets = look(fixture, secrets, "nothing has changed", 0);
+	check_value("nothing has changed", value_of(fixture, secrets, 0), CANARY);
+	check_reason("nothing has changed", value_of(fixture, secrets, 1)->why,
+	             "vault:t: not in the vault @/secrets.vault; put it there: creds set t");
+	assert_true(secrets_state_kept(secrets));
+	put_in_vault(fixture, "t", "t1\n\n");
+	secrets = look(fixture, secrets, "a secret more", 1);
+	put_in_vault(fixture, "t", "t2");
+	secrets = look(fixture, look(fixture, secrets, "it has changed", 1), "and stays", 0);
+	check_value("and stays", value_of(fixture, secrets, 1), "t2");
+
+	/* A secret that was not looked for: it is opened for that, and once more to be sure of all. */
+	secrets = look(other, secrets, "another secret", 1);
+	check_value("another secret", value_of(other, secrets, 0), CANARY);
+	assert_non_null(value_of(other, secrets, 1)->why);
+	secrets = look(other, look(other, secrets, "all of them", 1), "all of them again", 0);
+	secrets = look(fixture, look(fixture, secrets, "back again", 1), "once more", 1);
+
+	put_file("passphrase", SPAN("another one"));
+	secrets = look(fixture, secrets, "another passphrase", 1);
+	assert_non_null(value_of(fixture, secrets, 0)->stale);
+	put_file("passphrase", SPAN("correct horse battery"));
+	secrets = look(fixture, look(fixture, secrets, "the right one", 1), "it again", 0);
+	assert_null(value_of(fixture, secrets, 0)->stale);
+	unlink(place.file);
+	secrets = look(fixture, secrets, "gone", 0);
+	check_value("gone", value_of(fixture, secrets, 0), CANARY);
+	assert_non_null(value_of(fixture, secrets, 0)->stale);
+	secrets_free(secrets);
+	fixture_free(fixture);
+	fixture_free(other);
+}
+
+/* A value that was kept since the one beside it is no good is not taken for what the vault has. */
+static void test_vault_beside_a_file(void **state)
+{
+	(void)state;
+	struct fixture *fixture = fixture_new("vault:s", "file:s");
+	make_vault(fixture);
+	put_in_vault(fixture, "s", "v1");
+	put_file("s", SPAN("f1"));
+	struct secrets *secrets = load(fixture, load(fixture, NULL));
+	put_in_vault(fixture, "s", "v2");
+	put_file("s", SPAN(""));
+	secrets = load(fixture, load(fixture, secrets));
+	check_value("kept", value_of(fixture, secrets, 0), "v1");
+	put_file("s", SPAN("f2"));
+	secrets = load(fixture, secrets);
+	check_value("both are good", value_of(fixture, secrets, 0), "v2");
+	check_value("both are good", value_of(fixture, secrets, 1), "f2");
+	secrets_free(secrets);
+	fixture_free(fixture);
+}
+
 static void test_last_good(void **state)
 {
 	(void)state;
 	struct fixture *fixture = fixture_new("file:s", NULL);
 	put_file("s", SPAN("first"));
 	struct secrets *secrets = load(fixture, NULL);
-	time_t first = now;
+	time_t first = time(NULL);
 	assert_int_equal(value_of(fixture, secrets, 0)->changed, first);
 	now += 60;
 	unlink(in_folder("s"));
 	secrets = load(fixture, secrets);
 	check_value("gone", value_of(fixture, secrets, 0), "first");
 	check_reason("gone", value_of(fixture, secrets, 0)->stale,
-	             "file:@/s: No such file or directory; once it is there, send proxyd SIGHUP");
+	             "file:@/s: No such file or directory; once it is there, it is used");
 	put_file("s", SPAN("first\n"));
 	secrets = load(fixture, secrets);
 	check_value("back", value_of(fixture, secrets, 0), "first");
@@ -331,7 +448,7 @@ static void test_last_good(void **state)
 	put_file("s", SPAN("second"));
 	secrets = load(fixture, secrets);
 	check_value("new", value_of(fixture, secrets, 0), "second");
-	assert_int_equal(value_of(fixture, secrets, 0)->changed, now);
+	assert_int_equal(value_of(fixture, secrets, 0)->changed, time(NULL));
 	secrets_free(secrets);
 	fixture_free(fixture);
 }
@@ -358,82 +475,65 @@ static void test_together(void **state)
 }
 
 /* A spent value that stays for the other's sake was looked for all the same: nobody waits for another one. */
-static void test_together_spent(void **state)
+static void test_together_with_command(void **state)
 {
 	(void)state;
 	AUTO_FREE char *command = memory_format("exec:cat %s", in_folder("id"));
 	struct fixture *fixture = fixture_new(command, "file:key");
-	struct spent *spent = spent_new();
 	put_file("id", SPAN("id-1"));
 	put_file("key", SPAN("key-1"));
-	struct secrets *first = load(fixture, NULL);
+	struct commands *commands = run_commands(fixture);
+	struct secrets *first = secrets_load(&fixture->config, NULL, commands);
 	uint64_t number = value_of(fixture, first, 0)->number;
-	spent_add(spent, number);
 	put_file("id", SPAN("id-2"));
 	put_file("key", SPAN(""));
-	struct secrets *second = secrets_load(&fixture->config, first, spent);
-	check_value("id", value_of(fixture, second, 0), "id-1");
+	struct secrets *second = secrets_load(&fixture->config, first, commands);
 	check_value("key", value_of(fixture, second, 1), "key-1");
-	assert_true(value_of(fixture, second, 0)->number > number);
-	assert_false(spent_has(spent, number));
+	commands_retry(commands);
+	struct secrets *third = secrets_ref(second);
+	while (value_of(fixture, third, 0)->number == number) {
+		struct secrets *before = third;
+		third = secrets_with_commands(&fixture->config, second, commands);
+		secrets_free(before);
+	}
+	check_value("id", value_of(fixture, third, 0), "id-1");
+	check_value("key", value_of(fixture, third, 1), "key-1");
+	assert_true(value_of(fixture, third, 0)->number > number);
+	put_file("key", SPAN("key-2"));
+	struct secrets *fourth = secrets_load(&fixture->config, third, commands);
+	check_value("id", value_of(fixture, fourth, 0), "id-2");
+	check_value("key", value_of(fixture, fourth, 1), "key-2");
 	secrets_free(first);
 	secrets_free(second);
-	spent_free(spent);
+	secrets_free(third);
+	secrets_free(fourth);
+	commands_free(commands);
 	fixture_free(fixture);
 }
 
-struct moment {
-	const char *file;     /* what the command finds */
-	time_t later;         /* after the moment before */
-	const char *value;    /* NULL: not ready */
-	time_t renew, expires; /* from now; 0: none */
-};
-
-static void check_moments(uint64_t ttl, const struct moment *moments, size_t count)
-{
-	AUTO_FREE char *command = memory_format("exec:cat %s/s", folder);
-	struct fixture *fixture = fixture_new(command, NULL);
-	struct secrets *secrets = NULL;
-	fixture->credential.ttl = ttl;
-	for (size_t i = 0; i < count; i++) {
-		now += moments[i].later;
-		unlink(in_folder("s"));
-		if (moments[i].file)
-			put_file("s", span_of(moments[i].file));
-		secrets = load(fixture, secrets);
-		const struct secret_value *value = value_of(fixture, secrets, 0);
-		time_t renew = value->renew ? value->renew - now : 0, expires = value->expires ? value->expires - now : 0;
-		if (value->ready != (moments[i].value != NULL) || renew != moments[i].renew || expires != moments[i].expires)
-			fail_msg("ttl %d, moment %zu: ready %d renew %ld expires %ld, should be %d %ld %ld", (int)ttl, i,
-			         value->ready, (long)renew, (long)expires, moments[i].value != NULL, (long)moments[i].renew,
-			         (long)moments[i].expires);
-		if (value->ready)
-			check_value("exec", value, moments[i].value);
-		assert_int_equal(secrets_next_renewal(secrets), value->renew);
-	}
-	secrets_free(secrets);
-	fixture_free(fixture);
-}
-
-static void test_exec_times(void **state)
+/* A set with what commands gave since reads nothing else, and keeps all that was found before. */
+static void test_with_commands(void **state)
 {
 	(void)state;
-	static const struct moment with_ttl[] = {
-		{"one", 0, "one", 240, 300},
-		{"two", 239, "one", 1, 61},   /* not yet */
-		{"two", 1, "two", 240, 300},  /* 80 % are over */
-		{NULL, 240, "two", 30, 60},   /* it fails: tried again in a tenth of its life */
-		{NULL, 30, "two", 30, 30},
-		{NULL, 30, NULL, 30, 0},      /* its life is over */
-		{"three", 30, "three", 240, 300},
-	};
-	static const struct moment without[] = {
-		{NULL, 0, NULL, 30, 0},
-		{"one", 5, "one", 0, 0},
-		{"two", 100000, "one", 0, 0},
-	};
-	check_moments(300000, with_ttl, sizeof with_ttl / sizeof *with_ttl);
-	check_moments(0, without, sizeof without / sizeof *without);
+	struct fixture *fixture = fixture_new("file:s", NULL);
+	struct commands *commands = run_commands(fixture);
+	put_file("s", SPAN("one"));
+	struct secrets *first = secrets_load(&fixture->config, NULL, commands);
+	put_file("s", SPAN("two"));
+	struct secrets *same = secrets_with_commands(&fixture->config, first, commands);
+	check_value("file", value_of(fixture, same, 0), "one");
+	assert_true(secrets_same(first, same));
+	unlink(in_folder("s"));
+	struct secrets *none = secrets_load(&fixture->config, NULL, commands);
+	struct secrets *still = secrets_with_commands(&fixture->config, none, commands);
+	assert_string_equal(value_of(fixture, still, 0)->why, value_of(fixture, none, 0)->why);
+	assert_true(secrets_same(none, still));
+	secrets_free(first);
+	secrets_free(same);
+	secrets_free(none);
+	secrets_free(still);
+	commands_free(commands);
+	fixture_free(fixture);
 }
 
 static void test_same(void **state)
@@ -497,7 +597,7 @@ static void test_warnings(void **state)
 		}
 		struct secrets *secrets = load(fixture, NULL);
 		AUTO_BUFFER struct buffer lines = {0};
-		secrets_warnings(&fixture->config, secrets, keep_line, &lines);
+		secrets_warnings(&fixture->config, secrets, NULL, keep_line, &lines);
 		if (!span_equal(buffer_view(&lines), span_of(row->warning ? row->warning : "")))
 			fail_msg("`%s` in `%s`: came `%.*s`, should be `%s`", row->value, row->template,
 			         SPAN_ARGS(buffer_view(&lines)), row->warning ? row->warning : "");
@@ -505,6 +605,116 @@ static void test_warnings(void **state)
 		fixture_free(fixture);
 		free(template);
 	}
+}
+
+#define AN_HOUR (3600 * 1000)
+
+static struct secrets *look_still(struct fixture *fixture, struct secrets *previous, unsigned still, bool unsettled)
+{
+	struct secrets *secrets = secrets_look(&fixture->config, previous, NULL, still);
+	assert_int_equal(secrets_unsettled(secrets), unsettled);
+	secrets_free(previous);
+	return secrets;
+}
+
+/* Files here are younger than an hour, and may be half written: what was known of them stays, good or not. */
+static void test_fresh(void **state)
+{
+	(void)state;
+	struct fixture *fixture = fixture_new("file:fresh", NULL);
+	struct secrets *secrets = look_still(fixture, NULL, AN_HOUR, false);
+	assert_false(value_of(fixture, secrets, 0)->ready);
+	put_file("fresh", SPAN("half"));
+	secrets = look_still(fixture, secrets, AN_HOUR, true);
+	assert_false(value_of(fixture, secrets, 0)->ready);
+	assert_non_null(strstr(value_of(fixture, secrets, 0)->why, "No such file"));
+	secrets = look_still(fixture, secrets, 0, false);
+	check_value("as it stands", value_of(fixture, secrets, 0), "half");
+	put_file("fresh", SPAN("half and half"));
+	secrets = look_still(fixture, secrets, AN_HOUR, true);
+	check_value("it is fresh", value_of(fixture, secrets, 0), "half");
+	put_file("fresh", SPAN(""));
+	secrets = look_still(fixture, secrets, AN_HOUR, true);
+	check_value("it is fresh and empty", value_of(fixture, secrets, 0), "half");
+	assert_null(value_of(fixture, secrets, 0)->stale);
+	secrets = look_still(fixture, secrets, 0, false);
+	assert_non_null(value_of(fixture, secrets, 0)->stale);
+	secrets_free(secrets);
+	secrets = look_still(fixture, NULL, 0, false);
+	assert_false(value_of(fixture, secrets, 0)->ready);
+	secrets_free(secrets);
+	fixture_free(fixture);
+}
+
+/* A file system may say of every file that it has changed just now. */
+static void test_always_fresh(void **state)
+{
+	(void)state;
+	struct fixture *fixture = fixture_new("file:always", NULL);
+	put_file("always", SPAN("old"));
+	struct secrets *secrets = look_still(fixture, NULL, AN_HOUR, false);
+	put_file("always", SPAN("new"));
+	for (unsigned i = 0; i < 50; i++) {
+		secrets = look_still(fixture, secrets, AN_HOUR, true);
+		check_value("fresh", value_of(fixture, secrets, 0), "old");
+	}
+	secrets = look_still(fixture, secrets, AN_HOUR, false);
+	check_value("as it stands", value_of(fixture, secrets, 0), "new");
+	secrets_free(secrets);
+	fixture_free(fixture);
+}
+
+static void test_fresh_beside_another(void **state)
+{
+	(void)state;
+	struct fixture *fixture = fixture_new("file:id", "env:KEYSTILE_TEST_KEY");
+	put_file("id", SPAN("old id"));
+	setenv("KEYSTILE_TEST_KEY", "old key", 1);
+	struct secrets *secrets = look_still(fixture, NULL, AN_HOUR, false); /* nothing is known of it: as it stands */
+	put_file("id", SPAN("new id"));
+	setenv("KEYSTILE_TEST_KEY", "new key", 1);
+	secrets = look_still(fixture, secrets, AN_HOUR, true);
+	check_value("fresh", value_of(fixture, secrets, 0), "old id");
+	check_value("beside it", value_of(fixture, secrets, 1), "old key");
+	secrets = look_still(fixture, secrets, 0, false);
+	check_value("still", value_of(fixture, secrets, 0), "new id");
+	check_value("beside it", value_of(fixture, secrets, 1), "new key");
+	secrets_free(secrets);
+	fixture_free(fixture);
+}
+
+/* A source that swaps a folder in the moment in which it is read. */
+char *getenv(const char *name)
+{
+	if (strcmp(name, "SWAP") != 0)
+		return secure_getenv(name);
+	return system("rm now; ln -s $(cat to) now") == 0 ? (char *)(uintptr_t)"swapped" : NULL;
+}
+
+/* A folder that is swapped between its first file and its second one gives neither. */
+static void test_swapped_while_read(void **state)
+{
+	(void)state;
+	struct fixture *fixture = fixture_new("file:now/id", "file:now/key");
+	struct named_source all[3] = {fixture->secrets[0], {"swap", make_source("env:SWAP"), {0}},
+	                              fixture->secrets[1]};
+	fixture->credential.secrets = all;
+	fixture->credential.secret_count = 3;
+	assert_int_equal(system("mkdir first second; for i in first second; do echo $i id >$i/id; echo $i key >$i/key; done; "
+	                        "ln -s first now; echo first >to"), 0);
+	struct secrets *secrets = look_still(fixture, NULL, 0, false);
+	secrets = look_still(fixture, secrets, 0, false);
+	check_value("the same folder again", value_of(fixture, secrets, 0), "first id");
+	put_file("to", SPAN("second"));
+	for (unsigned i = 0; i < 2; i++) {
+			secrets = look_still(fixture, secrets, 0, i == 0);
+		check_value("beside it", value_of(fixture, secrets, 1), "swapped");
+		check_value("before", value_of(fixture, secrets, 0), i ? "second id" : "first id");
+		check_value("behind", value_of(fixture, secrets, 2), i ? "second key" : "first key");
+	}
+	secrets_free(secrets);
+	source_free(&all[1].source);
+	fixture_free(fixture);
 }
 
 static int set_up(void **state)
@@ -529,8 +739,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),       cmocka_unit_test(test_vault), cmocka_unit_test(test_last_good),
-		cmocka_unit_test(test_together),   cmocka_unit_test(test_together_spent),
-		cmocka_unit_test(test_exec_times), cmocka_unit_test(test_same),
+		cmocka_unit_test(test_passphrase_once), cmocka_unit_test(test_vault_beside_a_file),
+		cmocka_unit_test(test_together),   cmocka_unit_test(test_together_with_command),
+		cmocka_unit_test(test_with_commands), cmocka_unit_test(test_same),
+		cmocka_unit_test(test_fresh),      cmocka_unit_test(test_fresh_beside_another), cmocka_unit_test(test_swapped_while_read),
+		cmocka_unit_test(test_always_fresh),
 		cmocka_unit_test(test_warnings),   cmocka_unit_test(test_client_key), cmocka_unit_test(test_client_key_is_apart),
 	};
 	return cmocka_run_group_tests_name("secrets", tests, set_up, tear_down);

@@ -135,8 +135,9 @@ static void expect_shut(const char *what, size_t at, const struct vault_key *key
 {
 	struct vault_place place = place_of(key);
 	struct fault fault = FAULT_INIT;
-	char *text = memory_format("%s: does not open: this is not its key, or the file is damaged; check the key, or put a "
-	                           "backup back", vault_path);
+	const char *kind = key->passphrase ? "passphrase" : "key";
+	char *text = memory_format("%s: does not open: this is not its %s, or the file is damaged; check the %s, or put a "
+	                           "backup back", vault_path, kind, kind);
 	struct vault *vault = vault_open(&place, &fault);
 	if (vault || fault.code != FAULT_BROKEN || strcmp(fault.text, text) != 0)
 		fail_msg("%s at %zu: should say \"%s\", said \"%s\"", what, at, text, vault ? "(it opened)" : fault.text);

@@ -71,7 +71,6 @@ static void release(struct judged *judged, struct targets *targets)
 	config_free(judged->config);
 	buffer_free(&judged->errors);
 	buffer_free(&judged->warnings);
-	buffer_free(&judged->unbuilt);
 }
 
 static void test_targets(void **state)
