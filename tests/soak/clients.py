@@ -13,6 +13,21 @@ from peers import evidence
 TAIL = 200  # bytes of the last piece that are looked at together with the next
 
 
+class World:
+    """What everybody knows. `pause`: seconds between two acts of a client, where it is not to do all that it can."""
+
+    def __init__(self, seed, pause=0.0):
+        self.seed, self.pause = seed, pause
+        self.stop = threading.Event()
+        self.port = None
+        self.tokens = {}
+        self.asked = []   # paths of honest requests: each has one audit line
+        self.silent = []
+
+    def token(self, target):
+        return self.tokens.get(target.split("/")[1], "none")
+
+
 class Client(threading.Thread):
     """Does one act after the other until told to stop; `faults` is what should never have come."""
 
@@ -36,6 +51,7 @@ class Client(threading.Thread):
                     self.faults.append(f"{act.__name__}: no answer")
             except Exception as error:
                 self.faults.append(f"{act.__name__}: {error!r}")
+            self.world.stop.wait(self.world.pause)
         if self.http:
             self.http.close()
 
