@@ -15,12 +15,12 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 # From the top down, by the file's name without its ending; what is not named is a pure room.
 LAYERS = {
     "proxyd": [
-        ("main", r"main|check\w*"),
-        ("process", r"server|worker"),
-        ("ways in", r"listener|sniff|opening|connect\w*|intercept|upgrade|tunnel|front_\w+|admin|linger"),
+        ("main", r"main|check\w*|follow"),
+        ("process", r"server\w*|worker|news"),
+        ("ways in", r"listener|sniff|opening|connect\w*|intercept|upgrade|tunnel|front_\w+|admin|visitors|status|inquiry|linger"),
         ("exchange", r"exchange\w*|minter\w*"),
         ("upstream", r"upstream\w*|relay"),
-        ("outside", r"dial\w*|endpoint|outbox|tls\w*|trusts|identities|minted|spent|mint_\w+|secrets\w*|snapshot|exec|watch|audit|metrics|service|loop"),
+        ("outside", r"dial\w*|endpoint|outbox|tls\w*|trusts|identities|minted|spent|steady|former|mint_\w+|secrets\w*|snapshot|exec|commands\w*|renewal|watch|watched|written|isolation\w*|content|session|audit|account|trace|reloads|metrics\w*|service|loop"),
         ("pure", r".*"),
     ],
     "envgen": [("main", r"main"), ("rooms", r".*")],
@@ -40,6 +40,7 @@ ROOMS = {
     "nghttp2/.*": r"proxyd/(front_h2|upstream_h2)\w*\.(c|h)",
     # ed25519, sha256: signers sign and hash with them and nothing else, so that none of them includes a library.
     "sodium.h": r"common/(secret|vault\w*|token|table|keysource|base64|ed25519|sha256)\.(c|h)",
+    "seccomp.h": r"proxyd/isolation_calls\.c",
     "idn2.h": r"common/authority\.c",
 }
 

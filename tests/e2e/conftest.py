@@ -10,6 +10,8 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from peers import evidence, names, sanitizers, wire  # noqa: E402
+from peers import browser as browsers  # noqa: E402
+from peers.admin import AdminSocket  # noqa: E402
 from peers.authority import Authority  # noqa: E402
 from peers.config import get, one_api  # noqa: E402
 from peers.evidence import EVIDENCE  # noqa: E402
@@ -20,6 +22,7 @@ from peers.keystile import Keystile  # noqa: E402
 from peers.minting import Minting  # noqa: E402
 from peers.network import Network  # noqa: E402
 from peers.nginx import Nginx  # noqa: E402
+from peers.statuses import StatusServer  # noqa: E402
 from peers.tunnel import echo  # noqa: E402
 from peers.wire import Origin  # noqa: E402
 
@@ -240,3 +243,47 @@ def nginx(shared_nginx):
 def nginx_tls(shared_nginx_tls):
     shared_nginx_tls.forget()
     return shared_nginx_tls
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if not browsers.PROGRAM:
+        pytest.skip(f"there is none of {', '.join(browsers.NAMES)} here")
+    one = browsers.Browser()
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="session")
+def admin_page(tmp_path_factory):
+    """The page at / of proxyd's admin listener: its bytes and its fields."""
+    proxy = Keystile(tmp_path_factory.mktemp("page"), "profiles: { agent: {} }\n", head={"admin": "unix:admin.sock"}).start()
+    answer = AdminSocket(proxy).ask("/")
+    proxy.stop()
+    assert answer.status == 200
+    return answer.body, answer.fields
+
+
+@pytest.fixture
+def page(browser, admin_page):
+    """page(**STATUS) opens that page in a tab of its own, before a /status that says what the test wants (peers.statuses). All its
+    waiting goes `faster` times as fast, and `waits` in it has what that would have been. It may not complain."""
+    made = []
+
+    def start(width=1280, height=900, faster=1, **more):
+        server = StatusServer(admin_page)
+        tab = browsers.Tab(browser, width, height)
+        tab.server = server
+        made.append((tab, server))
+        server.change(**more)
+        tab.before(f"""window.waits = []; const later = setTimeout;
+            window.setTimeout = (what, time) => (waits.push(time), later(what, time / {faster}))""")
+        tab.open(server.url)
+        return tab
+
+    yield start
+    for tab, server in made:
+        tab.close()
+        server.close()
+    for tab, server in made:
+        assert (tab.complaints, server.errors) == ([], [])

@@ -93,7 +93,6 @@ def test_odd_secret(keystile):
 # What proxyd would not start with.
 ERRORS = [
     ("a typing error", API.replace("upstream", "upsteam"), ":5: unknown key .upsteam.; did you mean .upstream."),
-    ("what is not built yet", API.replace("    secret", "    rotation: overlap\n    secret"), ":5: .rotation: overlap. is not built yet"),
     ("exec: in what was only found", source("exec:true"), ":13: exec: is refused"),
 ]
 

@@ -4,7 +4,6 @@ import itertools
 import os
 import select
 import signal
-import subprocess
 
 import pytest
 
@@ -413,18 +412,21 @@ def test_drain_waits_for_a_dial(tunnelled, unaccepting):
     assert proxy.stop() == 0
 
 
-@pytest.mark.skipif(sanitizers.in_use() or os.geteuid() != 0, reason="strace attaches to proxyd, which only root may")
-def test_a_dial_at_the_end_of_the_drain(tunnelled, unaccepting):
+STRACE = pytest.mark.skipif(sanitizers.in_use() or os.geteuid() != 0, reason="strace attaches to proxyd, which only root may")
+
+
+@pytest.mark.parametrize("how", ["hurry", pytest.param("end_of_the_drain", marks=STRACE)])
+def test_a_dial_at_the_end_of_the_drain(tunnelled, unaccepting, how):
     """No answer would leave the client to wonder. What the drain waits with is told at once that its time is over."""
     proxy, _ = tunnelled(hosts='["tun.test:8443"]', head={"limits": "{{ connect: 60s }}"})
-    end = ["-e", "trace=futex", "-e", "inject=futex:error=ETIMEDOUT:when=1"]
-    tracer = subprocess.Popen(["strace", "-o", "/dev/null", *end, "-p", str(proxy.process.pid)], stderr=subprocess.PIPE)
-    assert b"attached" in tracer.stderr.readline()
-    with proxy.client() as client:
-        told = problem(dialling_at_sigterm(proxy, client), 503)
+    with proxy.client() as client, proxy.client("silent client") as silent:
+        client.send(connect("tun.test:8443", proxy.proxy_token()))
+        proxy.audit(1, event="start", way="connect")
+        proxy.process.send_signal(signal.SIGTERM)
+        assert silent.rest() == b"", "it is closed, so the drain has begun"
+        assert getattr(proxy, how)() == 0
+        told = problem(client.response(), 503)
         assert client.rest() == b"" and "again" in told["hint"], told
-    assert proxy.stop() == 0
-    tracer.communicate(timeout=15)
     assert proxy.audit(1, event="end", way="connect", verdict="fail", reason="shutdown", status=503)
 
 

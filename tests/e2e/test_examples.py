@@ -15,7 +15,7 @@ from peers.wire import note
 TOP = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLES = TOP / "examples"
 PAGES = sorted(path for path in TOP.rglob("*.md") if not {"build", "node_modules"} & set(path.relative_to(TOP).parts))
-SCRIPTS = ["examples/ci/with-keys"]
+SCRIPTS = [f"examples/github-actions/{name}" for name in ("with-keys", "start-proxy", "as-agent", "stop-proxy")]
 UNREACHABLE = 65534  # who the CI script runs a command as
 
 
@@ -39,6 +39,13 @@ def test_links_lead_somewhere(page):
         assert link.startswith("https://") or (page.parent / link).exists(), f"{page}: {link}"
 
 
+def test_paths_of_examples_are_there():
+    """What stands in text and manifests, with no link that the test above would follow."""
+    for path in [*PAGES, *EXAMPLES.rglob("*.yaml"), *EXAMPLES.rglob("*ontainerfile*")]:
+        for named in re.findall(r"(?<![\w./-])examples/[\w./-]*\w", path.read_text()):
+            assert (TOP / named).exists() or path.name.endswith("ignore"), f"{path}: {named}"
+
+
 def example(folder, tmp_path):
     """A copy of an example's keystile.yaml, its paths led to where a test may write."""
     text = (EXAMPLES / folder / "keystile.yaml").read_text()
@@ -55,7 +62,7 @@ def run(*command, **more):
     return done
 
 
-@pytest.mark.parametrize("folder", ["laptop", "container", "systemd", "ci"])
+@pytest.mark.parametrize("folder", ["claude-code", "docker/config", "systemd", "vault", "github-actions"])
 def test_configuration_is_good(folder, tmp_path):
     config = example(folder, tmp_path)
     done = run(PROGRAMS / "proxyd/proxyd", "--config", config, "--check", env=clean_environment(), cwd=tmp_path)
@@ -64,8 +71,8 @@ def test_configuration_is_good(folder, tmp_path):
     assert not [line for line in told if re.search(r"keystile\.yaml:\d+:\d+: ", line)], done.stderr
 
 
-def test_container_needs_advertise(tmp_path):
-    config = example("container", tmp_path)
+def test_docker_needs_advertise(tmp_path):
+    config = example("docker/config", tmp_path)
     config.write_text(re.sub(r"^advertise:.*\n", "", config.read_text(), flags=re.M))
     for program, *options in (["proxyd", "--check"], ["envgen"]):
         done = run(PROGRAMS / program / program, "--config", config, *options, env=clean_environment())
@@ -82,14 +89,14 @@ def test_scripts_parse(script):
 def job(origin, tmp_path):
     """job(COMMAND, DEPLOY_TOKEN) runs the CI script, with a server of ours in the place of deploy.example.com."""
     server = origin()
-    config = example("ci", tmp_path)
+    config = example("github-actions", tmp_path)
     text = config.read_text().replace("https://deploy.example.com", f"http://127.0.0.1:{server.port}")
     config.write_text(text.replace(":8180", f":{free_port()}").replace(":8181", f":{free_port()}"))
     path = ":".join(str(PROGRAMS / program) for program in ("proxyd", "envgen", "creds")) + ":/usr/sbin:/usr/bin:/sbin:/bin"
 
     def start(command, key, **more):
         environment = {**clean_environment(PATH=path), **({"DEPLOY_TOKEN": key} if key else {}), **more}
-        return run(EXAMPLES / "ci/with-keys", config, "sh", "-c", command, env=environment, cwd="/"), server
+        return run(EXAMPLES / "github-actions/with-keys", config, "sh", "-c", command, env=environment, cwd="/"), server
 
     return start
 

@@ -78,6 +78,7 @@ NO_SESSION = ('session: { key: "file:session.key" }', "session: none")
 LISTEN = "listen: 127.0.0.1:{port}"
 UNREADY = "proxyd: warning: ./keystile.yaml:8:13: credential api is not ready and answers 503: "
 SHUT = "./secrets.vault: does not open: this is not its key, or the file is damaged; check the key, or put a backup back"
+WRONG = SHUT.replace("its key", "its passphrase").replace("check the key", "check the passphrase")
 OLDER = (
     "generation 2 is older than 3, the last one seen: an older copy was put in its place; if that is meant, do: "
     "creds accept-older"
@@ -175,6 +176,8 @@ CONFIGURATION = [
     # Listeners
     Said("a name to listen on", 'proxyd: error: ./keystile.yaml:2:9: expected an address, found the name "localhost"; write '
          "127.0.0.1", ("listen: 127.0.0.1", "listen: localhost")),
+    Said("a port to listen on", "proxyd: error: ./keystile.yaml:2:9: expected ADDRESS:PORT such as 127.0.0.1:8180, [ADDRESS]:PORT, or "
+         "unix:PATH, found a number alone; if it is the port, write 127.0.0.1:8190", (LISTEN, "listen: 8190")),
     Said("a listener without a port", "proxyd: error: ./keystile.yaml:2:9: a port is missing; write ADDRESS:PORT such as "
          "127.0.0.1:8180, [ADDRESS]:PORT, or unix:PATH", (LISTEN, "listen: 127.0.0.1")),
     Said("admin where the proxy listens", "proxyd: error: ./keystile.yaml:3:8: the listener of line 2 already listens there…",
@@ -189,12 +192,6 @@ CONFIGURATION = [
          (*NO_SESSION, LISTEN, "advertise: keystile:1\nlisten: 0.0.0.0:{port}")),
     Said("session: none for two profiles", "proxyd: error: ./keystile.yaml:4:10: `session: none` goes with exactly one "
          "profile, there are 2: without tokens nothing tells clients apart", (*NO_SESSION, "  agent:", "  other: {}\n  agent:")),
-    # What is not built yet
-    *(Said(f"{line} (not built yet)", f'proxyd: error: ./keystile.yaml:{place}: "{what}" is not built yet in this version; '
-           "take it out", edit)
-      for line, what, place, edit in [
-          ("overlap", "rotation: overlap", "8:…", ("secret: vault:api", "rotation: overlap\n    secret: vault:api")),
-      ]),
 ]
 
 FILES = [
@@ -229,9 +226,9 @@ FILES = [
     Said("the key of another vault", UNREADY + "vault:api: " + SHUT, before="rm vault.key; creds keygen vault.key", code=0),
     Said("the key of another vault, told by creds", "creds: error: " + SHUT, before="rm vault.key; creds keygen vault.key",
          run="creds list"),
-    Said("a wrong passphrase", "creds: error: " + SHUT, ('"file:vault.key"', '"passphrase:file:phrase"'),
+    Said("a wrong passphrase", "creds: error: " + WRONG, ('"file:vault.key"', '"passphrase:file:phrase"'),
          before="echo wrong >phrase; chmod 600 phrase", run="creds list"),
-    Said("a wrong passphrase, told by proxyd", UNREADY + "vault:api: " + SHUT,
+    Said("a wrong passphrase, told by proxyd", UNREADY + "vault:api: " + WRONG,
          ('"file:vault.key"', '"passphrase:file:phrase"'), before="echo wrong >phrase; chmod 600 phrase", code=0),
     Said("a passphrase that nobody can be asked for", UNREADY + "vault:api: ./secrets.vault: its key: the vault's key is a "
          "passphrase, and there is no terminal to ask on; write passphrase:file:PATH or file:PATH as the key",
@@ -260,8 +257,8 @@ FILES = [
     Said("the key itself in the file", "proxyd: error: ./keystile.yaml:8:13: this names no source; " + SOURCES,
          secret("sk-live-0123456789")),
     Said("a misspelt source", "proxyd: error: ./keystile.yaml:8:13: this names no source; " + SOURCES, secret("valt:api")),
-    Said("a secret file that is not there", UNREADY + "file:./nope: No such file or directory; once it is there, send "
-         "proxyd SIGHUP", secret("file:nope"), code=0),
+    Said("a secret file that is not there", UNREADY + "file:./nope: No such file or directory; once it is there, it "
+         "is used", secret("file:nope"), code=0),
     Said("a secret file that may not be read", UNREADY + "file:./f: Permission denied; let user 65534, who runs proxyd, read "
          "it", secret("file:f"), before="echo x >f; chmod 600 f; chown 65534 session.key; chmod 755 .",
          run=f"{ANOTHER} proxyd --check", code=0, root=True),
@@ -300,8 +297,8 @@ FILES = [
 
 COMMANDS = [
     Said("proxyd with the file as an argument", ["proxyd: unexpected argument: keystile.yaml",
-                                                 "usage: proxyd [-v] [--config FILE]"], run="proxyd keystile.yaml", code=2),
-    Said("an unknown option of proxyd", ["proxyd: unrecognized option '--chek'", "usage: proxyd [-v] [--config FILE]"],
+                                                 "usage: proxyd [-v] [--config FILE] [--log-format text|json]"], run="proxyd keystile.yaml", code=2),
+    Said("an unknown option of proxyd", ["proxyd: unrecognized option '--chek'", "usage: proxyd [-v] [--config FILE] [--log-format text|json]"],
          run="proxyd --chek", code=2),
     Said("an unknown profile", "envgen: error: --profile agnt: ./keystile.yaml has no such profile; it has: agent",
          run="envgen --profile agnt"),
@@ -526,7 +523,7 @@ TOLD = [
     # The secret and the upstream
     Told("a secret that is not there yet", reverse("/unready/x", "unready"), 503,
          "the secret of credential unready is not ready: vault:unready: not in the vault FOLDER/secrets.vault; put it there: "
-         "creds set unready", "once the secret is there, send proxyd SIGHUP; /readyz on the admin listener lists what waits"),
+         "creds set unready", "once the secret is there it works, within a second; /readyz on the admin listener lists what waits"),
     Told("an upstream whose name does not resolve", reverse("/nowhere/x", "nowhere"), 502, "cannot resolve nowhere.invalid",
          "see whether the name is right, and whether proxyd's host can resolve it"),
     Told("an upstream that is not up", reverse("/down/x", "down"), 502,
@@ -546,7 +543,7 @@ TOLD = [
          CERTIFICATE),
     Told("a ca: that does not load, asked for", reverse("/noca/x", "noca"), 503,
          "the upstream's certificate cannot be verified: cannot read FOLDER/nope.pem: No such file or directory",
-         "mend `ca:` of the credential and restart proxyd"),
+         "mend `ca:` of the credential, or its file; then it works, within a second"),
     Told("a certificate for another name", reverse("/misnamed/x", "misnamed"), 502,
          "127.0.0.1: the certificate is for elsewhere.test, not for 127.0.0.1", CERTIFICATE),
 ]

@@ -417,14 +417,6 @@ def test_early_answer(serve, by):
 # Ends
 
 
-def listens(proxy):
-    try:
-        proxy.client().sock.close()
-        return True
-    except ConnectionError:
-        return False
-
-
 def test_client_gives_up(serve):
     """Its reset ends the upstream's request."""
     ended = []
@@ -558,21 +550,23 @@ def test_what_comes_behind_an_unwritten_goaway(serve):
 
     came, size = [], 16 << 20
     proxy, _ = serve(script)
-    with H2(proxy, windows=False, settings={INITIAL_WINDOW_SIZE: size}) as client:
+    with H2(proxy, windows=False, settings={INITIAL_WINDOW_SIZE: size}) as client, H2(proxy, windows=False) as other:
         client.stream.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         client.connection.increment_flow_control_window(size)
         big = client.request("/api/big")
         for _ in range(20):  # each makes it write on, until nothing that is between takes another byte
             client.raw(ping())
             time.sleep(0.02)
+        beside = other.request("/api/beside")
+        other.until(lambda: other.answers[beside].body, "a response under way, as the other one's")
         proxy.process.send_signal(signal.SIGTERM)
-        wait_for(lambda: not listens(proxy), "the drain")
+        other.until(lambda: other.goaway and other.last == beside, "the GOAWAY that names the last stream")
         late = client.request("/api/late", method="POST")
         time.sleep(0.3)  # it would be served by now
         client.until(lambda: client.goaway, "GOAWAY")
         assert client.goaway[0] == NO_ERROR and client.last == big and client.answers[late].status is None, client.last
     assert proxy.process.wait(10) == 0
-    assert came == ["GET /big HTTP/1.1"]
+    assert came == ["GET /big HTTP/1.1", "GET /beside HTTP/1.1"]
 
 
 def test_profile_counts_connections_not_streams(serve):

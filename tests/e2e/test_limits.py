@@ -79,6 +79,18 @@ def test_head(serve, place, more, status):
     assert len(server.requests) == (place == "second") + (status == 200)
 
 
+@pytest.mark.parametrize("size,whole,status", [(2048, True, 200), (5000, True, 431), (5000, False, 431)])
+def test_a_later_head_under_a_small_limit(serve, size, whole, status):
+    """Of a head over the limit no more is looked at than there is room for. (A client's first words in TLS may take 1.5 KiB.)"""
+    proxy, server = serve(limits={"head": "2KiB"})
+    with proxy.client() as client:
+        warm(client, proxy, "second")
+        client.send(padded(proxy.request(), size)[: size if whole else size - 100])
+        assert client.response().status == status
+    assert len(server.requests) == 1 + (status == 200)
+    assert proxy.ask(proxy.request()).status == 200
+
+
 @PLACES
 @pytest.mark.parametrize("more,status", [(0, 200), (1, 431)])
 def test_fields(serve, place, more, status):

@@ -40,6 +40,7 @@ profiles:
 """
 WARNING = "envgen: warning: "
 AS_ROOT = WARNING + "CMD runs as root: "
+NO_PROXY_YET = WARNING + "nothing listens at "  # most of what runs here needs no proxyd
 
 
 class Place:
@@ -77,7 +78,7 @@ class Place:
         return self.run(*arguments, "--", "sh", "-c", script, **more)
 
     def warnings(self, done):
-        return [line for line in done.err.splitlines() if line.startswith(WARNING) and not line.startswith(AS_ROOT)]
+        return [line for line in done.err.splitlines() if line.startswith(WARNING) and not line.startswith((AS_ROOT, NO_PROXY_YET))]
 
 
 USERS = [0, NOBODY] if ROOT else [os.geteuid()]
@@ -255,6 +256,15 @@ def test_no_warning_of_what_it_cannot_read(make_place):
     done = place.sh("true")
     assert {line.split("(")[1].split(")")[0] for line in place.warnings(done)} == set(GUARDED.values()) - {
         "the vault", "the vault's key"}
+
+
+def test_proxy_that_does_not_listen_is_told_of(here):
+    told = f"{NO_PROXY_YET}127.0.0.1:{here.keystile.port}, where CMD is to find the proxy; start proxyd\n"
+    assert told in here.sh("true").err
+    with socket.create_server(("127.0.0.1", here.keystile.port)):
+        assert NO_PROXY_YET not in here.sh("true").err
+    for elsewhere in ("keystile:8180", "192.0.2.1:8180"):  # what is not this machine is not asked
+        assert NO_PROXY_YET not in here.run("--advertise", elsewhere, "--", "true").err
 
 
 # --confine: files

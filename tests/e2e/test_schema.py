@@ -84,7 +84,7 @@ def ask_schema(config):
 
 
 def ask_parser(config, folder):
-    """What the parser has against it. What is only not built yet is no flaw of the file."""
+    """What the parser has against it."""
     path = folder / "keystile.yaml"
     path.write_text(config if isinstance(config, str) else json.dumps(config, indent=1))
     done = subprocess.run(
@@ -95,7 +95,7 @@ def ask_parser(config, folder):
     errors = [line for line in done.stderr.splitlines() if line.startswith("proxyd: error: ")]
     assert (done.returncode == 0) == (not errors), done.stderr
     assert (done.returncode == 0) == done.stdout.startswith(f"{path}: good: "), done.stdout
-    return [line for line in errors if "is not built yet" not in line]
+    return errors
 
 
 def rows(table):
@@ -218,7 +218,7 @@ def test_preset(tmp_path, path):
     assert (ask_schema(config), ask_parser(config, tmp_path)) == ([], [])
 
 
-@pytest.mark.parametrize("path", sorted((TOP / "examples").glob("*/keystile.yaml")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", sorted((TOP / "examples").rglob("keystile.yaml")), ids=lambda path: str(path.parent.relative_to(TOP)))
 def test_example(tmp_path, path):
     ports = itertools.count(18180)  # what stands between two @ in the demo's
     text = re.sub(r"@\w+@", lambda _: str(next(ports)), path.read_text())

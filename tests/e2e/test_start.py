@@ -1,5 +1,7 @@
 """proxyd as it starts: what it asks for, and what it tells."""
 
+import datetime
+import json
 import os
 import signal
 import socket
@@ -115,3 +117,82 @@ def test_socket_of_nobody(keystile, origin, listening, words):
         assert "socket 3 of LISTEN_FDS" in proxy.log() and words in proxy.log()
         if listening:
             assert f"listens on 127.0.0.1:{passed.getsockname()[1]}" in proxy.log()
+
+
+@pytest.mark.parametrize("wrong", [
+    {"audit": "{{ file: '{folder}/none/audit.jsonl' }}"},
+    {"tls": "{{ ca_cert: none.pem, ca_key: none.key }}"},
+])
+def test_a_start_that_fails_leaves_no_socket(keystile, wrong):
+    listeners = {"listen": '["127.0.0.1:{port}", "unix:{folder}/run.sock"]', "admin": "unix:{folder}/admin.sock"}
+    text = one_api("https://api.example.com", intercept="true")
+    proxy = keystile(text, {"api": evidence.secret()}, {**listeners, **wrong}, start=False).start(wait=False)
+    wait_for(lambda: proxy.process.poll() is not None, "the end")
+    assert proxy.stop() == 1 and "none" in proxy.log() and proxy.log().count(".sock") == 2
+    assert not list(proxy.folder.glob("*.sock"))
+
+
+def test_closed_descriptors(keystile, origin):
+    """No socket of proxyd is its standard input, output or error."""
+    server, secret = origin(), evidence.secret()
+    proxy = keystile(one_api(f"http://127.0.0.1:{server.port}"), {"api": secret}, start=False)
+    proxy.start(launcher=["/bin/bash", "-c", 'exec "$@" <&- >&- 2>&-', "launcher"])
+    assert [os.readlink(f"/proc/{proxy.process.pid}/fd/{fd}") for fd in range(3)] == ["/dev/null"] * 3
+    assert proxy.ask(get("/api/x", proxy.token())).status == 200
+
+
+# The log's format:
+
+
+def lines_of(text):
+    """Each of them is one, whole."""
+    found = [json.loads(line) for line in text.splitlines()]
+    for line in found:
+        assert list(line) == ["time", "level", "program", "message"] and line["program"] == "proxyd", line
+        assert len(line["time"]) == len("2026-11-27T15:20:01.123Z"), line
+        age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(line["time"])
+        assert -1 < age.total_seconds() < 60, line
+    return [(line["level"], line["message"]) for line in found]
+
+
+def test_log_in_json(keystile, origin):
+    """From the first line to the last one."""
+    text = one_api(f"http://127.0.0.1:{origin().port}").replace("vault:api", "'file:a \"late\" one'")
+    proxy = keystile(text, start=False).start("-v", "--log-format", "json")
+    problem(proxy.ask(get("/api/x", proxy.token())), 503)
+    path = proxy.folder / 'a "late" one'
+    path.write_text(evidence.secret("late"))
+    wait_for(lambda: proxy.ask(get("/api/x", proxy.token())).status == 200, "the secret")
+    log = proxy.log_path
+    assert proxy.stop() == 0
+    lines = lines_of(log.read_text())
+    assert [level for level, message in lines if "not ready and answers 503" in message and str(path) in message] == ["warning"]
+    assert ("info", "ready") in lines and any(level == "debug" for level, _ in lines)
+    assert lines[-1][1].startswith("stopping")
+
+
+@pytest.mark.parametrize("arguments,message", [
+    (["--chek", "--log-format", "json"], "unrecognized option '--chek'"),
+    (["--log-format=json", "-x"], "invalid option -- 'x'"),
+    (["--log-format", "json", "more"], "unexpected argument: more"),
+    (["--log-format", "json", "--config"], "option '--config' wants an argument"),
+])
+def test_a_wrong_command_line_in_json(keystile, arguments, message):
+    """It is told in the format that the same line asks for."""
+    said = keystile("credentials: {}\nprofiles: {}\n", start=False).run("proxyd", *arguments, check=False)
+    assert said.returncode == 2 and lines_of(said.err) == [("error", f"{message}; see proxyd --help")]
+
+
+def test_a_wrong_configuration_in_json(keystile):
+    one = keystile("credentials: {}\nprofiles: {}\n", start=False)
+    one.take(one.text.replace("profiles", "profile"))
+    for arguments in ([], ["--check"]):
+        said = one.run("proxyd", "--config", one.config, "--log-format", "json", *arguments, check=False)
+        lines = lines_of(said.err)
+        assert said.returncode == 1 and any("did you mean" in message for level, message in lines if level == "error"), lines
+
+
+@pytest.mark.parametrize("name", ["xml", "JSON", ""])
+def test_a_format_that_is_none(keystile, name):
+    said = keystile("credentials: {}\nprofiles: {}\n", start=False).run("proxyd", "--log-format", name, check=False)
+    assert said.returncode == 2 and f"proxyd: unknown log format '{name}': it is text or json\nusage: " in said.err

@@ -14,6 +14,8 @@ from peers.keystile import wait_for
 from peers.parents import through_to
 from test_ways import admin_get, proxied
 
+PRINTED = "what-a-command-printed"
+SOURCE = f'"exec:echo {PRINTED}"'
 CLIENTS, ROUNDS, RELOADS = 6, 12, 8
 
 
@@ -23,7 +25,8 @@ def config(plain, tls, parent, authority):
         "credentials:\n"
         f"  plain: {{ {api.format(f'http://127.0.0.1:{plain.port}', 'PLAIN_TOKEN')}, rules: ['allow GET,POST /x/**'] }}\n"
         f"  tls: {{ {api.format(f'https://localhost:{tls.port}', 'TLS_TOKEN')}, ca: '{authority.ca}' }}\n"
-        "profiles:\n  agent: { hosts: [far.invalid], credentials: [plain, tls], rate: 1000000/s }\n"
+        f"  command: {{ {api.format(f'http://127.0.0.1:{plain.port}', 'COMMAND_TOKEN').replace('vault:api', SOURCE)}, ttl: 1s }}\n"
+        "profiles:\n  agent: { hosts: [far.invalid], credentials: [plain, tls, command], rate: 1000000/s }\n"
         f"parent: {{ proxy: 'http://127.0.0.1:{parent.port}', auth: vault:parent, except: ['127.0.0.1:{plain.port}', 'localhost:{tls.port}'] }}\n"
     )
 
@@ -37,6 +40,7 @@ def work(proxy, plain, tokens, number):
             got.append(client.ask(get("/tls/x", tokens["tls"])).status)
             got.append(client.ask(get("/plain/x/y", tokens["plain"], "Content-Length: 3", method="POST") + "abc").status)
             got.append(client.ask(get("/plain/no", tokens["plain"])).status)
+            got.append(client.ask(get("/command/command", tokens["command"])).status)
             got.append(client.ask(proxied(f"http://127.0.0.1:{plain.port}/x/z", tokens["proxy"])).status)
             got.append(client.ask(proxied("http://far.invalid/far", tokens["proxy"])).status)
         with proxy.client(f"client {number}, leaving") as client:
@@ -64,21 +68,22 @@ def test_workers_share_nothing_without_order(keystile, origin, authority):
     secrets = [evidence.secret() for _ in range(RELOADS)]
     parent = origin(through_to(lambda: socket.create_connection(("127.0.0.1", plain.port))))
     proxy = keystile(config(plain, tls, parent, authority), {"api": secrets[0], "parent": f"u:{secrets[0]}"}, {"workers": "3"})
-    tokens = {"plain": proxy.token("PLAIN_TOKEN"), "tls": proxy.token("TLS_TOKEN"), "proxy": proxy.proxy_token()}
+    tokens = {"plain": proxy.token("PLAIN_TOKEN"), "tls": proxy.token("TLS_TOKEN"), "command": proxy.token("COMMAND_TOKEN"),
+              "proxy": proxy.proxy_token()}
     ended = threading.Event()
     with ThreadPoolExecutor(CLIENTS + 1) as pool:
         reloader = pool.submit(reload, proxy, secrets, ended)
         clients = [pool.submit(work, proxy, plain, tokens, number) for number in range(CLIENTS)]
         try:
             for client in clients:
-                assert client.result() == [200, 200, 200, 403, 200, 200] * ROUNDS
+                assert client.result() == [200, 200, 200, 403, 200, 200, 200] * ROUNDS
         finally:
             ended.set()
         reloader.result()
     for request in plain.requests + tls.requests:
-        assert request.get("X-Key") in ([None] if request.target == "/far" else secrets)
+        assert request.get("X-Key") in {"/far": [None], "/command": [PRINTED]}.get(request.target, secrets)
     wait_for(lambda: last_key(proxy, plain, tokens) == secrets[-1], "the last secret in use")
-    proxy.audit(CLIENTS * ROUNDS * 6, event="end")
+    proxy.audit(CLIENTS * ROUNDS * 7, event="end")
 
 
 def last_key(proxy, plain, tokens):

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import stat
-import subprocess
 import threading
 
 import pytest
@@ -407,6 +406,28 @@ def test_a_101_all_the_same(both, what):
     assert len(server.connections) == 1
 
 
+def test_many_101s_that_nobody_asked_for(keystile, origin):
+    """All their answers go out in one round; each ends its connection, and is in the audit, at once."""
+    many = 20
+    together = threading.Barrier(many)
+
+    def serve(connection):
+        connection.request()
+        together.wait(15)
+        connection.send(SWITCH)
+
+    proxy = keystile(one_api(f"http://127.0.0.1:{origin(serve).port}"), {"api": evidence.secret("many")})
+    token, clients = proxy.token(), [proxy.client(f"client {number}") for number in range(many)]
+    for client in clients:
+        client.send(get("/api/x", token))
+    for client in clients:
+        problem(client.response(), 502)
+    proxy.audit(many, event="end", reason="unasked_upgrade", status=502)
+    for client in clients:
+        assert client.rest() == b""
+        client.close()
+
+
 def test_a_colluding_upstream(both):
     """A 101 to a plain GET, and a second answer behind it, for the next one."""
     proxy, server = both(always(SWITCH + FORGED))
@@ -629,19 +650,19 @@ def test_drains_at_sigterm(both):
     assert proxy.stop(patience=5) == 0
 
 
-@pytest.mark.skipif(sanitizers.in_use() or os.geteuid() != 0, reason="strace attaches to proxyd, which only root may")
-def test_the_end_of_the_drain(both):
+STRACE = pytest.mark.skipif(sanitizers.in_use() or os.geteuid() != 0, reason="strace attaches to proxyd, which only root may")
+
+
+@pytest.mark.parametrize("how", ["hurry", pytest.param("end_of_the_drain", marks=STRACE)])
+def test_the_end_of_the_drain(both, how):
     """What still goes on then is cut, and told so."""
     proxy, server = both(always(SWITCH))
     with proxy.client() as client, proxy.client("silent client") as silent:
         switched(client, proxy.asks())
-        end = ["-e", "trace=futex", "-e", "inject=futex:error=ETIMEDOUT:when=1"]
-        tracer = subprocess.Popen(["strace", "-o", "/dev/null", *end, "-p", str(proxy.process.pid)], stderr=subprocess.PIPE)
-        assert b"attached" in tracer.stderr.readline()
         proxy.process.send_signal(signal.SIGTERM)
-        assert silent.rest() == client.rest() == b""
-    assert proxy.stop() == 0
-    tracer.communicate(timeout=15)
+        assert silent.rest() == b"", "it is closed, so the drain has begun"
+        assert getattr(proxy, how)() == 0
+        assert client.rest() == b""
     assert lines_of(proxy, verdict="fail", reason="shutdown")
     wait_for(lambda: hasattr(server.connections[0], "left"), "the upstream's connection to be closed")
 

@@ -84,6 +84,11 @@ class Keystile:
         for name, value in self.secrets.items():
             self.creds("set", name, input=value)
 
+    def take(self, text):
+        """Has `text` as its whole configuration, in place of its own."""
+        self.text = text
+        self.config.write_text(text)
+
     def run(self, program, *arguments, check=True, input=None, env=None, cwd=None, launcher=()):
         """Runs one of our programs to its end, without a terminal."""
         result = subprocess.run(
@@ -150,6 +155,24 @@ class Keystile:
         for file in self.folder.glob("*.jsonl"):
             EVIDENCE.add("audit", file.read_bytes())
         return status
+
+    def hurry(self):
+        """Asked to end once more, proxyd cuts what is under way. Returns its exit status."""
+
+        def has_ended():
+            self.process.send_signal(signal.SIGTERM)
+            return self.process.poll() is not None
+
+        wait_for(has_ended, "the end, once a second SIGTERM counts as one", 5)
+        return self.stop()
+
+    def end_of_the_drain(self):
+        """It drains: from here on time is over. Root may do so, with strace, where no sanitizer is in the way."""
+        end = ["-e", "trace=rt_sigtimedwait", "-e", "inject=rt_sigtimedwait:error=EAGAIN:when=1"]
+        tracer = subprocess.Popen(["strace", "-o", "/dev/null", *end, "-p", str(self.process.pid)], stderr=subprocess.PIPE)
+        said = tracer.communicate(timeout=PATIENCE)[1]
+        assert b"attached" in said, said
+        return self.stop()
 
     @contextlib.contextmanager
     def standing_still(self):

@@ -12,7 +12,7 @@ LOGGED = {
     "authorization": "$http_authorization", "x_api_key": "$http_x_api_key", "cookie": "$http_cookie",
     "proxy_authorization": "$http_proxy_authorization", "via": "$http_via", "forwarded": "$http_x_forwarded_for",
     "user_agent": "$http_user_agent", "length": "$content_length", "connection": "$connection", "tls": "$ssl_protocol",
-    "status": "$status", "client": "$ssl_client_s_dn", "resumed": "$ssl_session_reused",
+    "status": "$status", "client": "$ssl_client_s_dn", "resumed": "$ssl_session_reused", "time": "$msec",
 }
 
 CONFIG = """{user}
@@ -48,6 +48,11 @@ http {{
 """
 
 
+def only_root():
+    """Is that the one user who is there? So it is in most user namespaces."""
+    return pathlib.Path("/proc/self/uid_map").read_text().split()[2] == "1"
+
+
 class Nginx:
     """`more` is what else stands in its server block; `certificate` (two paths) makes it speak TLS, and HTTP/2 where the
     client wants it. `network` (peers.network) is where it listens, at `address` and `port`."""
@@ -59,7 +64,7 @@ class Nginx:
         tls = "ssl_certificate {}; ssl_certificate_key {};".format(*certificate) if certificate else ""
         log = "{" + ",".join(f'"{key}":"{value}"' for key, value in LOGGED.items()) + "}"
         listen = f"{self.port} ssl http2" if certificate else self.port
-        user = "user root;" if network else ""  # the one user that is there
+        user = "user root;" if network or only_root() else ""
         text = CONFIG.format(user=user, folder=self.folder, address=address, port=listen, tls=tls, more=more, log=log)
         (self.folder / "nginx.conf").write_text(text)
         self.seen_path = self.folder / "seen.log"

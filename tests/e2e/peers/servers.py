@@ -95,6 +95,10 @@ class PostgreSql(Server):
         self.certificate = {"server.crt": certificate[0], "server.key": certificate[1]}
         super().__init__(network, folder, address, port)
 
+    def accepts(self):
+        """It listens before it is ready, and refuses who comes by then."""
+        return super().accepts() and "ready to accept connections" in (self.folder / "log").read_text()
+
     def argv(self):
         return [self.bin / "postgres", "-D", self.folder / "data", "-h", self.address, "-p", self.port, "-k", "", "-F", "-c", "ssl=on"]
 
