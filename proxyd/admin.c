@@ -417,10 +417,11 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 
 static void on_answered(void *context, struct MHD_Connection *connection, void **seen, enum MHD_RequestTerminationCode how)
 {
+	struct admin *admin = context;
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-	(void)context, (void)seen;
+	(void)seen;
 	if (how == MHD_REQUEST_TERMINATED_COMPLETED_OK && info)
-		visitors_answered(info->socket_context, steady_now());
+		visitors_answered(&admin->visitors, info->socket_context, steady_now());
 }
 
 /* ---- start and end ---- */

@@ -5,6 +5,7 @@
 
 void visitors_init(struct visitors *visitors)
 {
+	visitors->turns = 0;
 	for (size_t i = 0; i < VISITORS; i++)
 		visitors->list[i] = (struct visitor){.fd = -1};
 }
@@ -49,7 +50,7 @@ static void make_place(struct visitors *visitors, const struct in6_addr *address
 		if (!stays(visitor) || (address && memcmp(address, &visitor->address, sizeof *address) != 0))
 			continue;
 		count++;
-		if (!first || visitor->since < first->since)
+		if (!first || visitor->turn < first->turn)
 			first = visitor;
 	}
 	if (count >= most)
@@ -64,16 +65,19 @@ struct visitor *visitors_enter(struct visitors *visitors, int fd, const struct s
 	make_place(visitors, NULL, VISITORS_STAY);
 	for (size_t i = 0; i < VISITORS; i++)
 		if (visitors->list[i].fd < 0) {
-			visitors->list[i] = (struct visitor){.fd = fd, .since = now, .address = own};
+			visitors->list[i] =
+				(struct visitor){.fd = fd, .since = now, .turn = ++visitors->turns, .address = own};
 			return &visitors->list[i];
 		}
 	return NULL;
 }
 
-void visitors_answered(struct visitor *visitor, uint64_t now)
+void visitors_answered(struct visitors *visitors, struct visitor *visitor, uint64_t now)
 {
-	if (visitor)
+	if (visitor) {
 		visitor->since = now;
+		visitor->turn = ++visitors->turns;
+	}
 }
 
 void visitors_leave(struct visitor *visitor)

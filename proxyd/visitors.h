@@ -18,12 +18,14 @@
 struct visitor {
 	int fd;         /* -1: nobody's place */
 	uint64_t since; /* when it came, or had its last answer; ms */
+	uint64_t turn;  /* who waits for longer: many come within the same millisecond */
 	struct in6_addr address; /* an IPv4 one mapped; of a unix socket the unspecified one */
 	bool leaves;
 };
 
 struct visitors {
 	struct visitor list[VISITORS];
+	uint64_t turns; /* given so far */
 };
 
 void visitors_init(struct visitors *visitors);
@@ -31,7 +33,7 @@ void visitors_init(struct visitors *visitors);
 /* A connection that was accepted; `address` is its client's. Sends away all that wait for an answer for too long, and where there
  * are too many the one that had none for the longest time, of the same address if that has too many. NULL: there is no place. */
 struct visitor *visitors_enter(struct visitors *visitors, int fd, const struct sockaddr *address, uint64_t now);
-void visitors_answered(struct visitor *visitor, uint64_t now); /* NULL is fine */
+void visitors_answered(struct visitors *visitors, struct visitor *visitor, uint64_t now); /* NULL for one is fine */
 /* Its descriptor is, or is about to be, closed. NULL is fine. */
 void visitors_leave(struct visitor *visitor);
 

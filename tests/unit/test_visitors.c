@@ -81,10 +81,26 @@ static void test_of_all(void **state)
 	for (size_t i = 0; i < VISITORS_STAY; i++)
 		pairs[i] = come(hosts[i % 4], i);
 	expect(pairs, VISITORS_STAY, 0, 0);
-	visitors_answered(pairs[0].visitor, VISITORS_STAY);
+	visitors_answered(&visitors, pairs[0].visitor, VISITORS_STAY);
 	pairs[VISITORS_STAY] = come("203.0.113.1", VISITORS_STAY);
 	expect(pairs, VISITORS_STAY + 1, 1, 2);
 	for (size_t i = 0; i < VISITORS_STAY + 1; i++)
+		go(&pairs[i]);
+}
+
+/* A clock that stands still, as in a burst, makes nobody older: a place that is taken anew is the last one's. */
+static void test_at_once(void **state)
+{
+	(void)state;
+	struct pair pairs[VISITORS_OF_ONE + 1];
+	visitors_init(&visitors);
+	for (size_t i = 0; i < VISITORS_OF_ONE; i++)
+		pairs[i] = come("127.0.0.1", 7);
+	go(&pairs[0]);
+	pairs[0] = come("127.0.0.1", 7);
+	pairs[VISITORS_OF_ONE] = come("127.0.0.1", 7);
+	expect(pairs, VISITORS_OF_ONE + 1, 1, 2);
+	for (size_t i = 0; i < VISITORS_OF_ONE + 1; i++)
 		go(&pairs[i]);
 }
 
@@ -95,7 +111,7 @@ static void test_late(void **state)
 	visitors_init(&visitors);
 	pairs[0] = come("127.0.0.1", 1000);
 	pairs[1] = come("::1", 1000);
-	visitors_answered(pairs[1].visitor, 2000);
+	visitors_answered(&visitors, pairs[1].visitor, 2000);
 	pairs[2] = come("127.0.0.1", 1001 + VISITORS_PATIENCE);
 	expect(pairs, 3, 0, 1);
 	for (size_t i = 0; i < 3; i++)
@@ -111,7 +127,7 @@ static void test_no_place(void **state)
 	for (size_t i = 0; i < VISITORS; i++)
 		pairs[i] = come("127.0.0.1", i);
 	assert_null(visitors_enter(&visitors, pairs[0].ends[0], NULL, VISITORS));
-	visitors_answered(NULL, 0);
+	visitors_answered(&visitors, NULL, 0);
 	visitors_leave(NULL);
 	for (size_t i = 0; i < VISITORS; i++)
 		go(&pairs[i]);
@@ -122,6 +138,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_of_one_address),
 		cmocka_unit_test(test_of_all),
+		cmocka_unit_test(test_at_once),
 		cmocka_unit_test(test_late),
 		cmocka_unit_test(test_no_place),
 	};
