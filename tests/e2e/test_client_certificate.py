@@ -218,7 +218,7 @@ def test_upgrade(proxy_of, origin, authority, clients, own):
         assert one.head().status == 101
         one.send(b"there and back")
         assert one.exactly(14) == b"there and back"
-    assert server.connections[0].sock.getpeercert()["subject"] == ((("commonName", "own"),),)
+        assert server.connections[0].sock.getpeercert()["subject"] == ((("commonName", "own"),),)
 
 
 # To nobody else

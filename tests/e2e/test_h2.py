@@ -4,6 +4,7 @@ in test_h2_hostile.py."""
 import contextlib
 import json
 import os
+import queue
 import signal
 import socket
 import subprocess
@@ -96,6 +97,7 @@ def test_refused_as_in_http1(serve, method, target, more, status):
     proxy, server = serve(rules='["deny DELETE *", "allow * /**"]')
     token, fields = more.get("token", proxy.token()), more.get("fields", [])
     first = problem(proxy.ask(get(target, token, *fields, method=method), method), status)
+    proxy.audit(1)
     with H2(proxy) as client:
         pairs = [tuple(field.split(": ")) for field in fields]
         assert told(client.ask(target, *pairs, method=method, token=token), status) == first
@@ -546,9 +548,10 @@ def test_what_comes_behind_an_unwritten_goaway(serve):
             with contextlib.suppress(ConnectionError):
                 connection.sock.sendall(bytes(size))
             return
+        posts.put(connection)
         connection.answer("200 OK", b"ok")
 
-    came, size = [], 16 << 20
+    came, posts, size = [], queue.Queue(), 16 << 20
     proxy, _ = serve(script)
     with H2(proxy, windows=False, settings={INITIAL_WINDOW_SIZE: size}) as client, H2(proxy, windows=False) as other:
         client.stream.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -561,12 +564,15 @@ def test_what_comes_behind_an_unwritten_goaway(serve):
         other.until(lambda: other.answers[beside].body, "a response under way, as the other one's")
         proxy.process.send_signal(signal.SIGTERM)
         other.until(lambda: other.goaway and other.last == beside, "the GOAWAY that names the last stream")
-        late = client.request("/api/late", method="POST")
-        time.sleep(0.3)  # it would be served by now
+        served, late = [big], client.request("/api/late", method="POST")
+        with contextlib.suppress(queue.Empty):  # its own GOAWAY may be due a moment behind the other's
+            while posts.get(timeout=1):
+                served.append(late)
+                late = client.request("/api/late", method="POST")
         client.until(lambda: client.goaway, "GOAWAY")
-        assert client.goaway[0] == NO_ERROR and client.last == big and client.answers[late].status is None, client.last
+        assert client.goaway[0] == NO_ERROR and client.last == served[-1] and client.answers[late].status is None, client.last
     assert proxy.process.wait(10) == 0
-    assert came == ["GET /big HTTP/1.1", "GET /beside HTTP/1.1"]
+    assert came == ["GET /big HTTP/1.1", "GET /beside HTTP/1.1"] + ["POST /late HTTP/1.1"] * (len(served) - 1)
 
 
 def test_profile_counts_connections_not_streams(serve):
