@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from peers import envfiles, evidence
-from peers.keystile import PROGRAMS, clean_environment, free_port
+from peers.keystile import clean_environment
 from test_example_docker import check_schema
-from test_examples import EXAMPLES, example, root, run
+from test_examples import EXAMPLES, local_actions, root, run, search_path
 
 FOLDER = EXAMPLES / "github-actions"
 WORKFLOW = yaml.safe_load((FOLDER / "workflow.yml").read_text())
@@ -42,10 +42,7 @@ def test_one_step_has_the_secrets_and_it_comes_before_what_is_not_trusted():
 @pytest.fixture
 def job(origin, tmp_path):
     """job(STEP, **SECRETS) runs a step as the runner does: its script in bash -e, with what $GITHUB_ENV has so far."""
-    server = origin()
-    config = example("github-actions", tmp_path)
-    text = config.read_text().replace("https://deploy.example.com", f"http://127.0.0.1:{server.port}")
-    config.write_text(text.replace(":8180", f":{free_port()}").replace(":8181", f":{free_port()}"))
+    _, server = local_actions(origin, tmp_path)
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "sudo").write_text(SUDO)
@@ -54,7 +51,7 @@ def job(origin, tmp_path):
     (tmp_path / "keystile/examples/github-actions").symlink_to(FOLDER)
     for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
         folder.chmod(0o711)  # the command's user is another one
-    path = ":".join([str(tools), *(str(PROGRAMS / program) for program in ("proxyd", "envgen", "creds")), "/usr/sbin:/usr/bin:/sbin:/bin"])
+    path = search_path(tools)
     shared = tmp_path / "github-env"
     shared.write_text("")
     folder = tmp_path / "job"

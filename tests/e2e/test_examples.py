@@ -85,14 +85,25 @@ def test_scripts_parse(script):
     assert os.access(TOP / script, os.X_OK)
 
 
-@pytest.fixture
-def job(origin, tmp_path):
-    """job(COMMAND, DEPLOY_TOKEN) runs the CI script, with a server of ours in the place of deploy.example.com."""
+def local_actions(origin, tmp_path):
+    """The configuration for GitHub Actions, at free ports, and a server of ours in the place of deploy.example.com."""
     server = origin()
     config = example("github-actions", tmp_path)
     text = config.read_text().replace("https://deploy.example.com", f"http://127.0.0.1:{server.port}")
     config.write_text(text.replace(":8180", f":{free_port()}").replace(":8181", f":{free_port()}"))
-    path = ":".join(str(PROGRAMS / program) for program in ("proxyd", "envgen", "creds")) + ":/usr/sbin:/usr/bin:/sbin:/bin"
+    return config, server
+
+
+def search_path(*before):
+    """$PATH with our programs, behind other folders."""
+    return ":".join([*map(str, before), *(str(PROGRAMS / program) for program in ("proxyd", "envgen", "creds")), "/usr/sbin:/usr/bin:/sbin:/bin"])
+
+
+@pytest.fixture
+def job(origin, tmp_path):
+    """job(COMMAND, DEPLOY_TOKEN) runs the CI script, with a server of ours in the place of deploy.example.com."""
+    config, server = local_actions(origin, tmp_path)
+    path = search_path()
 
     def start(command, key, **more):
         environment = {**clean_environment(PATH=path), **({"DEPLOY_TOKEN": key} if key else {}), **more}
