@@ -53,6 +53,12 @@ static inline bool host_equal(const struct host *a, const struct host *b)
 	return span_equal((struct span){a->name, a->length}, (struct span){b->name, b->length}) && a->kind == b->kind;
 }
 
+/* Of http and https, where a URL has none (RFC 9110 §4.2). */
+static inline uint16_t authority_usual_port(bool tls)
+{
+	return tls ? 443 : 80;
+}
+
 static inline struct span host_span(const struct host *host)
 {
 	return (struct span){host->name, host->length};

@@ -205,6 +205,8 @@ struct config_messages {
 };
 
 void config_messages_free(struct config_messages *messages);
+/* Each a line of log_error() or log_warning(). */
+void config_messages_tell(const struct config_messages *messages, void (*log)(const char *format, ...));
 
 /* Where the configuration is: `given` (--config), $KEYSTILE_CONFIG, ./keystile.yaml, $XDG_CONFIG_HOME (or ~/.config)
  * /keystile/keystile.yaml, /etc/keystile/keystile.yaml. Returns a path that the caller frees, or NULL with a fault that
@@ -219,6 +221,9 @@ struct config *config_load(const char *path, bool found_here, struct config_mess
 /* The same from bytes, for tests and fuzzing: `path` only names them and gives the folder. */
 struct config *config_parse(struct span text, const char *path, bool found_here, struct config_messages *errors,
                             struct config_messages *warnings);
+
+/* One credential for each preset, of its name. NULL: one of them is none; `errors` (may be NULL) says why. */
+struct config *config_presets(struct config_messages *errors);
 
 /* Of what changes at a restart only (SPEC §11: listen, admin, workers, state), `fresh` gets what `running`, which must
  * outlive it, was started with; what differs is told in `messages`. False with a fault where the rest cannot be taken

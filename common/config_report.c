@@ -122,6 +122,12 @@ void config_report_write(struct report *report, const char *file, struct config_
 	*report = (struct report){0};
 }
 
+void config_messages_tell(const struct config_messages *messages, void (*log)(const char *format, ...))
+{
+	for (size_t i = 0; i < messages->count; i++)
+		log("%s", messages->list[i]);
+}
+
 void config_messages_free(struct config_messages *messages)
 {
 	for (size_t i = 0; i < messages->count; i++)

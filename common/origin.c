@@ -32,7 +32,7 @@ static bool read_host(struct span text, struct origin_options options, struct or
 	if (origin->wildcard && !options.wildcard)
 		return fault_set(fault, FAULT_USAGE, "a URL with a wildcard, where one server is needed");
 	origin->host = authority.host;
-	origin->port = authority.port ? authority.port : origin->tls ? 443 : 80;
+	origin->port = authority.port ? authority.port : authority_usual_port(origin->tls);
 	return true;
 }
 
@@ -81,12 +81,25 @@ bool origin_parse(struct span text, struct origin_options options, struct arena 
 	return read_host(parts.authority, options, origin, fault) && read_path(parts.path, arena, origin, fault);
 }
 
+static void format_place(const struct origin *origin, char out[AUTHORITY_TEXT])
+{
+	/* An IPv6 address has its brackets with a port alone. */
+	bool usual = origin->port == authority_usual_port(origin->tls) && origin->host.kind != HOST_IPV6;
+	authority_format(&origin->host, usual ? 0 : origin->port, out);
+}
+
+void origin_format(const struct origin *origin, struct buffer *out)
+{
+	char place[AUTHORITY_TEXT];
+	format_place(origin, place);
+	buffer_format(out, "%s://%s%s%s", origin->tls ? "https" : "http", origin->wildcard ? "*." : "", place, origin->path);
+}
+
 char *origin_url(struct span text, const struct origin *origin, struct arena *arena)
 {
 	struct parts parts = take_apart(text, origin->tls);
-	char authority[AUTHORITY_TEXT];
-	bool usual = origin->port == (origin->tls ? 443 : 80) && origin->host.kind != HOST_IPV6; /* whose brackets come with a port */
-	authority_format(&origin->host, usual ? 0 : origin->port, authority);
-	return arena_format(arena, "%s://%s%s%s%s%.*s", origin->tls ? "https" : "http", authority, origin->path,
+	char place[AUTHORITY_TEXT];
+	format_place(origin, place);
+	return arena_format(arena, "%s://%s%s%s%s%.*s", origin->tls ? "https" : "http", place, origin->path,
 	                    span_ends(parts.path, SPAN("/")) ? "/" : "", parts.query.data ? "?" : "", SPAN_ARGS(parts.query));
 }

@@ -4,6 +4,7 @@
 
 #include "arena.h"
 #include "authority.h"
+#include "buffer.h"
 
 struct origin {
 	bool tls;
@@ -29,6 +30,9 @@ struct origin_options {
  * with it, and may name the host. */
 bool origin_parse(struct span text, struct origin_options options, struct arena *arena, struct origin *origin,
                   struct fault *fault);
+
+/* As a configuration has it: with "*." of a wildcard, and a port that is not the scheme's own. */
+void origin_format(const struct origin *origin, struct buffer *out);
 
 /* The URL for who requests it: scheme, host, canonical path, and behind that the last "/" and the query as in `text`, which
  * origin_parse() took; nothing where it is empty. The port is left out where it is the scheme's own. In `arena`. */

@@ -13,6 +13,8 @@ bool secret_start(struct fault *fault);
 
 /* Did every lock so far hold? False once mlock failed anywhere (RLIMIT_MEMLOCK); a metric and a warning say so. */
 bool secret_locked(void);
+#define SECRET_NOT_LOCKED \
+	"secrets cannot be locked into memory and may be swapped out: raise the limit (LimitMEMLOCK, ulimit -l)"
 
 struct secret_arena;
 

@@ -9,9 +9,10 @@
 
 #include "file.h"
 #include "memory.h"
+#include "monotonic.h"
 #include "vault_private.h"
 
-#define LOCK_PATIENCE 30 /* seconds */
+#define LOCK_PATIENCE 30u /* seconds */
 #define LOCK_PAUSE (20 * 1000 * 1000) /* nanoseconds between two tries: flock() itself knows no time limit */
 
 /* The lock file belongs to whom the vault belongs to, or root's first write would lock its owner out. */
@@ -56,24 +57,17 @@ bool vault_writable(const char *file, struct fault *fault)
 	return !path || (lock_opens(path, file, fault) && file_replaceable(path, fault));
 }
 
-static time_t monotonic(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
-}
-
 static bool take_lock(struct vault *vault, struct fault *fault)
 {
 	vault->lock = open_lock_file(vault, fault);
 	if (vault->lock < 0)
 		return false;
-	time_t end = monotonic() + LOCK_PATIENCE;
+	uint64_t end = monotonic_ms() + LOCK_PATIENCE * 1000;
 	while (flock(vault->lock, LOCK_EX | LOCK_NB) != 0) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return fault_errno(fault, "cannot lock %s.lock", vault->path);
-		if (monotonic() >= end)
-			return fault_set(fault, FAULT_BUSY, "%s: another program has been writing it for %d s; try again, or see "
+		if (monotonic_ms() >= end)
+			return fault_set(fault, FAULT_BUSY, "%s: another program has been writing it for %u s; try again, or see "
 			                 "who holds %s.lock (fuser)", vault->name, LOCK_PATIENCE, vault->path);
 		nanosleep(&(struct timespec){0, LOCK_PAUSE}, NULL);
 	}

@@ -17,8 +17,7 @@ static bool load(const char *path, bool found_here, struct target *target, struc
 {
 	struct config_messages errors = {0}, warnings = {0};
 	target->config = config_load(path, found_here, &errors, &warnings);
-	for (size_t i = 0; i < errors.count; i++)
-		log_error("%s", errors.list[i]);
+	config_messages_tell(&errors, log_error);
 	config_messages_free(&errors);
 	config_messages_free(&warnings);
 	if (target->config)

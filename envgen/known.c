@@ -3,7 +3,6 @@
 #include "arena.h"
 #include "buffer.h"
 #include "memory.h"
-#include "presets.h"
 #include "table.h"
 
 struct known {
@@ -82,7 +81,7 @@ static void add_config(struct known *known, const struct config *config)
 
 static void add_presets(struct known *known)
 {
-	struct config *config = presets_config();
+	struct config *config = config_presets(NULL);
 	if (config)
 		add_config(known, config);
 	config_free(config);

@@ -14,8 +14,7 @@ static struct config *load_config(const char *given, struct fault *fault)
 	if (!path)
 		return NULL;
 	struct config *config = config_load(path, found_here, &errors, &warnings);
-	for (size_t i = 0; i < errors.count; i++)
-		log_error("%s", errors.list[i]);
+	config_messages_tell(&errors, log_error);
 	if (!config)
 		fault->code = FAULT_BROKEN;
 	config_messages_free(&errors);

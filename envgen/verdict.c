@@ -5,7 +5,6 @@
 #include "clients.h"
 #include "memory.h"
 #include "noproxy.h"
-#include "presets.h"
 
 struct verdicts {
 	const struct environment_request *request;
@@ -59,7 +58,7 @@ struct verdicts *verdicts_new(const struct environment_request *request)
 	verdicts->own = index_own(profile);
 	verdicts->allowed = index_hosts(profile, false);
 	verdicts->denied = index_hosts(profile, true);
-	verdicts->presets = presets_config();
+	verdicts->presets = config_presets(NULL);
 	verdicts->guard = noproxy_guard_new(request->config);
 	verdicts->no_proxy = noproxy_new(verdicts->guard, profile, &request->advertise, NOPROXY_LIMIT);
 	verdicts->entries = memory_array(profile->host_count + 1, sizeof *verdicts->entries);

@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "memory.h"
+#include "monotonic.h"
 #include "verify_request.h"
 
 enum { CONNECTIONS = 128, HEAD_BYTES = 8192, ANSWER_BYTES = 256, PORTS = VERIFY_TARGETS + 1 };
@@ -235,13 +235,6 @@ static void serve(struct recorder *recorder, struct connection *connection)
 	answer_all(recorder, connection);
 }
 
-static uint64_t now(void)
-{
-	struct timespec time;
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
-}
-
 static size_t fill(const struct recorder *recorder, int watched, struct pollfd *polls)
 {
 	size_t count = 0;
@@ -256,9 +249,9 @@ static size_t fill(const struct recorder *recorder, int watched, struct pollfd *
 bool recorder_serve(struct recorder *recorder, int watched, uint64_t time)
 {
 	struct pollfd polls[1 + PORTS + CONNECTIONS];
-	uint64_t deadline = now() + time;
+	uint64_t deadline = monotonic_ms() + time;
 	for (;;) {
-		uint64_t at = now();
+		uint64_t at = monotonic_ms();
 		size_t count = fill(recorder, watched, polls), listeners = recorder->listener_count;
 		int ready = at < deadline ? poll(polls, count, (int)(deadline - at)) : 0;
 		if (ready == 0)

@@ -81,7 +81,7 @@ const struct target *targets_find(const struct targets *targets, const struct ho
 static void add_url(struct targets *out, struct target target, const char *folder)
 {
 	char authority[AUTHORITY_TEXT];
-	uint16_t usual = target.tls ? 443 : 80;
+	uint16_t usual = authority_usual_port(target.tls);
 	authority_format(&target.host, target.port == usual ? 0 : target.port, authority);
 	target.address = address_of(out, &target.host);
 	target.url = memory_format("http%s://%s%s/" VERIFY_PATH "/%zu", target.tls ? "s" : "", authority, folder, out->count);

@@ -1,7 +1,6 @@
 #include "account.h"
 
 #include <string.h>
-#include <time.h>
 
 void account_begin(struct account *account, struct tallies *tallies, unsigned worker)
 {
@@ -64,13 +63,6 @@ static void count(struct account *account, const struct audit_record *record)
 		count_reason(tally, record);
 }
 
-static uint64_t now(void)
-{
-	struct timespec time;
-	clock_gettime(CLOCK_REALTIME, &time);
-	return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
-}
-
 void account_note(void *context, const struct audit_record *record)
 {
 	struct account *account = context;
@@ -78,5 +70,5 @@ void account_note(void *context, const struct audit_record *record)
 		return;
 	count(account, record);
 	if (record->verdict != AUDIT_ALLOW)
-		trace_ring_add(&account->refusals, trace_new(record, now(), NULL));
+		trace_ring_add(&account->refusals, trace_new(record, trace_now(), NULL));
 }

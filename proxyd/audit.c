@@ -391,12 +391,6 @@ static char *put_time(char *at, struct audit_writer *writer)
 	return put(at, (struct span){writer->stamp, sizeof writer->stamp - 1});
 }
 
-static const struct span verdicts[] = {
-	[AUDIT_ALLOW] = SPAN("allow"),
-	[AUDIT_DENY] = SPAN("deny"),
-	[AUDIT_FAIL] = SPAN("fail"),
-};
-
 /* What is known only at the end. */
 static char *put_outcome(char *at, const struct audit_record *record)
 {
@@ -425,7 +419,7 @@ static char *put_record(char *at, struct audit_writer *writer, const struct audi
 	if (record->port)
 		at = put_count(at, KEY("port"), record->port);
 	at = put_text(at, KEY("path"), record->path);
-	at = put_text(at, KEY("verdict"), verdicts[record->verdict]);
+	at = put_text(at, KEY("verdict"), span_of(audit_verdict_name(record->verdict)));
 	at = put_text(at, KEY("rule"), span_of(record->rule));
 	at = put_text(at, KEY("reason"), span_of(record->reason));
 	at = put_flag(at, KEY("injected"), record->injected);
@@ -482,11 +476,4 @@ struct audit_counts audit_counts(struct audit *audit)
 	pthread_mutex_unlock(&audit->lock);
 	counts.refused = atomic_load_explicit(&audit->refused, memory_order_relaxed);
 	return counts;
-}
-
-uint64_t audit_clock(void)
-{
-	struct timespec time;
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000;
 }

@@ -12,6 +12,7 @@
 #include "fault.h"
 #include "loop.h"
 #include "problem.h"
+#include "tally_names.h"
 #include "way.h"
 
 struct audit; /* the file; shared by all workers */
@@ -36,8 +37,6 @@ bool audit_required(const struct audit *audit);
 struct audit_writer;
 struct audit_writer *audit_writer_new(struct audit *audit, struct loop *loop);
 void audit_writer_free(struct audit_writer *writer); /* flushes */
-
-enum audit_verdict { AUDIT_ALLOW, AUDIT_DENY, AUDIT_FAIL };
 
 /* What a record is of, for those who count: a line tells it by its other members. */
 enum audit_kind {
@@ -92,9 +91,6 @@ bool audit_flush(struct audit_writer *writer);
 
 /* The line, event "start", without which nothing is dialled or injected where `required` is set: false with a 503 then. */
 bool audit_start(struct audit_writer *writer, const struct audit_record *record, struct problem *problem);
-
-/* Monotonic microseconds, for first_us and total_us. */
-uint64_t audit_clock(void);
 
 /* A new request id: unique over workers and restarts, without coordination. */
 void audit_id(struct audit_writer *writer, char id[20]);

@@ -20,8 +20,7 @@ struct findings {
 
 static void tell(struct config_messages *messages, void (*log)(const char *format, ...), size_t *count)
 {
-	for (size_t i = 0; i < messages->count; i++)
-		log("%s", messages->list[i]);
+	config_messages_tell(messages, log);
 	*count += messages->count;
 	config_messages_free(messages);
 }

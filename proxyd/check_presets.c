@@ -12,15 +12,6 @@
 
 #define LABEL_WIDTH 15
 
-/* A configuration in which each preset is an entry of its own name. */
-static void write_configuration(struct buffer *text)
-{
-	buffer_string(text, "version: 1\ncredentials:\n");
-	for (size_t i = 0; i < preset_count; i++)
-		buffer_format(text, "  %s: { preset: %s, secret: env:SECRET }\n", preset_list[i].name, preset_list[i].name);
-	buffer_string(text, "profiles: {}\n");
-}
-
 /* The first label of a block stands alone; the lines below it are indented as far. */
 static void print_label(const char *label)
 {
@@ -41,11 +32,10 @@ static void print_title(const struct config_credential *credential)
 
 static void print_upstream(const struct origin *upstream)
 {
-	char address[AUTHORITY_TEXT];
-	uint16_t usual = upstream->tls ? 443 : 80;
-	authority_format(&upstream->host, upstream->port == usual ? 0 : upstream->port, address);
+	AUTO_BUFFER struct buffer text = {0};
+	origin_format(upstream, &text);
 	print_label("upstream");
-	printf("%s://%s%s%s\n", upstream->tls ? "https" : "http", upstream->wildcard ? "*." : "", address, upstream->path);
+	printf("%.*s\n", SPAN_ARGS(buffer_view(&text)));
 }
 
 static void print_injection(const struct injection *injection, const char *label)
@@ -125,12 +115,9 @@ static void print_preset(const struct config_credential *credential)
 
 int check_presets(void)
 {
-	AUTO_BUFFER struct buffer text = {0};
 	struct config_messages errors = {0};
-	write_configuration(&text);
-	struct config *config = config_parse(buffer_view(&text), "presets", false, &errors, NULL);
-	for (size_t i = 0; i < errors.count; i++)
-		log_error("%s", errors.list[i]);
+	struct config *config = config_presets(&errors);
+	config_messages_tell(&errors, log_error);
 	config_messages_free(&errors);
 	if (!config)
 		return EXIT_FAILURE;

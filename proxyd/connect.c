@@ -6,6 +6,7 @@
 
 #include "connect_internal.h"
 #include "memory.h"
+#include "monotonic.h"
 #include "rates.h"
 #include "refusal.h"
 #include "sniff.h"
@@ -20,7 +21,7 @@ static void on_late(struct loop_timer *timer);
 static struct audit_record record_of(const struct connect *connect, const char *event, enum audit_verdict verdict)
 {
 	const struct judgement *judgement = &connect->judgement;
-	uint64_t now = audit_clock();
+	uint64_t now = monotonic_us();
 	struct audit_record record = {
 		.event = event,
 		.kind = AUDIT_TUNNEL,
@@ -215,7 +216,7 @@ static bool say_established(struct connect *connect)
 
 static void establish(struct connect *connect)
 {
-	connect->connected = audit_clock();
+	connect->connected = monotonic_us();
 	connect->since = loop_now(connect->worker->loop);
 	connect->state = CONNECT_LISTENING;
 	if (!say_established(connect)) {
@@ -248,7 +249,7 @@ bool connect_admit(struct connect *connect)
 {
 	const struct config_profile *profile = connect->judgement.profile;
 	return worker_admit(connect->worker, &connect->way, connect->snapshot, profile, &connect->arena, &connect->problem) &&
-	       rates_take(connect->snapshot->shared->rates, profile, NULL, audit_clock(), &connect->arena, &connect->problem) &&
+	       rates_take(connect->snapshot->shared->rates, profile, NULL, monotonic_us(), &connect->arena, &connect->problem) &&
 	       start_is_noted(connect);
 }
 
@@ -292,7 +293,7 @@ struct connect *connect_new(struct worker *worker, int fd, const struct way *way
 	                            .state = CONNECT_DIALLING,
 	                            .client = fd,
 	                            .upstream = -1,
-	                            .started = audit_clock()};
+	                            .started = monotonic_us()};
 	connect->relay.watches[RELAY_CLIENT] = (struct loop_watch){.fd = -1, .ready = on_client};
 	connect->relay.watches[RELAY_UPSTREAM] = (struct loop_watch){.fd = -1, .ready = on_upstream};
 	LIST_INSERT_HEAD(&worker->connects, connect, others);

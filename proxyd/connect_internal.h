@@ -38,7 +38,7 @@ struct connect {
 	bool told_end;       /* the upstream ended before anybody spoke, and the client knows */
 	size_t wanted;       /* bytes of it, before there is more to tell */
 	uint32_t heard[RELAY_SIDES]; /* what the watches told so far */
-	uint64_t started, connected; /* microseconds, audit_clock() */
+	uint64_t started, connected; /* monotonic_us() */
 	uint64_t since;      /* NAMING, LISTENING: when the client's turn to speak came, loop_now() */
 	char id[20];
 };

@@ -5,6 +5,7 @@
 #include "exchange_internal.h"
 #include "inject.h"
 #include "memory.h"
+#include "monotonic.h"
 #include "rates.h"
 
 #define SPARES_KEPT 256
@@ -106,7 +107,7 @@ static void begin(struct exchange *exchange, struct way *way, const struct front
 	exchange->table = table;
 	exchange->front = front;
 	exchange->snapshot = snapshot_ref(exchange->worker->snapshot);
-	exchange->started = audit_clock();
+	exchange->started = monotonic_us();
 	exchange->judgement.way = way->kind;
 	audit_id(exchange->worker->audit, exchange->id);
 }
@@ -166,7 +167,7 @@ static bool is_within_rates(struct exchange *exchange)
 {
 	const struct judgement *judgement = &exchange->judgement;
 	return exchange->counted ||
-	       rates_take(exchange->snapshot->shared->rates, judgement->profile, judgement->credential, audit_clock(),
+	       rates_take(exchange->snapshot->shared->rates, judgement->profile, judgement->credential, monotonic_us(),
 	                  &exchange->arena, &exchange->problem);
 }
 

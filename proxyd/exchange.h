@@ -74,7 +74,7 @@ struct switched {
 	struct judgement judgement; /* by that; its host, port, profile and credential alone are good */
 	struct arena arena;         /* what `record` points to, but for `client`, is here or the snapshot's */
 	struct audit_record record; /* of its start */
-	uint64_t started;           /* audit_clock() */
+	uint64_t started;           /* monotonic_us() */
 };
 
 /* Instead of exchange_end(), once the client has the 101. Writes no audit line. */

@@ -2,6 +2,7 @@
 #include "exchange_internal.h"
 #include "log.h"
 #include "location.h"
+#include "monotonic.h"
 
 /* Fields that end at this hop, that framing writes anew, or that would lead around the proxy (SPEC §3). */
 static const struct span dropped[] = {
@@ -156,7 +157,7 @@ static const char *reason_of(const struct exchange *exchange)
 void exchange_fill_record(const struct exchange *exchange, struct audit_record *record, const char *event)
 {
 	const struct judgement *judgement = &exchange->judgement;
-	uint64_t now = audit_clock();
+	uint64_t now = monotonic_us();
 	*record = (struct audit_record){
 		.event = event,
 		.profile = judgement->profile ? judgement->profile->name : exchange->way->profile,

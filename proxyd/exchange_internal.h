@@ -71,7 +71,7 @@ struct exchange {
 	size_t replay_written;
 	size_t held;              /* bytes of `replay` that count as held to be signed */
 	uint64_t body_limit, bytes_up, bytes_down;
-	uint64_t started, first;  /* microseconds, audit_clock() */
+	uint64_t started, first;  /* monotonic_us() */
 	char id[20];
 };
 

@@ -3,6 +3,7 @@
 
 #include "exchange_internal.h"
 #include "judge_again.h"
+#include "monotonic.h"
 #include "protocols.h"
 #include "upstream_h2.h"
 
@@ -147,7 +148,7 @@ static void take_switch(struct exchange *exchange, const struct response *respon
 static void on_head(void *context, const struct response *response)
 {
 	struct exchange *exchange = context;
-	exchange->first = audit_clock();
+	exchange->first = monotonic_us();
 	if (response->status == 101) {
 		take_switch(exchange, response);
 		return;

@@ -9,10 +9,10 @@
 #include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "memory.h"
+#include "monotonic.h"
 #include "source.h"
 
 enum { OUT, ERR, END, OWN, STOP = OWN, WATCHED }; /* standard output, standard error, the end of the process, nobody's wish */
@@ -22,13 +22,6 @@ struct child {
 	int fds[WATCHED];  /* -1 once closed; the first OWN are ours */
 	size_t complained; /* bytes on standard error */
 };
-
-static uint64_t clock_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static void close_fd(int *fd)
 {
@@ -118,9 +111,9 @@ static void read_err(struct child *child)
  * not waited for. */
 static bool watch(struct child *child, uint64_t limit_ms, size_t limit, struct buffer *out, struct fault *fault)
 {
-	uint64_t end = clock_ms() + limit_ms;
+	uint64_t end = monotonic_ms() + limit_ms;
 	bool ended = false;
-	for (uint64_t now = clock_ms(); now < end; now = clock_ms()) {
+	for (uint64_t now = monotonic_ms(); now < end; now = monotonic_ms()) {
 		struct pollfd polls[WATCHED];
 		for (int i = 0; i < WATCHED; i++)
 			polls[i] = (struct pollfd){.fd = child->fds[i], .events = POLLIN};

@@ -98,12 +98,6 @@ static void look_later(struct group *group)
 		wait_for_quiet(group);
 }
 
-static void tell(void (*log)(const char *format, ...), const struct config_messages *messages)
-{
-	for (size_t i = 0; i < messages->count; i++)
-		log("%s", messages->list[i]);
-}
-
 static void note_taken(struct follow *follow)
 {
 	log_info("%s: taken", follow->absolute);
@@ -144,11 +138,11 @@ static void read_config(struct follow *follow, bool again)
 	struct config_messages errors = {0}, warnings = {0};
 	struct config *config = config_load(follow->path, follow->found_here, &errors, &warnings);
 	if (!again)
-		tell(log_warning, &warnings);
+		config_messages_tell(&warnings, log_warning);
 	if (config) {
 		take_config(follow, config, again);
 	} else {
-		tell(log_error, &errors);
+		config_messages_tell(&errors, log_error);
 		watched_free(&follow->wanted);
 		note_refused(follow, errors.count ? errors.list[0] : "it cannot be read", true);
 	}

@@ -73,7 +73,7 @@ static bool agree(struct span a, struct span b, bool tls)
 	struct authority first, second;
 	if (!authority_parse(a, &first, NULL) || !authority_parse(b, &second, NULL))
 		return false;
-	uint16_t otherwise = tls ? 443 : 80;
+	uint16_t otherwise = authority_usual_port(tls);
 	return host_equal(&first.host, &second.host) &&
 	       (first.port ? first.port : otherwise) == (second.port ? second.port : otherwise);
 }

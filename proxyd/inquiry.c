@@ -56,10 +56,7 @@ static void add_live(void *context, const struct audit_record *record, const cha
 	struct inquiry_result *result = context;
 	if (result->live_total++ >= INQUIRY_LIVE)
 		return;
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	uint64_t time = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 - record->total_us / 1000;
-	result->live[result->live_count++] = trace_new(record, time, state);
+	result->live[result->live_count++] = trace_new(record, trace_now() - record->total_us / 1000, state);
 }
 
 /* Newest first: of what has the same time that order stays. */

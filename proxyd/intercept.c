@@ -8,6 +8,7 @@
 #include "log.h"
 #include "memory.h"
 #include "mint_leaf.h"
+#include "monotonic.h"
 #include "relay.h"
 #include "trusts.h"
 #include "tunnel.h"
@@ -30,7 +31,7 @@ struct intercept {
 	struct dial *dial;
 	bool through_parent; /* it is connected to a parent proxy */
 	uint32_t heard[RELAY_SIDES];
-	uint64_t started;          /* audit_clock() */
+	uint64_t started;          /* monotonic_us() */
 	char id[20];
 };
 
@@ -56,7 +57,7 @@ static struct audit_record record_of(const struct intercept *intercept, const ch
 		.reason = told.reason,
 		.bytes_up = intercept->relay.flows[RELAY_CLIENT].bytes,
 		.bytes_down = intercept->relay.flows[RELAY_UPSTREAM].bytes,
-		.total_us = audit_clock() - intercept->started,
+		.total_us = monotonic_us() - intercept->started,
 	};
 	memcpy(record.id, intercept->id, sizeof record.id);
 	return record;
@@ -325,7 +326,7 @@ void intercept_start(struct worker *worker, int fd, const struct way *way, const
 	                                .way = *way,
 	                                .http2 = judgement->http2,
 	                                .snapshot = snapshot_ref(snapshot),
-	                                .started = audit_clock()};
+	                                .started = monotonic_us()};
 	intercept->way.kind = WAY_INTERCEPT;
 	intercept->way.tls = true;
 	intercept->relay.watches[RELAY_CLIENT] = (struct loop_watch){.fd = -1, .ready = on_client};

@@ -109,7 +109,7 @@ bool judge_redirected(const struct snapshot *snapshot, struct span profile, cons
 static bool names_place(const struct judging *judging, const struct authority *named, bool tls)
 {
 	const struct authority *place = &judging->way->place->target;
-	uint16_t port = named->port ? named->port : judging->way->tls ? 443 : 80;
+	uint16_t port = named->port ? named->port : authority_usual_port(judging->way->tls);
 	return tls == judging->way->tls && port == place->port && host_equal(&named->host, &place->host);
 }
 

@@ -173,14 +173,19 @@ bool listener_open(const struct config_listener *config, const int *passed, size
 	return open_new(config, &address, length, listener, fault);
 }
 
+void listener_remove(const struct listener *listener)
+{
+	if (listener->path)
+		unlink(listener->path);
+}
+
 void listener_close(struct listener *listener)
 {
 	if (listener->fd < 0)
 		return;
 	close(listener->fd);
 	listener->fd = -1;
-	if (listener->path)
-		unlink(listener->path);
+	listener_remove(listener);
 }
 
 static void address_text(const union address *address, char *out, size_t size)

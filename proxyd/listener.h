@@ -21,7 +21,9 @@ bool listener_check_passed(const struct config *config, const int *passed, size_
  * accepts. `passed` are sockets of the service manager, matched by address; a matched one is taken over. */
 bool listener_open(const struct config_listener *config, const int *passed, size_t passed_count,
                    struct listener *listener, struct fault *fault);
-void listener_close(struct listener *listener);
+/* Nobody finds a unix socket any more; whoever is connected stays. */
+void listener_remove(const struct listener *listener);
+void listener_close(struct listener *listener); /* and removes it */
 
 /* On a worker's thread: takes part in accepting, and no more. */
 void listener_accept_start(struct worker *worker);

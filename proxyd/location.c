@@ -77,7 +77,7 @@ static bool is_origin(const struct reference *parts, const struct origin *upstre
 {
 	struct authority authority;
 	struct span text = parts->authority;
-	uint16_t standard = upstream->tls ? 443 : 80;
+	uint16_t standard = authority_usual_port(upstream->tls);
 	if (parts->scheme.data && !span_equal_nocase(parts->scheme, upstream->tls ? SPAN("https") : SPAN("http")))
 		return false;
 	if (!text.data)

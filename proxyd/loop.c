@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "memory.h"
+#include "monotonic.h"
 
 #define ROUND_EVENTS 128
 #define TICK 10     /* ms */
@@ -30,13 +30,6 @@ struct loop {
 	struct loop_timer *wheel[SLOTS];
 };
 
-static uint64_t clock_ms(void)
-{
-	struct timespec time;
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
-}
-
 static void wake_ready(struct loop_watch *watch, uint32_t events)
 {
 	struct loop *loop = (struct loop *)((char *)watch - offsetof(struct loop, wake_watch));
@@ -56,7 +49,7 @@ struct loop *loop_new(struct fault *fault)
 		loop_free(loop);
 		return NULL;
 	}
-	loop->now = clock_ms();
+	loop->now = monotonic_ms();
 	loop->tick = loop->now / TICK;
 	loop->soonest = UINT64_MAX;
 	loop->tasks_end = &loop->tasks;
@@ -329,7 +322,7 @@ void loop_run(struct loop *loop)
 	while (!loop->stopping) {
 		int room = ROUND_EVENTS - loop->event_count;
 		int count = room > 0 ? epoll_wait(loop->epoll, loop->events + loop->event_count, room, wait_limit(loop)) : 0;
-		loop->now = clock_ms();
+		loop->now = monotonic_ms();
 		if (count > 0)
 			loop->event_count += count;
 		queue_portions(loop);

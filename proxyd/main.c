@@ -99,19 +99,14 @@ static int refuse(const struct options *options)
 	return 2;
 }
 
-static void tell(void (*log)(const char *format, ...), struct config_messages *messages)
-{
-	for (size_t i = 0; i < messages->count; i++)
-		log("%s", messages->list[i]);
-	config_messages_free(messages);
-}
-
 static struct config *load(const struct follow_file *file)
 {
 	struct config_messages errors = {0}, warnings = {0};
 	struct config *config = config_load(file->path, file->found_here, &errors, &warnings);
-	tell(log_warning, &warnings);
-	tell(log_error, &errors);
+	config_messages_tell(&warnings, log_warning);
+	config_messages_tell(&errors, log_error);
+	config_messages_free(&warnings);
+	config_messages_free(&errors);
 	return config;
 }
 

@@ -113,7 +113,7 @@ struct span host_field(const struct host *host, uint16_t port, bool tls, struct 
 	end = put(end, host_span(host));
 	if (brackets)
 		end = put(end, SPAN("]"));
-	if (port != (tls ? 443 : 80)) {
+	if (port != authority_usual_port(tls)) {
 		*end++ = ':';
 		for (unsigned rest = port; rest > 0; rest /= 10)
 			digits[count++] = (char)('0' + rest % 10);

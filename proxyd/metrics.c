@@ -74,14 +74,8 @@ static const atomic_ullong *limit_cell(const struct tally *tally, size_t row, si
 	return &tally->limits[row];
 }
 
-static const char *const verdicts[TALLY_VERDICTS] = {
-	[TALLY_ALLOWED] = "allow",
-	[TALLY_DENIED] = "deny",
-	[TALLY_FAILED] = "fail",
-};
-
 /* Each reason is there from the start, so that its first time is an increase. */
-static void write_reasons(struct exposition *exposition, struct tallies *tallies, enum tally_verdict verdict, const char *name,
+static void write_reasons(struct exposition *exposition, struct tallies *tallies, enum audit_verdict verdict, const char *name,
                           const char *help)
 {
 	family(exposition, EXPOSITION_COUNTER, name, help);
@@ -95,13 +89,14 @@ static void write_ways(struct exposition *exposition, struct tallies *tallies)
 {
 	family(exposition, EXPOSITION_COUNTER, "keystile_exchanges_total", "Requests, tunnels and connections refused before either, by way in.");
 	for (size_t i = 0; i < TALLY_WAYS; i++)
-		for (size_t j = 0; j < TALLY_VERDICTS; j++) {
-			const struct exposition_label labels[] = {{"way", way_name((enum way_kind)i)}, {"verdict", verdicts[j]}, {0}};
+		for (size_t j = 0; j < AUDIT_VERDICTS; j++) {
+			const struct exposition_label labels[] = {
+				{"way", way_name((enum way_kind)i)}, {"verdict", audit_verdict_name((enum audit_verdict)j)}, {0}};
 			exposition_sample(exposition, labels, sum_cells(tallies, way_cell, i, j));
 		}
 	family(exposition, EXPOSITION_COUNTER, "keystile_tunnels_total", "Tunnels that were asked for, by what became of them; counted at their ends.");
-	for (size_t j = 0; j < TALLY_VERDICTS; j++) {
-		const struct exposition_label labels[] = {{"verdict", verdicts[j]}, {0}};
+	for (size_t j = 0; j < AUDIT_VERDICTS; j++) {
+		const struct exposition_label labels[] = {{"verdict", audit_verdict_name((enum audit_verdict)j)}, {0}};
 		exposition_sample(exposition, labels, sum_cells(tallies, tunnel_cell, 0, j));
 	}
 }
@@ -145,9 +140,9 @@ static void write_verdicts(struct exposition *exposition, const struct tallies *
 {
 	family(exposition, EXPOSITION_COUNTER, name, help);
 	for (struct tally_entry *entry = tallies_first(tallies, kind); entry; entry = entry->next)
-		for (size_t i = 0; i < TALLY_VERDICTS; i++) {
-			const struct exposition_label labels[] = {{label, entry->name}, {"verdict", verdicts[i]}, {0}};
-			exposition_sample(exposition, labels, tallies_verdicts(tallies, entry, (enum tally_verdict)i));
+		for (size_t i = 0; i < AUDIT_VERDICTS; i++) {
+			const struct exposition_label labels[] = {{label, entry->name}, {"verdict", audit_verdict_name((enum audit_verdict)i)}, {0}};
+			exposition_sample(exposition, labels, tallies_verdicts(tallies, entry, (enum audit_verdict)i));
 		}
 }
 
@@ -326,8 +321,8 @@ void metrics_write(struct server *server, bool openmetrics, struct buffer *out)
 	write_server(&exposition, server);
 	write_names(&exposition, server->tallies);
 	write_ways(&exposition, server->tallies);
-	write_reasons(&exposition, server->tallies, TALLY_DENIED, "keystile_refusals_total", "What was refused, by the audit's reason.");
-	write_reasons(&exposition, server->tallies, TALLY_FAILED, "keystile_failures_total", "What failed, by the audit's reason.");
+	write_reasons(&exposition, server->tallies, AUDIT_DENY, "keystile_refusals_total", "What was refused, by the audit's reason.");
+	write_reasons(&exposition, server->tallies, AUDIT_FAIL, "keystile_failures_total", "What failed, by the audit's reason.");
 	write_limits(&exposition, server, &snapshot->config->limits);
 	write_counts(&exposition, server->tallies);
 	write_secrets(&exposition, server);

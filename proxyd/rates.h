@@ -15,7 +15,7 @@
 
 struct rates;
 
-/* All of them full, but for those that `before` (may be NULL) has. `now`: microseconds, audit_clock(). */
+/* All of them full, but for those that `before` (may be NULL) has. `now`: monotonic_us(). */
 struct rates *rates_new(const struct config *config, const struct rates *before, uint64_t now);
 void rates_free(struct rates *rates); /* NULL is fine */
 

@@ -241,7 +241,7 @@ static bool open_all(struct server *server, struct config *config, struct fault 
 	raise_file_limit(&config->limits);
 	note_all_own(server, config);
 	if (!secret_locked())
-		log_warning("secrets cannot be locked into memory and may be swapped out: raise the limit (LimitMEMLOCK, ulimit -l)");
+		log_warning(SECRET_NOT_LOCKED);
 	news_tell(NULL, server->snapshot);
 	/* Who mints wakes every worker, and every worker may wake who mints: both are there before one of them runs. */
 	if (!prepare_workers(server, fault) || !(server->minter = minter_start(server, fault)) ||
@@ -254,10 +254,9 @@ static bool open_all(struct server *server, struct config *config, struct fault 
 static void remove_sockets(struct server *server)
 {
 	for (size_t i = 0; i < server->listener_count; i++)
-		if (server->listeners[i].path)
-			unlink(server->listeners[i].path);
-	if (server->admin_listener && server->admin_listener->path)
-		unlink(server->admin_listener->path);
+		listener_remove(&server->listeners[i]);
+	if (server->admin_listener)
+		listener_remove(server->admin_listener);
 }
 
 /* Where it fails the process ends, and no command goes on without it. */
@@ -423,8 +422,8 @@ bool server_take_config(struct server *server, struct config *config, unsigned s
 		config_free(config);
 	bool taken = fits && take_config(server, old, config, still, fault);
 	keep_commands(server);
-	for (size_t i = 0; taken && i < messages.count; i++)
-		log_warning("%s", messages.list[i]);
+	if (taken)
+		config_messages_tell(&messages, log_warning);
 	config_messages_free(&messages);
 	snapshot_unref(old);
 	return taken;
@@ -456,8 +455,8 @@ void server_spend(struct server *server, const struct snapshot *snapshot, const 
 void server_close(struct server *server)
 {
 	admin_stop(server->admin);
-	if (server->admin_listener && server->admin_listener->path)
-		unlink(server->admin_listener->path);
+	if (server->admin_listener)
+		listener_remove(server->admin_listener);
 	free(server->admin_listener);
 	for (size_t i = 0; i < server->listener_count; i++)
 		listener_close(&server->listeners[i]);

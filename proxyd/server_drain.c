@@ -7,33 +7,27 @@
 #include "commands.h"
 #include "log.h"
 #include "minter.h"
+#include "monotonic.h"
 #include "server.h"
 
 #define ONE_SIGNAL 1000   /* ms: a launcher may pass on what a terminal has sent to all, and both are one wish */
 #define LAST_ANSWER 2000  /* ms that a token endpoint has beyond all others: the next refresh token may be on its way */
 
-/* Not the date, which may be set meanwhile. */
-static int64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
+/* By a clock that is not set meanwhile. */
 struct drain {
-	int64_t began, end;
+	uint64_t began, end; /* monotonic_ms() */
 	bool hurried; /* the operator asked once more */
 };
 
 static bool is_over(const struct drain *drain)
 {
-	return drain->hurried || now_ms() >= drain->end;
+	return drain->hurried || monotonic_ms() >= drain->end;
 }
 
 /* Until something ended, which SERVER_WAKE_SIGNAL tells, somebody asks once more, or time is over. False then. */
 static bool wait_for_news(struct drain *drain)
 {
-	int64_t left = drain->end - now_ms();
+	int64_t left = (int64_t)(drain->end - monotonic_ms());
 	struct timespec time = {.tv_sec = left > 0 ? left / 1000 : 0, .tv_nsec = left > 0 ? left % 1000 * 1000000 : 0};
 	sigset_t signals;
 	sigemptyset(&signals);
@@ -43,7 +37,7 @@ static bool wait_for_news(struct drain *drain)
 	int number = sigtimedwait(&signals, NULL, &time);
 	if (number < 0)
 		return errno == EINTR;
-	if (number != SERVER_WAKE_SIGNAL && now_ms() - drain->began >= ONE_SIGNAL)
+	if (number != SERVER_WAKE_SIGNAL && monotonic_ms() - drain->began >= ONE_SIGNAL)
 		drain->hurried = true;
 	return !is_over(drain);
 }
@@ -81,14 +75,14 @@ static void drain_workers(struct server *server, struct drain *drain)
 	if (!ended && drain->hurried)
 		log_warning("asked to stop once more: ended what was still under way");
 	else if (!ended)
-		log_warning("ended what was still under way after %lld s", (long long)(drain->end - drain->began) / 1000);
+		log_warning("ended what was still under way after %llu s", (unsigned long long)(drain->end - drain->began) / 1000);
 }
 
 static void drain_minter(struct server *server, struct drain *drain)
 {
 	minter_stop(server->minter);
 	if (!wait_until(minter_is_over, server, drain)) {
-		*drain = (struct drain){.began = now_ms(), .end = now_ms() + LAST_ANSWER};
+		*drain = (struct drain){.began = monotonic_ms(), .end = monotonic_ms() + LAST_ANSWER};
 		wait_until(minter_is_over, server, drain);
 	}
 	minter_end(server->minter);
@@ -97,8 +91,8 @@ static void drain_minter(struct server *server, struct drain *drain)
 
 void server_drain(struct server *server, unsigned seconds)
 {
-	struct drain drain = {.began = now_ms()};
-	drain.end = drain.began + (int64_t)seconds * 1000;
+	struct drain drain = {.began = monotonic_ms()};
+	drain.end = drain.began + (uint64_t)seconds * 1000;
 	atomic_store(&server->draining, true);
 	if (server->admin)
 		admin_serving(server->admin, false);

@@ -7,6 +7,7 @@
 #include "former.h"
 #include "inject.h"
 #include "memory.h"
+#include "monotonic.h"
 #include "rates.h"
 #include "route.h"
 #include "text.h"
@@ -55,7 +56,7 @@ static void add_tables(struct shared_config *shared, const struct shared_config 
 	const struct config *config = shared->config;
 	shared->tokens = session_tokens(shared->session, config);
 	shared->routes = route_table_new(config, before ? before->routes : NULL);
-	shared->rates = rates_new(config, before ? before->rates : NULL, audit_clock());
+	shared->rates = rates_new(config, before ? before->rates : NULL, monotonic_us());
 	shared->headcounts = memory_array(config->profile_count, sizeof *shared->headcounts);
 	for (size_t i = 0; i < config->profile_count; i++)
 		shared->headcounts[i] = headcount_of(before, config->profiles[i].name);

@@ -101,11 +101,8 @@ static void put_profiles_of(const struct config *config, const struct config_cre
 
 static void put_upstream(const struct config_credential *credential, struct buffer *out)
 {
-	char address[AUTHORITY_TEXT];
-	const struct origin *origin = &credential->upstream;
 	AUTO_BUFFER struct buffer text = {0};
-	authority_format(&origin->host, origin->port == (origin->tls ? 443 : 80) ? 0 : origin->port, address);
-	buffer_format(&text, "%s://%s%s%s", origin->tls ? "https" : "http", origin->wildcard ? "*." : "", address, origin->path);
+	origin_format(&credential->upstream, &text);
 	json_text(out, "upstream", buffer_view(&text));
 }
 
@@ -129,12 +126,12 @@ static void put_times(const struct snapshot *snapshot, const struct config_crede
 
 static void put_counts(struct server *server, struct tally_entry *entry, struct buffer *out)
 {
-	uint64_t sums[TALLY_VERDICTS] = {0}, all = 0;
-	for (size_t i = 0; entry && i < TALLY_VERDICTS; i++)
-		all += sums[i] = tallies_verdicts(server->tallies, entry, (enum tally_verdict)i);
+	uint64_t sums[AUDIT_VERDICTS] = {0}, all = 0;
+	for (size_t i = 0; entry && i < AUDIT_VERDICTS; i++)
+		all += sums[i] = tallies_verdicts(server->tallies, entry, (enum audit_verdict)i);
 	json_number(out, "requests", all);
-	json_number(out, "denied", sums[TALLY_DENIED]);
-	json_number(out, "failed", sums[TALLY_FAILED]);
+	json_number(out, "denied", sums[AUDIT_DENY]);
+	json_number(out, "failed", sums[AUDIT_FAIL]);
 }
 
 static void put_credential(struct server *server, const struct snapshot *snapshot, const struct config_credential *credential,
@@ -212,7 +209,7 @@ static void put_warnings(struct server *server, const struct snapshot *snapshot,
 {
 	put_list_begin(out, "warnings");
 	if (!secret_locked())
-		put_warning(out, "secrets cannot be locked into memory and may be swapped out: raise the limit (LimitMEMLOCK, ulimit -l)");
+		put_warning(out, SECRET_NOT_LOCKED);
 	if (audit_counts(server->audit).failing)
 		put_warning(out, "the audit file cannot be written, and lines are lost: see the log");
 	secrets_warnings(snapshot->config, snapshot->secrets, NULL, put_warning, out);
@@ -255,7 +252,7 @@ static void put_refusal(const struct trace *trace, struct buffer *out)
 	put_moment(out, "time", trace->time);
 	put_text(out, "id", trace->id);
 	put_who(trace, out);
-	put_text(out, "verdict", trace->verdict == AUDIT_DENY ? "deny" : "fail");
+	put_text(out, "verdict", audit_verdict_name(trace->verdict));
 	put_text(out, "rule", trace->rule);
 	put_text(out, "reason", trace->reason);
 	if (trace->status)

@@ -84,7 +84,7 @@ uint64_t tallies_sum(const struct tallies *tallies, enum tally_count count)
 	return sum;
 }
 
-uint64_t tallies_verdicts(const struct tallies *tallies, const struct tally_entry *entry, enum tally_verdict verdict)
+uint64_t tallies_verdicts(const struct tallies *tallies, const struct tally_entry *entry, enum audit_verdict verdict)
 {
 	uint64_t sum = 0;
 	for (unsigned i = 0; i < tallies->workers; i++)

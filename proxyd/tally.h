@@ -30,15 +30,13 @@ enum tally_count {
 	TALLY_COUNTS,
 };
 
-enum tally_verdict { TALLY_ALLOWED, TALLY_DENIED, TALLY_FAILED, TALLY_VERDICTS }; /* as enum audit_verdict */
-
 /* One worker's. */
 struct tally {
 	atomic_ullong counts[TALLY_COUNTS];
 	atomic_ullong limits[TALLY_LIMITS];
-	atomic_ullong reasons[TALLY_REASONS][TALLY_VERDICTS];
-	atomic_ullong ways[TALLY_WAYS][TALLY_VERDICTS];
-	atomic_ullong tunnels[TALLY_VERDICTS]; /* CONNECT and what was redirected, by their ends */
+	atomic_ullong reasons[TALLY_REASONS][AUDIT_VERDICTS];
+	atomic_ullong ways[TALLY_WAYS][AUDIT_VERDICTS];
+	atomic_ullong tunnels[AUDIT_VERDICTS]; /* CONNECT and what was redirected, by their ends */
 };
 
 struct tally_histogram {
@@ -49,7 +47,7 @@ struct tally_histogram {
 /* What is counted by one name, of one worker. */
 struct tally_cells {
 	atomic_ullong statuses[TALLY_STATUSES];
-	atomic_ullong verdicts[TALLY_VERDICTS];
+	atomic_ullong verdicts[AUDIT_VERDICTS];
 	struct tally_histogram duration, first_byte;
 };
 
@@ -69,7 +67,7 @@ void tallies_free(struct tallies *tallies); /* NULL is fine */
 struct tally *tallies_worker(struct tallies *tallies, unsigned worker);
 unsigned tallies_workers(const struct tallies *tallies);
 uint64_t tallies_sum(const struct tallies *tallies, enum tally_count count);
-uint64_t tallies_verdicts(const struct tallies *tallies, const struct tally_entry *entry, enum tally_verdict verdict);
+uint64_t tallies_verdicts(const struct tallies *tallies, const struct tally_entry *entry, enum audit_verdict verdict);
 
 /* The first of all entries of a kind, "". Lists only grow: any thread may walk them. */
 struct tally_entry *tallies_first(const struct tallies *tallies, enum tally_kind kind);

@@ -134,6 +134,16 @@ static int compare_reason(const void *key, const void *row)
 	return strcmp(key, ((const struct tally_reason *)row)->name);
 }
 
+const char *audit_verdict_name(enum audit_verdict verdict)
+{
+	static const char *const names[AUDIT_VERDICTS] = {
+		[AUDIT_ALLOW] = "allow",
+		[AUDIT_DENY] = "deny",
+		[AUDIT_FAIL] = "fail",
+	};
+	return names[verdict];
+}
+
 size_t tally_reason(const char *reason)
 {
 	if (!reason)

@@ -1,4 +1,4 @@
-/* The closed sets that metrics have as labels: limits, the audit's reasons, statuses, ways in. Pure.
+/* The closed sets that metrics have as labels: limits, the audit's verdicts and reasons, statuses, ways in. Pure.
  *
  * What stands in none of them is counted as one of "other", so that no client and no upstream can make a label. */
 #ifndef KEYSTILE_TALLY_NAMES_H
@@ -44,6 +44,11 @@ struct tally_reason {
 #define TALLY_REASONS 128 /* room for them; those without a name are none */
 extern const struct tally_reason tally_reasons[TALLY_REASONS]; /* the first is "other", the rest is sorted */
 size_t tally_reason(const char *reason); /* its index; NULL is "other" */
+
+/* What became of a request, tunnel or connection: the audit's word, and a label. */
+enum audit_verdict { AUDIT_ALLOW, AUDIT_DENY, AUDIT_FAIL };
+#define AUDIT_VERDICTS 3
+const char *audit_verdict_name(enum audit_verdict verdict); /* "allow", "deny", "fail" */
 
 #define TALLY_STATUSES 72 /* none, one for the others of each class, and room for those that are registered */
 /* The index of a status; 0: there was no answer. */

@@ -34,7 +34,7 @@ static bool parse_absolute(struct span text, struct target *target, struct fault
 	if (!authority_parse(authority, &target->authority, fault))
 		return fault_wrap(fault, "the request target");
 	if (target->authority.port == 0)
-		target->authority.port = target->tls ? 443 : 80;
+		target->authority.port = authority_usual_port(target->tls);
 	target->path = path_split_query(rest, &target->query);
 	if (target->path.length == 0)
 		target->path = SPAN("/");

@@ -1,10 +1,18 @@
 #include "trace.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include "memory.h"
 
 #define TEXTS 8
+
+uint64_t trace_now(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
 
 /* As the record has them, cut as the audit cuts them. */
 static void list_texts(const struct audit_record *record, struct span texts[TEXTS])

@@ -1,4 +1,4 @@
-/* What is told of one request, tunnel or refusal in /status: a copy of its audit record, and the ring of the last refusals. Pure.
+/* What is told of one request, tunnel or refusal in /status: a copy of its audit record, and the ring of the last refusals.
  *
  * It holds what the audit shows, cut as there, so it holds no secret and no query. */
 #ifndef KEYSTILE_TRACE_H
@@ -18,6 +18,7 @@ struct trace {
 	uint64_t bytes_up, bytes_down;
 };
 
+uint64_t trace_now(void); /* as `time` is */
 /* One block, with all its texts: free() frees it. */
 struct trace *trace_new(const struct audit_record *record, uint64_t time, const char *state);
 struct trace *trace_copy(const struct trace *trace);

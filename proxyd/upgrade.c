@@ -4,6 +4,7 @@
 
 #include "judge_again.h"
 #include "memory.h"
+#include "monotonic.h"
 #include "relay.h"
 #include "tunnel.h"
 
@@ -30,7 +31,7 @@ static struct audit_record record_of(const struct upgrade *upgrade)
 	struct audit_record record = upgrade->switched.record;
 	record.bytes_up = upgrade->relay.flows[RELAY_CLIENT].bytes;
 	record.bytes_down = upgrade->relay.flows[RELAY_UPSTREAM].bytes;
-	record.total_us = audit_clock() - upgrade->switched.started;
+	record.total_us = monotonic_us() - upgrade->switched.started;
 	return record;
 }
 

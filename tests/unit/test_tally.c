@@ -35,8 +35,8 @@ static void test_names(void **state)
 	struct tallies *tallies = tallies_new(2);
 	name_them("a", "b", "p");
 	struct tally_map *first = tallies_map(tallies, &config);
-	tally_add(&first->credentials[1]->cells[0].verdicts[TALLY_DENIED], 2);
-	tally_add(&first->credentials[1]->cells[1].verdicts[TALLY_DENIED], 3);
+	tally_add(&first->credentials[1]->cells[0].verdicts[AUDIT_DENY], 2);
+	tally_add(&first->credentials[1]->cells[1].verdicts[AUDIT_DENY], 3);
 	struct tally_entry *b = first->credentials[1];
 	tally_map_free(first);
 	name_them("c", NULL, "p");
@@ -44,7 +44,7 @@ static void test_names(void **state)
 	name_them("b", "c", "q");
 	struct tally_map *last = tallies_map(tallies, &config);
 	assert_ptr_equal(last->credentials[0], b);
-	assert_int_equal(tallies_verdicts(tallies, b, TALLY_DENIED), 5);
+	assert_int_equal(tallies_verdicts(tallies, b, AUDIT_DENY), 5);
 	const char *const names[] = {"", "a", "b", "c"};
 	const struct tally_entry *entry = tallies_first(tallies, TALLY_CREDENTIAL);
 	for (size_t i = 0; i < 4; i++, entry = entry->next)
@@ -139,13 +139,13 @@ static void test_account(void **state)
 	                              .profile_tally = map->profiles[0], .bytes_up = 7, .total_us = 5, .first_us = 3};
 	account_note(&account, &record);
 	const struct tally_cells *cells = &map->credentials[0]->cells[0];
-	assert_int_equal(tally_read(&cells->verdicts[TALLY_ALLOWED]), 0);
+	assert_int_equal(tally_read(&cells->verdicts[AUDIT_ALLOW]), 0);
 	record.event = "end";
 	account_note(&account, &record);
-	assert_int_equal(tally_read(&cells->verdicts[TALLY_ALLOWED]), 1);
+	assert_int_equal(tally_read(&cells->verdicts[AUDIT_ALLOW]), 1);
 	assert_int_equal(tally_read(&cells->statuses[tally_status(200)]), 1);
 	assert_int_equal(tally_read(&cells->duration.buckets[0]), 1);
-	assert_int_equal(tally_read(&map->profiles[0]->cells[0].verdicts[TALLY_ALLOWED]), 1);
+	assert_int_equal(tally_read(&map->profiles[0]->cells[0].verdicts[AUDIT_ALLOW]), 1);
 	assert_int_equal(tallies_sum(tallies, TALLY_BYTES_UP), 7);
 	/* A refusal takes no time, is kept, and may have hit a limit. */
 	record.verdict = AUDIT_DENY;
@@ -160,7 +160,7 @@ static void test_account(void **state)
 	record.verdict = AUDIT_ALLOW;
 	account_note(&account, &record);
 	assert_int_equal(tally_read(&account.tally->tunnels[AUDIT_ALLOW]), 1);
-	assert_int_equal(tally_read(&cells->verdicts[TALLY_ALLOWED]), 1);
+	assert_int_equal(tally_read(&cells->verdicts[AUDIT_ALLOW]), 1);
 	account_end(&account);
 	tally_map_free(map);
 	tallies_free(tallies);
