@@ -35,7 +35,8 @@ static const char *lost_credential(const struct snapshot *fresh, const struct co
 		return "credential_revoked";
 	if (standing->reverse && !text_same(credential->env.token_prefix, standing->token_prefix))
 		return "token_revoked";
-	if (!config_owns(credential, &standing->place.host, standing->place.port))
+	if (!config_owns(credential, &standing->place.host, standing->place.port) ||
+	    route_denial(fresh->shared->routes, profile, &standing->place.host, standing->place.port))
 		return "host_revoked";
 	judge_aim_at(judgement, credential);
 	return NULL;

@@ -23,18 +23,18 @@ STAYS, GOES = "198.51.100.92", "198.51.100.93"
 NO_PROFILE, TOKEN, CREDENTIAL, HOST = "profile_revoked", "token_revoked", "credential_revoked", "host_revoked"
 
 # What is done to a profile, each to one of its own. "nothing": only its neighbours change.
-CAUSES = ("nothing", "profile", "token", "prefix", "credential", "upstream", "host", "denied")
+CAUSES = ("nothing", "profile", "token", "prefix", "credential", "upstream", "host", "denied", "shut")
 
 # What becomes of what stands: the audit's reason, or LIVES.
 STANDS = {
-    forms.Tunnel:             (LIVES, NO_PROFILE, TOKEN, LIVES, LIVES, LIVES, HOST, HOST),
-    forms.SilentTunnel:       (LIVES, NO_PROFILE, TOKEN, LIVES, HOST, HOST, LIVES, LIVES),
-    forms.Handshake:          (LIVES, NO_PROFILE, TOKEN, LIVES, HOST, HOST, LIVES, LIVES),
-    forms.Http2Tunnel:        (LIVES, NO_PROFILE, TOKEN, LIVES, LIVES, LIVES, HOST, HOST),
-    forms.ForwardedUpgrade:   (LIVES, NO_PROFILE, TOKEN, LIVES, LIVES, LIVES, HOST, HOST),
-    forms.TunnelledUpgrade:   (LIVES, NO_PROFILE, TOKEN, LIVES, LIVES, LIVES, HOST, HOST),
-    forms.ReverseUpgrade:     (LIVES, NO_PROFILE, TOKEN, TOKEN, CREDENTIAL, HOST, LIVES, LIVES),
-    forms.InterceptedUpgrade: (LIVES, NO_PROFILE, TOKEN, LIVES, CREDENTIAL, HOST, LIVES, LIVES),
+    forms.Tunnel:             (LIVES, NO_PROFILE, TOKEN, LIVES, LIVES, LIVES, HOST, HOST, LIVES),
+    forms.SilentTunnel:       (LIVES, NO_PROFILE, TOKEN, LIVES, HOST, HOST, LIVES, LIVES, HOST),
+    forms.Handshake:          (LIVES, NO_PROFILE, TOKEN, LIVES, HOST, HOST, LIVES, LIVES, HOST),
+    forms.Http2Tunnel:        (LIVES, NO_PROFILE, TOKEN, LIVES, LIVES, LIVES, HOST, HOST, LIVES),
+    forms.ForwardedUpgrade:   (LIVES, NO_PROFILE, TOKEN, LIVES, LIVES, LIVES, HOST, HOST, LIVES),
+    forms.TunnelledUpgrade:   (LIVES, NO_PROFILE, TOKEN, LIVES, LIVES, LIVES, HOST, HOST, LIVES),
+    forms.ReverseUpgrade:     (LIVES, NO_PROFILE, TOKEN, TOKEN, CREDENTIAL, HOST, LIVES, LIVES, HOST),
+    forms.InterceptedUpgrade: (LIVES, NO_PROFILE, TOKEN, LIVES, CREDENTIAL, HOST, LIVES, LIVES, HOST),
 }
 
 OK = (200, None)
@@ -43,12 +43,12 @@ GONE, REVOKED, NO_HOST, DENIED = (403, "no_profile"), (403, "token_revoked"), (4
 
 # The status of the next request on what is kept, and the audit's reason.
 KEPT = {
-    forms.ReverseKept:      (OK, NO_TOKEN, NO_TOKEN, NO_TOKEN, (404, "no_credential"), OK, OK, OK),
-    forms.ReverseHttp2:     (OK, NO_TOKEN, NO_TOKEN, NO_TOKEN, (404, "no_credential"), OK, OK, OK),
-    forms.ForwardKept:      (OK, NO_PROXY_TOKEN, NO_PROXY_TOKEN, OK, OK, OK, NO_HOST, DENIED),
-    forms.TunnelKept:       (OK, GONE, REVOKED, OK, OK, OK, NO_HOST, DENIED),
-    forms.InterceptedKept:  (OK, GONE, REVOKED, OK, NO_HOST, NO_HOST, OK, OK),
-    forms.InterceptedHttp2: (OK, GONE, REVOKED, OK, NO_HOST, NO_HOST, OK, OK),
+    forms.ReverseKept:      (OK, NO_TOKEN, NO_TOKEN, NO_TOKEN, (404, "no_credential"), OK, OK, OK, DENIED),
+    forms.ReverseHttp2:     (OK, NO_TOKEN, NO_TOKEN, NO_TOKEN, (404, "no_credential"), OK, OK, OK, DENIED),
+    forms.ForwardKept:      (OK, NO_PROXY_TOKEN, NO_PROXY_TOKEN, OK, OK, OK, NO_HOST, DENIED, OK),
+    forms.TunnelKept:       (OK, GONE, REVOKED, OK, OK, OK, NO_HOST, DENIED, OK),
+    forms.InterceptedKept:  (OK, GONE, REVOKED, OK, NO_HOST, NO_HOST, OK, OK, DENIED),
+    forms.InterceptedHttp2: (OK, GONE, REVOKED, OK, NO_HOST, NO_HOST, OK, OK, DENIED),
 }
 
 
@@ -67,6 +67,8 @@ def text_of(cause, ports, after):
         places = []
     elif does == "denied":
         places += [f'"!127.0.0.1:{ports[name]}"' for name in ("echo", "allowed", "passing")]
+    elif does == "shut":
+        places += [f'"!127.0.0.1:{ports["plain"]}"', f'"!localhost:{ports["secure"]}"']
     names = [f"plain-{cause}", f"secure-{cause}"]
     if does == "credential":  # of one the name alone stays, for others
         credentials, names = credentials[1:], []
