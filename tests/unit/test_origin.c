@@ -80,11 +80,33 @@ static void test_options(void **state)
 	arena_free(&arena);
 }
 
+static void test_format(void **state)
+{
+	(void)state;
+	static const char *const pairs[][2] = {
+		{"HTTPS://A.com:443/x/", "https://a.com/x"},
+		{"http://a.com:443", "http://a.com:443"},
+		{"https://*.a.com", "https://*.a.com"},
+		{"http://[0:0::1]:80/x", "http://[::1]:80/x"},
+	};
+	for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+		struct arena arena = {0};
+		struct origin origin;
+		AUTO_BUFFER struct buffer text = {0};
+		struct origin_options wildcard = {.wildcard = true};
+		assert_true(origin_parse(span_of(pairs[i][0]), wildcard, &arena, &origin, NULL));
+		origin_format(&origin, &text);
+		assert_string_equal(text.data, pairs[i][1]);
+		arena_free(&arena);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_options),
+		cmocka_unit_test(test_format),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
