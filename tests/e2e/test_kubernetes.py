@@ -202,7 +202,8 @@ def test_the_agent_has_no_secret(shape):
     agent = next(one for one in pod["spec"]["containers"] if one["name"] == "agent")
     others = [one for one in all_containers(pod) if one is not agent]
     assert {one["name"] for one in agent["volumeMounts"]} <= AGENT_MAY_MOUNT
-    assert [list(one.values())[0]["name"] for one in agent.get("envFrom", [])] in ([], ["agent-env"]) and "env" not in agent
+    assert [list(one.values())[0]["name"] for one in agent.get("envFrom", [])] in ([], ["agent-env"])
+    assert all(one["name"].lower() == "no_proxy" and "valueFrom" not in one for one in agent.get("env", []))
     assert all(one["securityContext"]["runAsUser"] != 10002 for one in others)
     secret = [one["name"] for one in pod["spec"]["volumes"] if {"secret", "projected"} & set(one)]
     assert not {one["name"] for one in agent["volumeMounts"]} & set(secret)

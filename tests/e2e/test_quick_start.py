@@ -82,7 +82,7 @@ def test_as_readme_says(newcomer, authority, network):
         assert '"id": "a-model"' in done.stdout and "['a-model']" in done.stdout, done.stdout + done.stderr
         assert {request.get("Authorization") for request in server.requests} == {f"Bearer {key}"} and len(server.requests) == 2
         assert key not in done.stdout + done.stderr and "nothing listens" not in done.stderr
-        wait_for(lambda: (config.parent / "audit.jsonl").read_text().count('"verdict":"allow"') == 2, "the audit log")
+        wait_for(lambda: (config.parent / "audit/audit.jsonl").read_text().count('"verdict":"allow"') == 2, "the audit log")
     finally:
         proxyd.terminate()
         assert proxyd.wait(30) == 0, (home / "log").read_text()
@@ -102,6 +102,7 @@ def test_tables_lines_are_taken(newcomer, tmp_path):
 def test_paths_are_told_as_one_would_write_them(tmp_path):
     """proxyd was started in the folder, and says where the file is from wherever its log is read."""
     config = tmp_path / "keystile.yaml"
+    (tmp_path / "audit").mkdir()
     config.write_text(CONFIG.replace(":8180", f":{free_port()}"))
     with open(tmp_path / "log", "wb") as log:
         proxyd = subprocess.Popen([PROGRAMS / "proxyd/proxyd"], cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
