@@ -4,11 +4,13 @@
 #include <stdlib.h>
 
 #include "memory.h"
+#include "secret_use.h"
 #include "steady.h"
 #include "text.h"
 
 struct entry {
-	char *name; /* the credential's; NULL: it has no `client:` */
+	char *name;  /* the credential's; NULL: it has no `client:` */
+	char *pair;  /* the files, or what else, that certificate and key come from */
 	struct tls_trust *trust; /* NULL: `why` says what is wrong */
 	char *why, *stale;
 	char *unfit; /* what upstreams may have against it */
@@ -47,22 +49,31 @@ static bool is_over(const struct entry *entry)
 	return entry->until && entry->until <= steady_now();
 }
 
-/* The pair is none: the last good one stays, if there is one, and no longer than its key is good. */
-static void keep_last(struct entry *entry, const struct entry *last, const char *why)
+/* Takes `identity` over. Whoever shows the same by the same trust in the upstream, which may have another `ca:` now, goes on. */
+static void take(struct entry *entry, struct trusts *trusts, const struct config_credential *credential, struct tls_identity *identity,
+                 const struct entry *last)
 {
-	bool kept = last && last->trust && !is_over(last);
-	*(kept ? &entry->stale : &entry->why) = memory_string(why);
-	if (!kept)
+	const char *why;
+	if (!last || !last->trust || tls_trust_verifier(last->trust) != trusts_get(trusts, credential, &why) ||
+	    !tls_identity_equal(identity, tls_trust_identity(last->trust))) {
+		take_new(entry, trusts, credential, identity);
 		return;
+	}
 	entry->trust = tls_trust_ref(last->trust);
-	entry->until = last->until;
+	tls_identity_free(identity);
 }
 
-/* By the same trust in the upstream, too: that may have another `ca:` now. */
-static bool is_shown_by(const struct tls_identity *identity, struct tls_trust *verifier, const struct entry *last)
+/* The pair is none: the last good one stays, if there is one, and no longer than its key is good. */
+static void keep_last(struct entry *entry, struct trusts *trusts, const struct config_credential *credential,
+                      const struct entry *last, const char *why)
 {
-	return last && last->trust && tls_trust_verifier(last->trust) == verifier &&
-	       tls_identity_equal(identity, tls_trust_identity(last->trust));
+	if (!last || !last->trust || is_over(last)) {
+		entry->why = memory_string(why);
+		return;
+	}
+	entry->stale = memory_string(why);
+	entry->until = last->until;
+	take(entry, trusts, credential, tls_identity_ref(tls_trust_identity(last->trust)), last);
 }
 
 /* `last`: of the look before; NULL: there was none. */
@@ -70,32 +81,33 @@ static void load_entry(struct entry *entry, struct trusts *trusts, const struct 
                        const struct secret_value *key, const struct entry *last)
 {
 	struct fault fault = FAULT_INIT;
-	const char *why;
-	entry->name = memory_string(credential->name);
 	if (!key->ready) {
 		entry->why = memory_string(key->why);
 		return;
 	}
 	struct tls_identity *identity = tls_identity_load(credential->client_cert, key->bytes, &fault);
 	entry->until = key->until;
-	if (!identity) {
-		keep_last(entry, last, fault.text);
-	} else if (is_shown_by(identity, trusts_get(trusts, credential, &why), last)) {
-		entry->trust = tls_trust_ref(last->trust);
-		tls_identity_free(identity);
-	} else {
-		take_new(entry, trusts, credential, identity);
-	}
+	if (identity)
+		take(entry, trusts, credential, identity, last);
+	else
+		keep_last(entry, trusts, credential, last, fault.text);
 	if (entry->trust)
 		note_unfit(entry);
 }
 
-static const struct entry *entry_before(const struct identities *previous, const char *name)
+static const struct entry *entry_before(const struct identities *previous, const struct entry *entry)
 {
 	for (size_t i = 0; previous && i < previous->count; i++)
-		if (text_same(previous->entries[i].name, name))
+		if (text_same(previous->entries[i].name, entry->name) && text_same(previous->entries[i].pair, entry->pair))
 			return &previous->entries[i];
 	return NULL;
+}
+
+static void name_entry(struct entry *entry, const struct config_credential *credential)
+{
+	AUTO_FREE char *key = secret_use_key(secret_use_of(credential, credential->secret_count));
+	entry->name = memory_string(credential->name);
+	entry->pair = memory_format("%s %s", credential->client_cert, key);
 }
 
 struct identities *identities_load(const struct config *config, struct trusts *trusts, const struct secrets *secrets,
@@ -105,11 +117,15 @@ struct identities *identities_load(const struct config *config, struct trusts *t
 	atomic_init(&identities->references, 1);
 	identities->count = config->credential_count;
 	identities->entries = memory_array(config->credential_count + 1, sizeof *identities->entries);
-	for (size_t i = 0; i < config->credential_count; i++)
-		if (config->credentials[i].client_cert)
-			load_entry(&identities->entries[i], trusts, &config->credentials[i],
-			           secrets_get(secrets, &config->credentials[i], config->credentials[i].secret_count),
-			           entry_before(previous, config->credentials[i].name));
+	for (size_t i = 0; i < config->credential_count; i++) {
+		const struct config_credential *credential = &config->credentials[i];
+		struct entry *entry = &identities->entries[i];
+		if (!credential->client_cert)
+			continue;
+		name_entry(entry, credential);
+		load_entry(entry, trusts, credential, secrets_get(secrets, credential, credential->secret_count),
+		           entry_before(previous, entry));
+	}
 	return identities;
 }
 
@@ -127,6 +143,7 @@ void identities_free(struct identities *identities)
 		struct entry *entry = &identities->entries[i];
 		tls_trust_free(entry->trust);
 		free(entry->name);
+		free(entry->pair);
 		free(entry->why);
 		free(entry->stale);
 		free(entry->unfit);

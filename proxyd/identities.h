@@ -18,7 +18,8 @@
 
 struct identities;
 
-/* Reads each certificate. `previous` (may be NULL) may be of another configuration: a credential is the one of that name. What is
+/* Reads each certificate. `previous` (may be NULL) may be of another configuration: a credential is the one of that
+ * name, with the same files. What is
  * wrong with one is the fault of its credential alone. Blocks. */
 struct identities *identities_load(const struct config *config, struct trusts *trusts, const struct secrets *secrets,
                                    const struct identities *previous);

@@ -24,7 +24,8 @@ struct tls_identity;
 /* `file`: PEM certificates, the client's own first, then those of the CAs above it. `key`: PEM (pem.h), that of the first. The
  * fault begins with "client.cert" or "client.key", whichever is wrong, and holds no byte of the key. */
 struct tls_identity *tls_identity_load(const char *file, struct span key, struct fault *fault);
-void tls_identity_free(struct tls_identity *identity); /* NULL is fine */
+struct tls_identity *tls_identity_ref(struct tls_identity *identity);
+void tls_identity_free(struct tls_identity *identity); /* gives a reference back; NULL is fine */
 /* Do the two show the same certificates? Then they have the same key. */
 bool tls_identity_equal(const struct tls_identity *a, const struct tls_identity *b);
 /* False, with words for what a server may have against it at `now`: it is too old, too new, or not for clients. */
@@ -40,7 +41,7 @@ struct tls_trust *tls_trust_load_beside(const char *ca_file, struct fault *fault
 /* One that verifies as `verifier` does (a reference is taken), shows `identity` (taken over), and has tickets of its own: what
  * resumes a session stands for the certificate that was shown in it. */
 struct tls_trust *tls_trust_with(struct tls_trust *verifier, struct tls_identity *identity);
-const struct tls_identity *tls_trust_identity(const struct tls_trust *trust); /* NULL: none */
+struct tls_identity *tls_trust_identity(const struct tls_trust *trust); /* borrowed; NULL: none */
 const struct tls_trust *tls_trust_verifier(const struct tls_trust *trust);      /* what it was made with; NULL: nothing */
 struct tls_trust *tls_trust_ref(struct tls_trust *trust);
 void tls_trust_free(struct tls_trust *trust);

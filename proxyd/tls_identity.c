@@ -83,6 +83,7 @@ static bool keep_key(struct tls_identity *identity, gnutls_x509_privkey_t key)
 static struct tls_identity *make(gnutls_x509_crt_t *chain, unsigned count, gnutls_x509_privkey_t key, struct fault *fault)
 {
 	struct tls_identity *identity = memory_alloc(sizeof *identity);
+	atomic_init(&identity->references, 1);
 	note_times(identity, chain[0]);
 	if (keep_key(identity, key) && keep_chain(identity, chain, count))
 		return identity;
@@ -118,9 +119,15 @@ struct tls_identity *tls_identity_load(const char *file, struct span key, struct
 	return identity;
 }
 
+struct tls_identity *tls_identity_ref(struct tls_identity *identity)
+{
+	atomic_fetch_add_explicit(&identity->references, 1, memory_order_relaxed);
+	return identity;
+}
+
 void tls_identity_free(struct tls_identity *identity)
 {
-	if (!identity)
+	if (!identity || atomic_fetch_sub(&identity->references, 1) != 1)
 		return;
 	for (unsigned i = 0; i < identity->count; i++)
 		gnutls_pcert_deinit(&identity->chain[i]);

@@ -20,6 +20,7 @@ struct ticket {
 };
 
 struct tls_identity {
+	atomic_uint references;
 	gnutls_pcert_st *chain;
 	unsigned count;
 	gnutls_privkey_t key; /* read only: sessions share it */

@@ -109,7 +109,7 @@ struct tls_trust *tls_trust_with(struct tls_trust *verifier, struct tls_identity
 	return trust;
 }
 
-const struct tls_identity *tls_trust_identity(const struct tls_trust *trust)
+struct tls_identity *tls_trust_identity(const struct tls_trust *trust)
 {
 	return trust->identity;
 }

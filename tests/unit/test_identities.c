@@ -185,6 +185,48 @@ static void test_looks(void **state)
 	}
 }
 
+/* By what the upstream is verified now, though the pair is none. */
+static void test_another_ca(void **state)
+{
+	(void)state;
+	put("a.pem", "a.key");
+	struct world world = begin();
+	const char *why;
+	struct fault fault = FAULT_INIT;
+	struct tls_trust *first = tls_trust_ref(trust_of(&world, 0, NULL));
+	assert_int_equal(system("cp b.pem ca.pem"), 0);
+	struct trusts *fresh = trusts_load(world.config, world.trusts, &fault);
+	trusts_unref(world.trusts);
+	world.trusts = fresh;
+	put("a.pem", "b.key");
+	look(&world);
+	struct tls_trust *second = trust_of(&world, 0, NULL);
+	expect_stale(&world, "client.key: it is not the key of the certificate in ");
+	assert_ptr_equal(tls_trust_verifier(second), trusts_get(world.trusts, &world.config->credentials[0], &why));
+	assert_ptr_not_equal(tls_trust_verifier(second), tls_trust_verifier(first));
+	assert_true(tls_identity_equal(tls_trust_identity(second), tls_trust_identity(first)));
+	assert_int_equal(system("cp a.pem ca.pem"), 0);
+	tls_trust_free(first);
+	end(&world);
+}
+
+/* Another configuration may have other files under the same name: of those none was ever good. */
+static void test_other_files(void **state)
+{
+	(void)state;
+	put("a.pem", "a.key");
+	struct world world = begin(), other;
+	AUTO_FREE char *text = memory_format("version: 1\nsession: none\ncredentials:\n  a: { upstream: https://x.test, ca: %1$s/ca.pem, "
+	                                     "secret: env:PATH, inject: { query: k }, client: { cert: %1$s/d.pem, key: \"file:%1$s/k\" } }\n"
+	                                     "profiles: { p: { credentials: [a] } }\n", folder);
+	other = begin_with(text);
+	identities_free(other.identities);
+	other.identities = identities_load(other.config, other.trusts, other.secrets, world.identities);
+	assert_null(trust_of(&other, 0, "client.key: it is not the key of the certificate in "));
+	end(&other);
+	end(&world);
+}
+
 /* Without a key there is none, and never one that was made with a key that is not good any more. */
 static void test_without_key(void **state)
 {
@@ -273,7 +315,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_of_its_own),
-		cmocka_unit_test(test_looks),
+		cmocka_unit_test(test_looks), cmocka_unit_test(test_another_ca), cmocka_unit_test(test_other_files),
 		cmocka_unit_test(test_without_key),
 		cmocka_unit_test(test_key_that_expires),
 		cmocka_unit_test(test_warnings),
