@@ -55,8 +55,8 @@ void exchange_become(struct exchange *exchange, enum exchange_state state)
 		[EXCHANGE_AWAITING] = 1u << EXCHANGE_HOLDING | 1u << EXCHANGE_WAITING | 1u << EXCHANGE_ANSWERED |
 		                      1u << EXCHANGE_OVER,
 		[EXCHANGE_HOLDING] = 1u << EXCHANGE_WAITING | 1u << EXCHANGE_ANSWERED | 1u << EXCHANGE_OVER,
-		[EXCHANGE_WAITING] = 1u << EXCHANGE_AWAITING | 1u << EXCHANGE_WAITING | 1u << EXCHANGE_RELAYING | 1u << EXCHANGE_ANSWERED |
-		                     1u << EXCHANGE_OVER,
+		[EXCHANGE_WAITING] = 1u << EXCHANGE_AWAITING | 1u << EXCHANGE_HOLDING | 1u << EXCHANGE_WAITING | 1u << EXCHANGE_RELAYING |
+		                     1u << EXCHANGE_ANSWERED | 1u << EXCHANGE_OVER,
 		[EXCHANGE_RELAYING] = 1u << EXCHANGE_BROKEN | 1u << EXCHANGE_OVER,
 		[EXCHANGE_ANSWERED] = 1u << EXCHANGE_OVER,
 		[EXCHANGE_BROKEN] = 1u << EXCHANGE_OVER,
@@ -217,6 +217,16 @@ void exchange_go(struct exchange *exchange)
 		exchange_send_replay(exchange, false);
 }
 
+void exchange_set_out(struct exchange *exchange)
+{
+	if (exchange_prepare(exchange))
+		exchange_go(exchange);
+	else if (exchange->judgement.awaits)
+		exchange_await(exchange);
+	else
+		exchange_answer(exchange);
+}
+
 void exchange_start(struct exchange *exchange, struct way *way, const struct front_table *table, void *front)
 {
 	begin(exchange, way, table, front);
@@ -224,12 +234,7 @@ void exchange_start(struct exchange *exchange, struct way *way, const struct fro
 	                          (exchange->request.body.kind == BODY_LENGTH && exchange->request.body.length == 0);
 	exchange->held_back = !exchange->body_complete && exchange->request.minor > 0 &&
 	                      fields_list_has(&exchange->request.fields, SPAN("expect"), SPAN("100-continue"));
-	if (exchange_prepare(exchange))
-		exchange_go(exchange);
-	else if (exchange->judgement.awaits)
-		exchange_await(exchange);
-	else
-		exchange_answer(exchange);
+	exchange_set_out(exchange);
 }
 
 bool exchange_owes_body(const struct exchange *exchange)

@@ -89,6 +89,7 @@ bool exchange_too_large(struct exchange *exchange); /* sets the problem; returns
  * waiting for a token. */
 bool exchange_prepare(struct exchange *exchange);
 void exchange_go(struct exchange *exchange); /* what was prepared */
+void exchange_set_out(struct exchange *exchange); /* prepares it; then it goes, waits, or is answered */
 
 void exchange_take_snapshot(struct exchange *exchange); /* the worker's, to be judged anew by it */
 /* exchange_await.c. Waits until there is another token, and then prepares and goes. */

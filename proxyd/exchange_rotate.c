@@ -15,10 +15,10 @@ void exchange_choose_value(struct exchange *exchange)
 /* A request that began before the value was replaced has the other one in the worker's snapshot. */
 static bool is_outdated(const struct exchange *exchange)
 {
-	const struct snapshot *fresh = exchange->worker->snapshot;
-	return fresh != exchange->snapshot && fresh->shared == exchange->snapshot->shared &&
-	       fresh->secrets != exchange->snapshot->secrets &&
-	       former_has(fresh->former, exchange->judgement.credential, steady_now());
+	const struct snapshot *own = exchange->snapshot, *fresh = exchange->worker->snapshot;
+	const struct config_credential *credential = exchange->judgement.credential;
+	return fresh->shared == own->shared && fresh->secrets != own->secrets && secrets_differ(own->secrets, fresh->secrets, credential) &&
+	       former_has(fresh->former, credential, steady_now());
 }
 
 bool exchange_has_other(const struct exchange *exchange)
@@ -48,9 +48,6 @@ bool exchange_is_rotated(struct exchange *exchange, const struct response *respo
 	exchange->rotated = true;
 	tally_count(exchange->worker->account.tally, TALLY_ROTATIONS);
 	exchange_take_snapshot(exchange);
-	if (exchange_prepare(exchange))
-		exchange_go(exchange);
-	else
-		exchange_answer(exchange);
+	exchange_set_out(exchange);
 	return true;
 }

@@ -86,6 +86,16 @@ bool exchange_sign(struct exchange *exchange)
 
 /* --- a body that is held --- */
 
+/* What the front was told to keep for now. */
+static void take_up(struct exchange *exchange)
+{
+	bool blocked = exchange->upload_blocked;
+	exchange->upload_blocked = false;
+	exchange_progress(exchange);
+	if (blocked)
+		exchange->table->writable(exchange->front);
+}
+
 void exchange_hold(struct exchange *exchange)
 {
 	exchange_become(exchange, EXCHANGE_HOLDING);
@@ -95,7 +105,10 @@ void exchange_hold(struct exchange *exchange)
 		loop_later(exchange->worker->loop, &exchange->task);
 	exchange->held_back = false;
 	fields_remove(&exchange->outgoing.fields, SPAN("Expect"));
-	exchange_progress(exchange);
+	if (exchange->body_complete) /* it came, or was sent before, while a secret was waited for */
+		exchange_hold_whole(exchange);
+	else
+		take_up(exchange);
 }
 
 void exchange_hold_more(struct exchange *exchange, const void *bytes, size_t size)

@@ -149,7 +149,9 @@ static void read_config(struct follow *follow, bool again)
 	config_messages_free(&errors);
 	config_messages_free(&warnings);
 	follow_files(follow);
-	look_later(&follow->files); /* what was not still is looked at again */
+	/* What was not still is looked at again. One that is refused once more waits for what it lacks. */
+	if (!again || !follow->refused)
+		look_later(&follow->files);
 }
 
 struct content follow_content(const char *path)
@@ -237,6 +239,7 @@ static void on_tick(struct loop_timer *tick)
 {
 	struct follow *follow = (struct follow *)((char *)tick - offsetof(struct follow, tick));
 	server_forget_former(follow->server);
+	server_take_expired(follow->server);
 	if (++follow->ticks % LOOK_TICKS == 0)
 		look_untold(follow);
 	loop_timer_set(follow->loop, tick, TICK);

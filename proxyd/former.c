@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "memory.h"
-#include "secret.h"
 #include "snapshot.h"
 
 struct entry {
@@ -32,14 +31,6 @@ static bool has_overlap(const struct config_credential *credential, const struct
 	return true;
 }
 
-static bool is_replaced(const struct config_credential *credential, const struct secrets *old, const struct secrets *fresh)
-{
-	for (size_t i = 0; i < credential->secret_count; i++)
-		if (!secret_equal(secrets_get(old, credential, i)->bytes, secrets_get(fresh, credential, i)->bytes))
-			return true;
-	return false;
-}
-
 /* ---- what was there ---- */
 
 /* The credential in the older configuration, where it is still the same for its upstream. */
@@ -63,8 +54,13 @@ static void keep(struct former *former, size_t i, const struct config *config, c
 	const struct former *last = old->former;
 	if (!last || last->entries[before->number].until <= now)
 		return;
-	former->entries[i] = last->entries[before->number];
-	former->entries[i].secrets = numbered(config, old, former->entries[i].secrets);
+	struct secrets *set = numbered(config, old, last->entries[before->number].secrets);
+	/* Another configuration may want of it what was never read. */
+	if (!has_overlap(&config->credentials[i], set)) {
+		secrets_free(set);
+		return;
+	}
+	former->entries[i] = (struct entry){set, last->entries[before->number].until};
 	atomic_init(&former->preferred[i], atomic_load(&last->preferred[before->number]));
 }
 
@@ -74,7 +70,7 @@ static void find(struct former *former, size_t i, const struct config *config, c
 	const struct config_credential *credential = &config->credentials[i], *before = credential_before(credential, old);
 	if (!before || !has_overlap(credential, fresh))
 		return;
-	if (has_overlap(credential, old_secrets) && is_replaced(credential, old_secrets, fresh))
+	if (has_overlap(credential, old_secrets) && secrets_differ(old_secrets, fresh, credential))
 		former->entries[i] = (struct entry){secrets_ref((struct secrets *)(uintptr_t)old_secrets), now + FORMER_TIME * 1000};
 	else
 		keep(former, i, config, old, before, now);

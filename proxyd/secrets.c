@@ -310,6 +310,14 @@ bool secrets_good(const struct secret_value *value, uint64_t now)
 	return value->ready && (!value->until || now < value->until);
 }
 
+bool secrets_any_over(const struct secrets *secrets, uint64_t now)
+{
+	for (size_t i = 0; i < secrets->count; i++)
+		if (secrets->entries[i].value.ready && !secrets_good(&secrets->entries[i].value, now))
+			return true;
+	return false;
+}
+
 uint64_t secrets_again(const struct secrets *secrets, const struct config_credential *credential)
 {
 	uint64_t first = 0;
@@ -390,12 +398,26 @@ bool secrets_same(const struct secrets *a, const struct secrets *b)
 	return true;
 }
 
+bool secrets_differ(const struct secrets *a, const struct secrets *b, const struct config_credential *credential)
+{
+	for (size_t i = 0; i < credential->secret_count; i++)
+		if (!secret_equal(secrets_get(a, credential, i)->bytes, secrets_get(b, credential, i)->bytes))
+			return true;
+	return false;
+}
+
 bool secrets_have(const struct secrets *secrets, const struct secret_value *value)
 {
 	const struct entry *one = (const struct entry *)(const void *)((const char *)value - offsetof(struct entry, value));
 	uintptr_t known = (uintptr_t)table_get(&secrets->by_key, span_of(one->key));
 	const struct entry *other = known ? &secrets->entries[known - 1] : NULL;
 	return other && other->value.ready == value->ready && secret_equal(other->value.bytes, value->bytes);
+}
+
+void secrets_count_looks(struct secrets *kept, const struct secrets *dropped)
+{
+	for (size_t i = 0; i < kept->count; i++)
+		kept->entries[i].unsettled = dropped->entries[i].unsettled;
 }
 
 const struct held_key *secrets_held_key(const struct secrets *secrets)

@@ -42,6 +42,8 @@ struct secrets *secrets_look(const struct config *config, const struct secrets *
                              unsigned still);
 /* Did one stay so? Then another look is to follow. */
 bool secrets_unsettled(const struct secrets *secrets);
+/* Where that look had nothing that is new, and the set before it stays: that counts the looks on. Who looks alone reads the count. */
+void secrets_count_looks(struct secrets *kept, const struct secrets *dropped);
 
 /* The values of another set, and nothing that is not in it, as this configuration numbers them. */
 struct secrets *secrets_renumbered(const struct config *config, const struct secrets *set);
@@ -54,6 +56,8 @@ struct secrets *secrets_with_commands(const struct config *config, const struct 
 
 /* May the value be used at that moment, in steady_now() time? */
 bool secrets_good(const struct secret_value *value, uint64_t now);
+/* Is there one that was good, and is no more? */
+bool secrets_any_over(const struct secrets *secrets, uint64_t now);
 
 /* When the first command is run again, in steady_now() time, whose value the credential lacks; 0: none is. */
 uint64_t secrets_again(const struct secrets *secrets, const struct config_credential *credential);
@@ -74,6 +78,9 @@ const struct secret_value *secrets_by_id(const struct secrets *secrets, const st
 
 /* Are all of a credential's sources ready? Else `*why` is the first reason (valid as long as `secrets`). */
 bool secrets_ready(const struct secrets *secrets, const struct config_credential *credential, const char **why);
+
+/* Has the credential another value in one of two sets of one configuration? */
+bool secrets_differ(const struct secrets *a, const struct secrets *b, const struct config_credential *credential);
 
 /* Do the two sets hold the same values, readiness, reasons, and times, of one opening of the vault? */
 bool secrets_same(const struct secrets *a, const struct secrets *b);

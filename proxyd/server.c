@@ -346,6 +346,15 @@ void server_take_commands(struct server *server)
 	snapshot_unref(old);
 }
 
+void server_take_expired(struct server *server)
+{
+	struct snapshot *current = server_snapshot(server);
+	bool any = secrets_any_over(current->secrets, steady_now());
+	snapshot_unref(current);
+	if (any)
+		server_take_commands(server);
+}
+
 bool server_reopen_audit(struct server *server, struct fault *fault)
 {
 	struct snapshot *snapshot = server_snapshot(server);

@@ -24,6 +24,9 @@ bool server_take_config(struct server *server, struct config *config, unsigned s
 /* Opens the audit file anew, after logrotate; the old one stays on failure. */
 bool server_reopen_audit(struct server *server, struct fault *fault);
 
+/* Where a value has expired: what its command gave since, and what was kept back for another secret of the credential. */
+void server_take_expired(struct server *server);
+
 /* Lets go of values that were replaced, once upstreams had time to take the new ones. */
 void server_forget_former(struct server *server);
 

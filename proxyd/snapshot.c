@@ -195,6 +195,7 @@ static bool has_news(const struct snapshot *old, struct snapshot_look *look)
 	if (!same_loaded(look->shared, old->shared) || !secrets_same(old->secrets, look->secrets) ||
 	    !identities_same(old->identities, look->identities))
 		return true;
+	secrets_count_looks(old->secrets, look->secrets);
 	snapshot_look_free(look);
 	look->unsettled = unsettled;
 	return false;

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 
 import pytest
 
@@ -157,37 +158,109 @@ def test_what_began_with_the_old_one(rotating):
     assert api.tried()[-1] == new
 
 
-def test_a_value_that_is_gone_when_it_is_wanted(rotating, tmp_path):
-    """A configuration that came meanwhile has no overlap for the credential, only for another one: the 401 stays one."""
-    proxy, api, rotate = rotating()
-    came, go = threading.Event(), threading.Event()
+def take(proxy, text):
+    count = proxy.log().count("keystile.yaml: taken")
+    proxy.take(text)
+    proxy.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: proxy.log().count("keystile.yaml: taken") > count, "the configuration")
+
+
+def add_another(proxy, tmp_path):
+    """A credential `other` like `api`; the file of its secret."""
+    other = tmp_path / "other"
+    other.write_text(evidence.secret("other"))
+    start, end = proxy.text.index("  api:\n"), proxy.text.index("profiles:")
+    entry = proxy.text[start:end].replace("api:\n", "other:\n").replace("API_", "OTHER_").replace(f"{tmp_path}/secret", str(other))
+    take(proxy, (proxy.text[:end] + entry + proxy.text[end:]).replace("[api]", "[api, other]"))
+    return other
+
+
+def answering(api, came, go):
+    """A script that says 401 to one request, once `go` is set."""
 
     def serve(connection):
-        connection.request()
+        api.said.append(connection.request().get("Authorization").removeprefix("Bearer "))
         came.set()
         assert go.wait(10)
         connection.answer("401 Unauthorized", "no")
         api.serve(connection)
 
-    def take(text):
-        count = proxy.log().count("keystile.yaml: taken")
-        proxy.take(text)
-        proxy.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: proxy.log().count("keystile.yaml: taken") > count, "the configuration")
+    return serve
 
-    other = tmp_path / "other"
-    other.write_text(evidence.secret("other"))
-    start, end = proxy.text.index("  api:\n"), proxy.text.index("profiles:")
-    entry = proxy.text[start:end].replace("api:\n", "other:\n").replace("API_", "OTHER_").replace(f"{tmp_path}/secret", str(other))
-    take((proxy.text[:end] + entry + proxy.text[end:]).replace("[api]", "[api, other]"))
-    other.write_text(evidence.secret("other"))
+
+def test_what_began_beside_another_ones_rotation(rotating, tmp_path):
+    """That other secrets changed meanwhile does not make the value an older one."""
+    proxy, api, rotate = rotating()
+    other = add_another(proxy, tmp_path)
+    (old,) = api.good
     new = rotate()
-    api.good, api.server.script = set(), serve
+    came, go = threading.Event(), threading.Event()
+    api.server.script = answering(api, came, go)
     with proxy.client() as client:
         client.send(get("/api/x", proxy.token()))
         assert came.wait(10)
         api.server.script = api.serve
-        take(proxy.text.replace("  api:\n", "  api:\n    rotation: strict\n"))
+        other.write_text(evidence.secret("other"))
+        looks = proxy.log().count("secrets read again")
+        proxy.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: proxy.log().count("secrets read again") > looks, "the other one's value")
+        assert proxy.ask(get("/other/x", proxy.token("OTHER_TOKEN"))).status == 401  # each worker has taken it
+        assert api.tried()[0] == new
+        go.set()
+        assert client.response().status == 200
+    assert api.tried() == [old]
+
+
+def test_another_source_behind_a_value_that_was_refused(rotating, tmp_path):
+    """The former value was preferred; the configuration that names another source has none."""
+    proxy, api, rotate = rotating()
+    rotate()
+    assert ask(proxy).status == 200 and len(api.tried()) == 2
+    last = tmp_path / "last"
+    last.write_text(evidence.secret("last"))
+    api.good = {last.read_text()}
+    wait_for(lambda: time.time() - last.stat().st_ctime > 0.3, "a file that is taken at the first look")
+    take(proxy, proxy.text.replace(f"{tmp_path}/secret", str(last)))
+    assert ask(proxy).status == 200
+    assert api.tried() == [last.read_text()]
+
+
+def test_a_configuration_that_signs_comes_meanwhile(rotating):
+    """The 401 is tried again by what holds now."""
+    proxy, api, rotate = rotating()
+    rotate()
+    came, go = threading.Event(), threading.Event()
+    api.server.script = answering(api, came, go)
+    with proxy.client() as client:
+        client.send(get("/api/x", proxy.token(), "Content-Length: 4", method="POST") + "body")
+        assert came.wait(10)
+        api.server.script = api.serve
+        (line,) = [line for line in proxy.text.splitlines() if " secret: " in line]
+        source = line.split(": ", 1)[1]
+        text = proxy.text.replace(line, f"    secrets: {{ id: {source}, key: {source} }}")
+        (line,) = [line for line in text.splitlines() if " inject: " in line]
+        take(proxy, text.replace(line, "    inject: { aws_sigv4: { region: eu-central-1, service: dynamodb } }"))
+        api.tried()
+        go.set()
+        assert client.response().status == 401
+    (said,) = api.tried()
+    assert said.startswith("AWS4-HMAC-SHA256 ")
+
+
+def test_a_value_that_is_gone_when_it_is_wanted(rotating, tmp_path):
+    """A configuration that came meanwhile has no overlap for the credential, only for another one: the 401 stays one."""
+    proxy, api, rotate = rotating()
+    came, go = threading.Event(), threading.Event()
+
+    other = add_another(proxy, tmp_path)
+    other.write_text(evidence.secret("other"))
+    new = rotate()
+    api.good, api.server.script = set(), answering(api, came, go)
+    with proxy.client() as client:
+        client.send(get("/api/x", proxy.token()))
+        assert came.wait(10)
+        api.server.script = api.serve
+        take(proxy, proxy.text.replace("  api:\n", "  api:\n    rotation: strict\n"))
         go.set()
         assert client.response().status == 401
     assert set(api.tried()) <= {new}

@@ -14,6 +14,7 @@ from peers.h2 import H2, Answer
 from peers.h2_origin import speak
 from peers.in_tls import InTls
 from peers.keystile import wait_for
+from test_commands import Command
 
 EMPTY = aws.EMPTY
 SESSION = "session-" + "A/b+c=" * 20
@@ -359,6 +360,30 @@ def test_a_held_body_that_stops_coming(sign):
     assert not server.requests
 
 
+@pytest.mark.parametrize("framing", [None, "Transfer-Encoding: chunked", "HTTP/2"])
+def test_a_held_body_whose_key_comes_late(keystile, origin, tmp_path, framing):
+    """It is asked for, and signed, once a command has printed the key; also where it has ended by then."""
+    command = Command(tmp_path / "key")
+    command.hold()
+    server = origin(aws.service(command.value, "dynamodb"))
+    server.refused = []
+    text = config(f"http://127.0.0.1:{server.port}", "dynamodb").replace("key: vault:key", f"key: '{command.source}'")
+    proxy = keystile(text, {"id": aws.ID})
+    token = proxy.token()
+    if framing == "HTTP/2":
+        with H2(proxy) as client:
+            number = begin_h2(client, "/", token, b"a body of some bytes")
+            command.release()
+            answer = client.answer(number)
+    else:
+        with proxy.client() as client:
+            client.send(request("POST", "/", token, b"0\r\n\r\n" if framing else b"abc", framing=framing))
+            assert client.quiet()
+            command.release()
+            answer = client.response()
+    assert answer.status == 200 and answer.body == {None: b"abc", "HTTP/2": b"a body of some bytes"}.get(framing, b""), server.refused
+
+
 def test_a_held_body_that_is_malformed(sign):
     proxy, server, token = sign("dynamodb")
     with proxy.client() as client:
@@ -445,11 +470,15 @@ def test_a_slow_service_paces_signed_chunks(sign):
 
 def ask_h2(client, path, token, body, *fields):
     """As request(), by HTTP/2; the body in two pieces, without its length."""
+    return client.answer(begin_h2(client, path, token, body, *fields))
+
+
+def begin_h2(client, path, token, body, *fields):
     lines = [line.split(": ", 1) for line in aws.agent_fields(token, *fields)]
     number = client.request("/api" + path, *((name.lower(), value) for name, value in lines), method="PUT", end=False, token=None)
     client.data(number, body[:7])
     client.data(number, body[7:], end=True)
-    return client.answer(number)
+    return number
 
 
 @pytest.fixture(params=["HTTP/1.1", "HTTP/2"])

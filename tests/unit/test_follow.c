@@ -94,7 +94,7 @@ static struct config config;
 static struct snapshot snapshot = {.config = &config};
 static struct server server;
 static unsigned looks, taken, last_still, unsettled;
-static bool news;
+static bool news, refusing;
 
 struct snapshot *server_snapshot(struct server *of)
 {
@@ -124,13 +124,18 @@ bool server_would_look(struct server *of)
 
 bool server_take_config(struct server *of, struct config *fresh, unsigned still, struct fault *fault)
 {
-	(void)of, (void)still, (void)fault;
+	(void)of, (void)still;
 	taken++;
 	config_free(fresh);
-	return true;
+	return !refusing || fault_set(fault, FAULT_IO, "a file of it is not there");
 }
 
 void server_forget_former(struct server *of)
+{
+	(void)of;
+}
+
+void server_take_expired(struct server *of)
 {
 	(void)of;
 }
@@ -235,6 +240,28 @@ static void test_patience_with_the_configuration(void **state)
 	follow_stop(follow);
 }
 
+/* What a refused one lacks is waited for, and not asked for over and over. */
+static void test_refused(void **state)
+{
+	(void)state;
+	struct follow *follow = start();
+	refusing = true;
+	run("printf 'vault: { file: v, key: \"file:k\" }\n' >>keystile.yaml");
+	pass(520);
+	check("refused", 0, 1);
+	pass(200);
+	check("with a look at what was fresh then", 1, 2);
+	pass(20000);
+	check("no more", 1, 2);
+	refusing = false;
+	run("echo >k");
+	pass(120);
+	check("what it lacked", 2, 3);
+	pass(2000);
+	check("and a look at what was fresh then", 3, 3);
+	follow_stop(follow);
+}
+
 static void test_unsettled(void **state)
 {
 	(void)state;
@@ -336,7 +363,7 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_quiet),  cmocka_unit_test(test_patience), cmocka_unit_test(test_unsettled),
+		cmocka_unit_test(test_quiet),  cmocka_unit_test(test_patience), cmocka_unit_test(test_refused), cmocka_unit_test(test_unsettled),
 		cmocka_unit_test(test_untold), cmocka_unit_test(test_sighup),
 		cmocka_unit_test(test_patience_with_the_configuration), cmocka_unit_test(test_hidden_by_a_mount),
 	};

@@ -18,6 +18,7 @@
 #include "memory.h"
 #include "secret.h"
 #include "secrets.h"
+#include "steady.h"
 #include "vault.h"
 
 #define CANARY "canary-0123456789"
@@ -480,6 +481,7 @@ static void test_together_with_command(void **state)
 	(void)state;
 	AUTO_FREE char *command = memory_format("exec:cat %s", in_folder("id"));
 	struct fixture *fixture = fixture_new(command, "file:key");
+	fixture->credential.ttl = 60000;
 	put_file("id", SPAN("id-1"));
 	put_file("key", SPAN("key-1"));
 	struct commands *commands = run_commands(fixture);
@@ -503,6 +505,8 @@ static void test_together_with_command(void **state)
 	struct secrets *fourth = secrets_load(&fixture->config, third, commands);
 	check_value("id", value_of(fixture, fourth, 0), "id-2");
 	check_value("key", value_of(fixture, fourth, 1), "key-2");
+	assert_false(secrets_any_over(fourth, steady_now()));
+	assert_true(secrets_any_over(fourth, steady_now() + 60000));
 	secrets_free(first);
 	secrets_free(second);
 	secrets_free(third);
@@ -664,6 +668,26 @@ static void test_always_fresh(void **state)
 	fixture_free(fixture);
 }
 
+/* Also where each look that finds nothing new is dropped. */
+static void test_always_fresh_where_one_set_stays(void **state)
+{
+	(void)state;
+	struct fixture *fixture = fixture_new("file:always", NULL);
+	put_file("always", SPAN("old"));
+	struct secrets *kept = look_still(fixture, NULL, AN_HOUR, false), *dropped;
+	put_file("always", SPAN("new"));
+	for (unsigned i = 0; i < 50; i++) {
+		dropped = secrets_look(&fixture->config, kept, NULL, AN_HOUR);
+		assert_true(secrets_unsettled(dropped) && secrets_same(kept, dropped));
+		secrets_count_looks(kept, dropped);
+		secrets_free(dropped);
+	}
+	kept = look_still(fixture, kept, AN_HOUR, false);
+	check_value("as it stands", value_of(fixture, kept, 0), "new");
+	secrets_free(kept);
+	fixture_free(fixture);
+}
+
 static void test_fresh_beside_another(void **state)
 {
 	(void)state;
@@ -743,7 +767,7 @@ int main(void)
 		cmocka_unit_test(test_together),   cmocka_unit_test(test_together_with_command),
 		cmocka_unit_test(test_with_commands), cmocka_unit_test(test_same),
 		cmocka_unit_test(test_fresh),      cmocka_unit_test(test_fresh_beside_another), cmocka_unit_test(test_swapped_while_read),
-		cmocka_unit_test(test_always_fresh),
+		cmocka_unit_test(test_always_fresh), cmocka_unit_test(test_always_fresh_where_one_set_stays),
 		cmocka_unit_test(test_warnings),   cmocka_unit_test(test_client_key), cmocka_unit_test(test_client_key_is_apart),
 	};
 	return cmocka_run_group_tests_name("secrets", tests, set_up, tear_down);
