@@ -435,14 +435,15 @@ static bool copy_hosts(struct admin *admin, const struct config_admin *config, s
 	return true;
 }
 
-/* Signals are for the main thread: the new one starts with all of them blocked. */
+/* Signals are for the main thread: the new one starts with all of them blocked. Without MHD_USE_ITC it would be told its end by
+ * a shutdown of the socket, which may be a service manager's, and the next process's. */
 static bool start_daemon(struct admin *admin, int fd, struct fault *fault)
 {
 	sigset_t all, old;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	admin->daemon = MHD_start_daemon(
-		MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, answer, admin, MHD_OPTION_LISTEN_SOCKET, fd,
+		MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ITC, 0, NULL, NULL, answer, admin, MHD_OPTION_LISTEN_SOCKET, fd,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, admin, MHD_OPTION_NOTIFY_COMPLETED, on_answered, admin,
 		MHD_OPTION_CONNECTION_LIMIT, (unsigned)VISITORS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_END);

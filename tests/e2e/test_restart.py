@@ -465,19 +465,21 @@ def test_rolling_restart_behind_a_balancer(keystile, nginx, tmp_path):
 # Sockets that stay
 
 
-LAUNCHER = 'exec 3<&"$1" 4<&"$2"; shift 2; LISTEN_PID=$$ LISTEN_FDS=2 exec "$@"'
+LAUNCHER = 'exec 3<&"$1" 4<&"$2" 5<&"$3"; shift 3; LISTEN_PID=$$ LISTEN_FDS=3 exec "$@"'
 
 
 @pytest.mark.parametrize("overlap", [True, False], ids=["the next one serves already", "nobody serves between them"])
 def test_sockets_that_are_passed_on(keystile, nginx, tmp_path, overlap):
     """As a service manager has it: the sockets are its own, and who connects waits for the next process. Five restarts, and no
-    request is lost, neither of who connects each time nor of who keeps a connection, and tries again where he finds it closed."""
-    port, path = free_port(), str(tmp_path / "p.sock")
-    replicas = Replicas(keystile, nginx, {"listen": f'["127.0.0.1:{port}", "unix:{path}"]'})
-    with socket.create_server(("127.0.0.1", port), backlog=256) as tcp, socket.socket(socket.AF_UNIX) as local:
+    request is lost, neither of who connects each time nor of who keeps a connection, and tries again where he finds it closed.
+    The admin pages stay where they are, too."""
+    port, admin, path = free_port(), free_port(), str(tmp_path / "p.sock")
+    replicas = Replicas(keystile, nginx, {"listen": f'["127.0.0.1:{port}", "unix:{path}"]', "admin": f"127.0.0.1:{admin}"})
+    with (socket.create_server(("127.0.0.1", port), backlog=256) as tcp, socket.create_server(("127.0.0.1", admin)) as pages,
+          socket.socket(socket.AF_UNIX) as local):
         local.bind(path)
         local.listen(256)
-        fds = [tcp.fileno(), local.fileno()]
+        fds = [tcp.fileno(), local.fileno(), pages.fileno()]
 
         def start(proxy):
             proxy.start(pass_fds=fds, launcher=["/bin/bash", "-c", LAUNCHER, "launcher", *map(str, fds)])
@@ -493,8 +495,10 @@ def test_sockets_that_are_passed_on(keystile, nginx, tmp_path, overlap):
                 start(new)
                 load.goes_on(LOAD / 2)
             assert old.stop() == 0
+            assert not refuses(("127.0.0.1", admin))
             if not overlap:
                 start(new)
+            assert httpx.get(f"http://127.0.0.1:{admin}/healthz", trust_env=False).status_code == 200
         load.goes_on()
         load.end()
         assert os.path.exists(path), "the socket is the manager's"
