@@ -17,7 +17,7 @@ from peers.machine import Machine, why_not
 TOP = pathlib.Path(__file__).resolve().parents[2]
 HERE = pathlib.Path(__file__).parent
 NOT_SOURCE = {".git", "build", "build-aux", "autom4te.cache", "node_modules", "__pycache__"}
-EXPOSURE = 1.2  # as README and proxyd(8) say it
+EXPOSURE = 1.3  # as README and proxyd(8) say it
 CONFIG = """\
 version: 1
 listen: 127.0.0.1:8180
@@ -218,6 +218,18 @@ def test_a_key_that_is_missing_is_told(machine, package):
     told = wait_for(lambda: re.search(r"proxyd: error: .*", machine.run("journalctl", "-u", "keystile", "--no-pager", "-o", "cat").stdout),
                     "proxyd's error in the journal")[0]
     assert "session.key" in told, told
+
+
+def test_the_drop_in_of_the_manual(machine, package):
+    """Its listener takes capabilities, which proxyd gives up behind the unit's walls too."""
+    drop_in = re.search(r"^\[Service\]\nAmbientCapabilities=.*?(?=^\.Ed)", (TOP / "docs/proxyd.8").read_text(), re.M | re.S)[0]
+    install(machine, package)
+    set_up(machine, secret("drop-in"))
+    machine.sh("sed -i 's/:8180/:80/' /etc/keystile/keystile.yaml; mkdir /etc/systemd/system/keystile.service.d")
+    machine.put("/etc/systemd/system/keystile.service.d/override.conf", drop_in)
+    machine.sh("systemctl daemon-reload; systemctl start keystile.service")
+    status = machine.sh(f"cat /proc/{state(machine, name='MainPID')}/status")
+    assert dict(re.findall(r"^Cap(Prm|Eff|Inh|Amb):\t(\w+)$", status, re.M)) == dict.fromkeys(["Prm", "Eff", "Inh", "Amb"], "0" * 16), status
 
 
 @pytest.mark.parametrize("machine", [False], indirect=True, ids=["no systemd runs"])
