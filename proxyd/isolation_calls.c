@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/prctl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -132,6 +133,8 @@ static const struct call_rule rules[] = {
 	{SCMP_SYS(ioctl), ALLOW, 1, {IS(1, TCGETS)}},
 	{SCMP_SYS(ioctl), ALLOW, 1, {IS(1, TIOCGWINSZ)}},
 	{SCMP_SYS(ioctl), ALLOW, 1, {IS(1, TIOCOUTQ)}},
+	/* An address of a name server may have its interface: fe80::1%eth0. */
+	{SCMP_SYS(ioctl), ALLOW, 1, {IS(1, SIOCGIFINDEX)}},
 	/* Names of threads, and of memory. */
 	{SCMP_SYS(prctl), ALLOW, 1, {IS(0, PR_SET_NAME)}},
 	{SCMP_SYS(prctl), ALLOW, 1, {IS(0, PR_GET_NAME)}},

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -200,6 +201,7 @@ static int socket_of(int domain, int type, int protocol)
 static int tcp(void) { return socket_of(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP); }
 static int udp(void) { return socket_of(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0); }
 static int netlink(void) { return socket_of(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0); }
+static int interface_found(void) { return if_nametoindex("lo") ? 0 : errno; }
 static int packet(void) { return socket_of(AF_PACKET, SOCK_RAW, 0); }
 static int raw(void) { return socket_of(AF_INET, SOCK_RAW, IPPROTO_ICMP); }
 static int ping(void) { return socket_of(AF_INET, SOCK_DGRAM, IPPROTO_ICMP); }
@@ -343,6 +345,7 @@ static const struct row {
 	{"TCP", tcp, 0, 0, 0},
 	{"UDP", udp, 0, 0, 0},
 	{"netlink", netlink, 0, 0, 0},
+	{"interface found", interface_found, 0, 0, 0},
 	{"packets", packet, ENOSYS, EPERM, 0},
 	{"raw IP", raw, ENOSYS, EPERM, 0},
 	{"ping", ping, ENOSYS, ANY, 0},
