@@ -92,6 +92,10 @@ static void put_instead(struct audit *audit, char *path, int fd)
 	audit->path = path;
 	audit->fd = fd;
 	audit->torn = audit->torn && fd >= 0 && lseek(fd, 0, SEEK_END) > 0;
+	if (fd < 0) { /* no write comes that would end it */
+		audit->failing = false;
+		audit->lost = 0;
+	}
 	pthread_mutex_unlock(&audit->lock);
 	if (old >= 0)
 		close(old);

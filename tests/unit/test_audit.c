@@ -357,8 +357,10 @@ static void test_change(void **state)
 	change(audit, other, false);
 	assert_true(!audit_required(audit) && audit_write(writer, &whole) && audit_flush(writer));
 	assert_int_equal(file_content(&content).length, 2 * length);
+	change(audit, "/dev/full", false);
+	assert_true(audit_write(writer, &whole) && audit_flush(writer) && audit_counts(audit).failing);
 	change(audit, NULL, false);
-	assert_true(audit_write(writer, &whole) && !audit_counts(audit).on);
+	assert_true(audit_write(writer, &whole) && !audit_counts(audit).on && !audit_counts(audit).failing);
 	audit_writer_free(writer);
 	audit_close(audit);
 	unlink(other);
