@@ -114,7 +114,10 @@ static void write_limits(struct exposition *exposition, struct server *server, c
 		const struct tally_limit_name *limit = &tally_limit_names[i];
 		uint64_t value = *(const uint64_t *)(const void *)((const char *)limits + limit->offset);
 		const struct exposition_label labels[] = {{"limit", limit->name}, {"unit", units[limit->unit]}, {0}};
-		exposition_seconds(exposition, labels, value * (limit->unit == TALLY_UNIT_TIME ? 1000 : 1000000));
+		if (limit->unit == TALLY_UNIT_TIME)
+			exposition_seconds(exposition, labels, value * 1000);
+		else
+			exposition_sample(exposition, labels, value);
 	}
 }
 

@@ -321,6 +321,11 @@ def test_every_limit_is_there(serve):
     assert metrics["keystile_limit", "body", "bytes"] == 0
 
 
+def test_the_largest_limit(serve):
+    proxy, _ = serve(limits={"body": "1048576GiB"})
+    assert scrape(proxy)["keystile_limit", "body", "bytes"] == 2**50
+
+
 def over_head(proxy):
     assert proxy.ask(get("/api/x", proxy.token(), "X-Pad: " + "a" * 5000)).status == 431
 
