@@ -125,6 +125,16 @@ static void be_transparent(int fd, const union address *address)
 		log_info("without CAP_NET_ADMIN a transparent listener serves what REDIRECT sends it, and nothing of TPROXY");
 }
 
+static void note_path(struct listener *listener, const char *path)
+{
+	struct stat status;
+	if (lstat(path, &status) != 0)
+		return;
+	listener->path = path;
+	listener->device = status.st_dev;
+	listener->inode = status.st_ino;
+}
+
 static bool open_new(const struct config_listener *config, const union address *address, socklen_t length,
                      struct listener *listener, struct fault *fault)
 {
@@ -144,6 +154,8 @@ static bool open_new(const struct config_listener *config, const union address *
 	mode_t mask = umask(0117);
 	int bound = bind(fd, &address->any, length);
 	umask(mask);
+	if (bound == 0 && config->kind == LISTENER_UNIX)
+		note_path(listener, config->path);
 	if (bound != 0 || listen(fd, BACKLOG) != 0) {
 		bind_failed(config, fault);
 		close(fd);
@@ -153,7 +165,6 @@ static bool open_new(const struct config_listener *config, const union address *
 	if (config->kind == LISTENER_TRANSPARENT)
 		be_transparent(fd, address);
 	listener->fd = fd;
-	listener->path = config->kind == LISTENER_UNIX ? config->path : NULL;
 	return true;
 }
 
@@ -173,9 +184,12 @@ bool listener_open(const struct config_listener *config, const int *passed, size
 	return open_new(config, &address, length, listener, fault);
 }
 
+/* While this one drained, the next process may have bound its own there. */
 void listener_remove(const struct listener *listener)
 {
-	if (listener->path)
+	struct stat status;
+	if (listener->path && lstat(listener->path, &status) == 0 && status.st_dev == listener->device &&
+	    status.st_ino == listener->inode)
 		unlink(listener->path);
 }
 
@@ -183,9 +197,9 @@ void listener_close(struct listener *listener)
 {
 	if (listener->fd < 0)
 		return;
+	listener_remove(listener); /* while it is open no other file has its number */
 	close(listener->fd);
 	listener->fd = -1;
-	listener_remove(listener);
 }
 
 static void address_text(const union address *address, char *out, size_t size)

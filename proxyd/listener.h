@@ -2,6 +2,8 @@
 #ifndef KEYSTILE_LISTENER_H
 #define KEYSTILE_LISTENER_H
 
+#include <sys/types.h>
+
 #include "config.h"
 #include "worker.h"
 
@@ -9,7 +11,9 @@ struct listener {
 	int fd;
 	enum listener_kind kind;
 	const char *profile; /* transparent */
-	const char *path;    /* unix: removed at the end */
+	const char *path;    /* unix: removed at the end, where it is still this one: */
+	dev_t device;
+	ino_t inode;
 	bool passed_in;      /* by the service manager: neither bound nor unlinked here */
 };
 

@@ -463,9 +463,9 @@ void server_spend(struct server *server, const struct snapshot *snapshot, const 
 
 void server_close(struct server *server)
 {
-	admin_stop(server->admin);
 	if (server->admin_listener)
 		listener_remove(server->admin_listener);
+	admin_stop(server->admin);
 	free(server->admin_listener);
 	for (size_t i = 0; i < server->listener_count; i++)
 		listener_close(&server->listeners[i]);

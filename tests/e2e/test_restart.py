@@ -465,6 +465,34 @@ def test_rolling_restart_behind_a_balancer(keystile, nginx, tmp_path):
 # Sockets that stay
 
 
+def test_a_path_that_the_next_one_took_over(keystile, origin, tmp_path):
+    """One that drains leaves a unix socket to the next one, which is bound to the same path by then."""
+    path, asked, go = str(tmp_path / "p.sock"), threading.Event(), threading.Event()
+
+    def serve(connection):
+        connection.request()
+        asked.set()
+        assert go.wait(20)
+        connection.answer()
+
+    replicas = Replicas(keystile, origin(serve), {"listen": f'["127.0.0.1:{{port}}", "unix:{path}"]'})
+    old, new = replicas.both
+    request = get("/api/x", replicas.token)
+    old.start()
+    with Client(path, "first client") as first:
+        first.send(request)
+        wait_for(asked.is_set, "the request")
+        old.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: refuses(path), "the listener to close")
+        new.start()
+        go.set()
+        assert first.response().status == 200
+    assert old.process.wait(10) == old.stop() == 0
+    with Client(path, "late client") as late:
+        assert late.ask(request).status == 200
+    assert new.stop() == 0 and not os.path.exists(path)
+
+
 LAUNCHER = 'exec 3<&"$1" 4<&"$2" 5<&"$3"; shift 3; LISTEN_PID=$$ LISTEN_FDS=3 exec "$@"'
 
 
