@@ -112,26 +112,31 @@ void inquiry_drop(struct worker *worker)
 
 /* --- on the thread of who asks --- */
 
+/* Where the worker ends meanwhile, one of the two drops it: `ended` is set before the worker looks, and looked at here after
+ * the inquiry was put. */
 static void ask(struct inquiry *inquiry, struct worker *worker)
 {
 	struct inquiry_result nothing = {0};
 	atomic_fetch_add(&inquiry->references, 1);
+	pthread_mutex_lock(&inquiry->lock);
 	inquiry->missing++;
+	pthread_mutex_unlock(&inquiry->lock);
 	struct inquiry *old = atomic_exchange(&worker->asked, inquiry);
 	if (old)
 		give(old, &nothing);
-	loop_wake(worker->loop);
+	if (worker_has_ended(worker))
+		inquiry_drop(worker);
+	else
+		loop_wake(worker->loop);
 }
 
-/* Under the lock a worker whose loop is there has not ended. */
+/* Under the lock a loop that is there stays there. */
 static void ask_all(struct server *server, struct inquiry *inquiry)
 {
 	pthread_mutex_lock(&server->snapshot_lock);
-	pthread_mutex_lock(&inquiry->lock);
 	for (unsigned i = 0; i < server->worker_count; i++)
 		if (server->workers[i].loop)
 			ask(inquiry, &server->workers[i]);
-	pthread_mutex_unlock(&inquiry->lock);
 	pthread_mutex_unlock(&server->snapshot_lock);
 }
 

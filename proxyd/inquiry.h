@@ -22,7 +22,7 @@ void inquiry_free(struct inquiry_result *result);
 
 /* On the worker's thread: answers, if somebody asked. */
 void inquiry_answer(struct worker *worker);
-/* The worker has ended: whoever asked waits no more. */
+/* The worker has ended, as worker_has_ended() says by now: whoever asked waits no more. */
 void inquiry_drop(struct worker *worker);
 
 #endif

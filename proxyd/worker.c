@@ -225,7 +225,6 @@ static void free_rooms(struct worker *worker)
 	loop_free(worker->loop);
 	worker->loop = NULL;
 	pthread_mutex_unlock(&worker->server->snapshot_lock);
-	inquiry_drop(worker);
 	account_end(&worker->account);
 	free(worker->peek);
 	slab_free(&worker->sniff_slab);
@@ -237,6 +236,7 @@ static void *run(void *context)
 	listener_accept_start(worker);
 	loop_run(worker->loop);
 	atomic_store(&worker->ended, true);
+	inquiry_drop(worker); /* one that comes later finds that it has ended */
 	kill(getpid(), SERVER_WAKE_SIGNAL);
 	return NULL;
 }

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "inquiry.h"
 #include "listener.h"
 
 static struct listener listener = {.fd = -1};
@@ -65,6 +66,11 @@ static void test_handing(void **state)
 	int woken;
 	sigwait(&wake, &woken);
 	assert_true(worker_has_ended(&worker));
+
+	struct inquiry_result result;
+	inquiry_ask(&server, &result);
+	assert_null(atomic_load(&worker.asked)); /* nobody waits for what it would say */
+	inquiry_free(&result);
 	worker_end(&worker);
 	assert_int_equal(worker.connections, 0);
 	assert_int_equal(snapshot.references, 1);
