@@ -412,11 +412,16 @@ void dial_cancel(struct dial *dial)
 		recycle(dial);
 }
 
-struct dialer *dialer_new(struct loop *loop, const struct sockaddr_storage *own, size_t own_count,
-                          uint64_t connect_limit, struct fault *fault)
+void dialer_prepare(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	pthread_once(&once, start_library);
+}
+
+struct dialer *dialer_new(struct loop *loop, const struct sockaddr_storage *own, size_t own_count,
+                          uint64_t connect_limit, struct fault *fault)
+{
+	dialer_prepare();
 	struct dialer *dialer = memory_alloc(sizeof *dialer);
 	*dialer = (struct dialer){
 		.loop = loop,

@@ -62,6 +62,9 @@ struct dial_result {
 	char text[256];         /* what happened, for a person: "cannot resolve api.example.test" */
 };
 
+/* Starts libcurl, where that was not done yet. What it uses may load libraries then, by OpenSSL's configuration. */
+void dialer_prepare(void);
+
 /* `own` are the addresses that must never be dialled; they must outlive the dialer. A wildcard address (0.0.0.0, ::)
  * stands for every local one. */
 struct dialer *dialer_new(struct loop *loop, const struct sockaddr_storage *own, size_t own_count,

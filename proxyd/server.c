@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "dial.h"
 #include "former.h"
 #include "isolation.h"
 #include "keysource.h"
@@ -234,6 +235,7 @@ static bool open_all(struct server *server, struct config *config, struct fault 
 	reloads_begin(&server->reloads);
 	server->tallies = tallies_new(count_workers(config->workers));
 	server->first = config_ref(config);
+	dialer_prepare(); /* later nothing can be loaded */
 	/* There is no other thread yet, which would keep what is given up there. */
 	if (!open_files(server, config, fault))
 		return false;

@@ -176,6 +176,28 @@ def test_the_socket_is_removed_at_the_end(keystile, showing):
     assert not (proxy.folder / "run.sock").exists()
 
 
+OPENSSL = """openssl_conf = init
+[init]
+providers = providers
+[providers]
+default = on
+legacy = on
+[on]
+activate = 1
+"""
+
+
+def test_what_openssl_loads_is_loaded_before(keystile, showing, tmp_path):
+    """Where libcurl, or what it uses, has OpenSSL, the machine's openssl.cnf may have providers in files of their own."""
+    secret, traced, config = evidence.secret("loaded"), tmp_path / "traced", tmp_path / "openssl.cnf"
+    config.write_text(OPENSSL)
+    proxy = keystile(entry(showing, "vault:api"), {"api": secret}, env={"OPENSSL_CONF": config},
+                     launcher=["strace", "-D", "-f", "-qq", "-o", traced, "-e", "trace=mmap"])
+    assert ask(proxy) == length(secret)
+    proxy.stop()
+    assert "PROT_EXEC" in traced.read_text() and "EPERM" not in traced.read_text()
+
+
 # ---- what takes a restart
 
 
