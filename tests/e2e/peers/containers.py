@@ -98,7 +98,8 @@ class Containers:
         path.unlink()
 
     def close(self):
-        self.podman("rm", "--all", "--force", "--time", "0", check=False)
+        for _ in range(2):  # one whose network others have is kept by them
+            self.podman("rm", "--all", "--force", "--time", "0", check=False)
         self.holder.communicate("\n", timeout=10)  # with the namespaces all mounts in the store are gone
         shutil.rmtree(self.folder / "store", ignore_errors=True)
         shutil.rmtree(self.run_folder, ignore_errors=True)
