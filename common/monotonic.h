@@ -3,9 +3,14 @@
 #ifndef KEYSTILE_MONOTONIC_H
 #define KEYSTILE_MONOTONIC_H
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 uint64_t monotonic_ms(void);
 uint64_t monotonic_us(void);
+
+/* pthread_cond_wait() for at most so many ms; UINT64_MAX: without end. False: they are over. */
+bool monotonic_wait(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_t milliseconds);
 
 #endif

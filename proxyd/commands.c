@@ -5,6 +5,7 @@
 
 #include "commands_internal.h"
 #include "memory.h"
+#include "monotonic.h"
 #include "steady.h"
 
 #define LONGEST_WAIT 1000 /* ms; the clock of waiting stands still while the machine sleeps, and values grow old */
@@ -215,22 +216,6 @@ static uint64_t pause_of(const struct commands *commands)
 	return next == RENEWAL_NEVER ? UINT64_MAX : next - now < LONGEST_WAIT ? next - now : LONGEST_WAIT;
 }
 
-/* Waits for `condition`, at most so many milliseconds. False: these are over. */
-static bool wait_for(struct commands *commands, pthread_cond_t *condition, uint64_t milliseconds)
-{
-	struct timespec end;
-	if (milliseconds == UINT64_MAX)
-		return pthread_cond_wait(condition, &commands->lock) == 0;
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	end.tv_sec += (time_t)(milliseconds / 1000);
-	end.tv_nsec += (long)(milliseconds % 1000) * 1000000;
-	if (end.tv_nsec >= 1000000000) {
-		end.tv_sec++;
-		end.tv_nsec -= 1000000000;
-	}
-	return pthread_cond_timedwait(condition, &commands->lock, &end) == 0;
-}
-
 static void note_busy(struct commands *commands)
 {
 	commands->busy = false;
@@ -253,7 +238,7 @@ static void *run(void *context)
 		note_busy(commands);
 		uint64_t pause = pause_of(commands);
 		if (pause && (!commands->stopping || commands->running))
-			wait_for(commands, &commands->wake, pause);
+			monotonic_wait(&commands->wake, &commands->lock, pause);
 	}
 	pthread_mutex_unlock(&commands->lock);
 	return NULL;
@@ -265,17 +250,13 @@ struct commands *commands_new(struct spent *spent, void (*changed)(void *context
 {
 	struct commands *commands = memory_alloc(sizeof *commands);
 	struct rlimit files;
-	pthread_condattr_t monotonic;
 	commands->spent = spent;
 	commands->changed = changed;
 	commands->context = context;
 	commands->files = getrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_cur : 0;
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_mutex_init(&commands->lock, NULL);
-	pthread_cond_init(&commands->wake, &monotonic);
-	pthread_cond_init(&commands->rest, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	pthread_cond_init(&commands->wake, NULL);
+	pthread_cond_init(&commands->rest, NULL);
 	return commands;
 }
 
@@ -291,7 +272,7 @@ void commands_settle(struct commands *commands, uint64_t milliseconds)
 	uint64_t end = milliseconds == UINT64_MAX ? UINT64_MAX : steady_now() + milliseconds;
 	pthread_mutex_lock(&commands->lock);
 	for (uint64_t now = steady_now(); commands->busy && now < end; now = steady_now())
-		wait_for(commands, &commands->rest, end == UINT64_MAX ? UINT64_MAX : end - now);
+		monotonic_wait(&commands->rest, &commands->lock, end == UINT64_MAX ? UINT64_MAX : end - now);
 	pthread_mutex_unlock(&commands->lock);
 }
 

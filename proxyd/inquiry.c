@@ -7,9 +7,10 @@
 #include "exchange.h"
 #include "intercept.h"
 #include "memory.h"
+#include "monotonic.h"
 #include "upgrade.h"
 
-#define PATIENCE 1 /* s */
+#define PATIENCE 1000 /* ms */
 
 /* Shared by who asks and the workers that were asked; the last one frees it. One that comes late finds it closed. */
 struct inquiry {
@@ -142,13 +143,10 @@ static void ask_all(struct server *server, struct inquiry *inquiry)
 
 static void await(struct inquiry *inquiry, struct inquiry_result *result)
 {
-	struct timespec deadline;
-	clock_gettime(CLOCK_MONOTONIC, &deadline);
-	deadline.tv_sec += PATIENCE;
+	uint64_t end = monotonic_ms() + PATIENCE;
 	pthread_mutex_lock(&inquiry->lock);
-	while (inquiry->missing > 0)
-		if (pthread_cond_timedwait(&inquiry->answered, &inquiry->lock, &deadline) != 0)
-			break;
+	for (uint64_t now = monotonic_ms(); inquiry->missing > 0 && now < end; now = monotonic_ms())
+		monotonic_wait(&inquiry->answered, &inquiry->lock, end - now);
 	inquiry->closed = true;
 	*result = inquiry->result;
 	pthread_mutex_unlock(&inquiry->lock);
@@ -157,13 +155,9 @@ static void await(struct inquiry *inquiry, struct inquiry_result *result)
 static struct inquiry *begin(void)
 {
 	struct inquiry *inquiry = memory_alloc(sizeof *inquiry);
-	pthread_condattr_t monotonic;
 	atomic_init(&inquiry->references, 1);
 	pthread_mutex_init(&inquiry->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&inquiry->answered, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	pthread_cond_init(&inquiry->answered, NULL);
 	return inquiry;
 }
 
