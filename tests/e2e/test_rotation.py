@@ -138,15 +138,7 @@ def test_what_began_with_the_old_one(rotating):
     """Its upstream answers 401 once the value was replaced: the request goes on with the new one."""
     proxy, api, rotate = rotating()
     came, go = threading.Event(), threading.Event()
-
-    def serve(connection):
-        message = connection.request()
-        came.set()
-        assert go.wait(10)
-        connection.answer("401 Unauthorized", "no")
-        api.serve(connection)
-
-    api.server.script = serve
+    api.server.script = answering(api, came, go)
     with proxy.client() as client:
         client.send(get("/api/x", proxy.token()))
         assert came.wait(10)
