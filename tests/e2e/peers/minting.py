@@ -65,9 +65,10 @@ def admin(proxy, path):
 
 
 def waiting(proxy):
-    """Why what waits does, by credential, as /readyz tells; and does /readyz?all agree?"""
-    told = {one["credential"]: one["why"] for one in json.loads(admin(proxy, "/readyz").body)["waiting"]}
-    assert admin(proxy, "/readyz?all").status == (503 if told else 200)
+    """Why what waits does, by credential, as /readyz?all tells, whose status says the same as its list."""
+    answer = admin(proxy, "/readyz?all")
+    told = {one["credential"]: one["why"] for one in json.loads(answer.body)["waiting"]}
+    assert answer.status == (503 if told else 200), answer
     return told
 
 
