@@ -41,6 +41,8 @@ class Example:
             assert text.count(f"127.0.0.1:{old}") == 1
             text = text.replace(f"127.0.0.1:{old}", f"127.0.0.1:{new}")
         self.proxy.take(text)
+        self.proxy.audit_file = self.folder / "audit/audit.jsonl"
+        self.proxy.audit_file.parent.mkdir(0o700)
         role = "auth/approle/role/keystile/"
         (self.folder / "role-id").write_text(server.run("read", "-field=role_id", role + "role-id"))
         (self.folder / "secret-id").write_text(server.run("write", "-f", "-field=secret_id", role + "secret-id"))

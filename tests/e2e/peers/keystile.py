@@ -69,6 +69,7 @@ class Keystile:
         self.folder = pathlib.Path(folder)
         self.network = network or socket
         self.launcher = network.launcher if network else []
+        self.audit_file = self.folder / "audit.jsonl"
         self.port, self.admin_port = free_port(), free_port()
         lines = {**HEAD, **(head or {})}
         text = "version: 1\n" + "".join(f"{key}: {value}\n" for key, value in lines.items() if value is not None)
@@ -190,7 +191,7 @@ class Keystile:
 
     def audit(self, count=None, **match):
         """The audit lines whose members equal `match`; waits until there are `count`."""
-        path = self.folder / "audit.jsonl"
+        path = self.audit_file
 
         def lines():
             text = path.read_text() if path.exists() else ""
