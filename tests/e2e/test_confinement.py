@@ -171,7 +171,7 @@ def test_the_socket_is_removed_at_the_end(keystile, showing):
     proxy = keystile(entry(showing, "vault:api"), {"api": secret}, {"listen": '["127.0.0.1:{port}", "unix:{folder}/run.sock"]'})
     assert (proxy.folder / "run.sock").is_socket()
     proxy.process.send_signal(signal.SIGTERM)
-    wait_for(lambda: b"STOPPING=1" in proxy.notify.recv(4096), "STOPPING=1, by the abstract socket")
+    proxy.wait_notified("STOPPING=1")  # by an abstract socket
     assert proxy.stop() == 0
     assert not (proxy.folder / "run.sock").exists()
 

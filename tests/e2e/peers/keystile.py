@@ -131,14 +131,20 @@ class Keystile:
         return self
 
     def wait_ready(self):
-        def said_ready():
-            assert self.process.poll() is None, f"proxyd ended ({self.process.returncode}): {self.log()}"
+        self.wait_notified("READY=1")
+
+    def wait_notified(self, state):
+        """Waits until proxyd tells its service manager that."""
+
+        def came():
+            status = self.process.poll()  # before the look: what it said and ended behind is still there
             try:
-                return b"READY=1" in self.notify.recv(4096)
+                return state.encode() in self.notify.recv(4096)
             except TimeoutError:
+                assert status is None, f"proxyd ended ({status}): {self.log()}"
                 return False
 
-        wait_for(said_ready, "READY=1 of proxyd; its log: " + self.log())
+        wait_for(came, f"{state} of proxyd; its log: {self.log()}")
 
     def stop(self, how=signal.SIGTERM, patience=PATIENCE):
         """Ends proxyd and returns its exit status."""
