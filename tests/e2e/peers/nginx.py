@@ -1,11 +1,13 @@
 """A real nginx on loopback that logs, as JSON lines, what it received."""
 
+import itertools
 import json
 import pathlib
+import socket
 import subprocess
 
 from .keystile import clean_environment, free_port, wait_for
-from .wire import note
+from .wire import Client, note
 
 LOGGED = {
     "method": "$request_method", "uri": "$request_uri", "protocol": "$server_protocol", "host": "$http_host",
@@ -59,7 +61,7 @@ class Nginx:
 
     def __init__(self, folder, more="", certificate=None, network=None, address="127.0.0.1", port=None):
         self.folder = pathlib.Path(folder)
-        self.port = port or free_port()
+        self.address, self.port, self.network = address, port or free_port(), network or socket
         (self.folder / "www").mkdir(parents=True, exist_ok=True)
         tls = "ssl_certificate {}; ssl_certificate_key {};".format(*certificate) if certificate else ""
         log = "{" + ",".join(f'"{key}":"{value}"' for key, value in LOGGED.items()) + "}"
@@ -68,7 +70,7 @@ class Nginx:
         text = CONFIG.format(user=user, folder=self.folder, address=address, port=listen, tls=tls, more=more, log=log)
         (self.folder / "nginx.conf").write_text(text)
         self.seen_path = self.folder / "seen.log"
-        self.offset = 0
+        self.offset, self.marks = 0, itertools.count(1)
         self.process = subprocess.Popen(
             [*(network.launcher if network else []), "/usr/sbin/nginx", "-p", self.folder, "-c", self.folder / "nginx.conf", "-e", self.folder / "error.log"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=clean_environment(),
@@ -89,7 +91,7 @@ class Nginx:
                 file.seek(self.offset)
                 return [line for line in file.read().splitlines(keepends=True) if line.endswith("\n")]
 
-        wait_for(lambda: len(lines()) >= count, f"nginx to log {count} requests", 5)
+        wait_for(lambda: len(lines()) >= count, f"nginx to log {count} requests")
         found = lines()
         self.offset += sum(len(line.encode()) for line in found)
         for line in found:
@@ -97,8 +99,14 @@ class Nginx:
         return [json.loads(line) for line in found]
 
     def forget(self):
-        """Starts a new count for seen()."""
-        self.offset = self.seen_path.stat().st_size if self.seen_path.exists() else 0
+        """Starts a new count for seen(), behind the line of a request of our own: it has logged by then what it answered before.
+        Where it wants TLS it says no to that, and logs it."""
+        mark = f"/quiet/mark-{next(self.marks)}"
+        with Client((self.address, self.port), "nginx's mark", self.network) as client:
+            client.send(f"GET {mark} HTTP/1.0\r\n\r\n")
+            client.rest()
+        wait_for(lambda: f'"uri":"{mark}"' in self.seen_path.read_text(errors="replace"), "nginx to log the mark")
+        self.offset = self.seen_path.stat().st_size
 
     def close(self):
         self.process.terminate()
