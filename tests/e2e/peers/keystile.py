@@ -173,7 +173,7 @@ class Keystile:
             self.process.send_signal(signal.SIGTERM)
             return self.process.poll() is not None
 
-        wait_for(has_ended, "the end, once a second SIGTERM counts as one", 5)
+        wait_for(has_ended, "the end, once a second SIGTERM counts as one")
         return self.stop()
 
     def end_of_the_drain(self):
@@ -208,7 +208,7 @@ class Keystile:
             return [line for line in found if all(line.get(key) == value for key, value in match.items())]
 
         if count:
-            wait_for(lambda: len(lines()) >= count, f"{count} audit lines with {match}", 5)
+            wait_for(lambda: len(lines()) >= count, f"{count} audit lines with {match}")
         return lines()
 
     def client(self, who="client"):

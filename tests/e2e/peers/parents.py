@@ -53,7 +53,7 @@ class Parent(Server):
     def seen(self, authority):
         """Was a tunnel to it asked for? Waits for the line."""
         path = self.folder / "access.log"
-        wait_for(lambda: path.exists() and f"CONNECT {authority}" in path.read_text(), f"CONNECT {authority} in {path}", 5)
+        wait_for(lambda: path.exists() and f"CONNECT {authority}" in path.read_text(), f"CONNECT {authority} in {path}")
         return True
 
     def knows(self, name):
