@@ -79,11 +79,14 @@ class H2:
         return number
 
     def data(self, number, data=b"", end=False):
-        """A piece of a body, as the windows let it go; what stands in the way is waited for."""
+        """A piece of a body, as the windows let it go; what stands in the way is waited for. Nothing more once the stream is reset."""
+        answer = self.answers[number]
         while data:
+            if answer.reset is not None:
+                return
             room = min(self.room(number), self.connection.max_outbound_frame_size, len(data))
             if room == 0:
-                self.until(lambda: self.room(number) > 0, "room in the window")
+                self.until(lambda: answer.reset is not None or self.room(number) > 0, "room in the window")
                 continue
             self.connection.send_data(number, data[:room], end_stream=end and room == len(data))
             data = data[room:]
