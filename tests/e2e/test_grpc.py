@@ -88,7 +88,8 @@ def ran(network, authority, tmp_path_factory):
         note(name, "said", done.stdout + done.stderr)
         EVIDENCE.add("client output", done.stdout + done.stderr)
         assert done.returncode == 0, (done.stdout, done.stderr)
-        wait_for(lambda: sum("over" in line for line in server.lines[begin:]) == 2, "the slow calls to end", 5)
+        for word, count in (("call", len(CALLS)), ("over", 2)):
+            wait_for(lambda: sum(word in line for line in server.lines[begin:]) >= count, f"{count} lines that say {word}")
         audit = proxy.audit(len(CALLS) + 1, event="end", way="intercept")
         return json.loads(done.stdout), server.lines[begin:], secret, audit
 

@@ -82,8 +82,8 @@ const cases = {
 	},
 	async deadline() {
 		const began = Date.now();
-		const { error } = await once("Slow", "deadline", new grpc.Metadata(), { deadline: began + 500 });
-		return [error.code, Date.now() - began < 3000];
+		const { error } = await once("Slow", "deadline", new grpc.Metadata(), { deadline: began + 2000 });
+		return [error.code, Date.now() - began < 10000];
 	},
 	async cancel() {
 		const { error, first } = await once("Slow", "cancel", new grpc.Metadata(), {}, (call) => call.cancel());
