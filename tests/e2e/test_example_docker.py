@@ -184,7 +184,7 @@ def test_connect_elsewhere_gets_403(composed):
     images, *_ = composed
     done = inside(images, "curl -sS --max-time 5 https://example.com/")
     assert done.returncode == 56 and "403" in done.stderr, done.stderr
-    assert re.search(r'"host":"example\.com".*"verdict":"deny"', images.podman("logs", "keystile").stdout)
+    wait_for(lambda: re.search(r'"host":"example\.com".*"verdict":"deny"', images.podman("logs", "keystile").stdout), "its line")
 
 
 @podman
