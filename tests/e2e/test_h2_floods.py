@@ -118,7 +118,7 @@ def test_flood_that_ends(proxy, flood, way, reads):
         assert len(codes) == 1 and codes[0] in OUTCOMES[flood.outcome], codes
         assert len(heard) < MOST_FRAMES, len(heard)
         other.answers()
-    wait_for(lambda: told(proxy, reason) > before, "the audit line", 5)
+    wait_for(lambda: told(proxy, reason) > before, "the audit line")
     assert grown_less(proxy, MOST)
 
 
@@ -142,7 +142,7 @@ def test_streams_that_are_reset(proxy, flood, way):
             assert number < 1000, "nobody minds"
         assert [one.code for one in heard] == ["ENHANCE_YOUR_CALM"] and number > 200, (heard, number)
         other.answers()
-    wait_for(lambda: told(proxy, "flood") > before, "the audit line", 5)
+    wait_for(lambda: told(proxy, "flood") > before, "the audit line")
     assert grown_less(proxy, MOST)
 
 
@@ -161,7 +161,7 @@ def test_flood_that_is_seen_late(proxy, flood, way):
         reset, goaway = (one.code for one in client.heard if one.kind in (GOAWAY, RST_STREAM))
         assert reset in ("NO_ERROR", "FLOW_CONTROL_ERROR") and goaway == "ENHANCE_YOUR_CALM", (reset, goaway)
         other.answers()
-    wait_for(lambda: told(proxy, "flood") > before, "the audit line", 5)
+    wait_for(lambda: told(proxy, "flood") > before, "the audit line")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -263,7 +263,7 @@ def test_what_follows_an_error(proxy, way):
             sent += len(piece)
             other.answers()
             assert sent < 100 << 20, "it is read for ever"
-    wait_for(lambda: told(proxy, "flood") + told(proxy, "malformed") > before, "the audit line", 5)
+    wait_for(lambda: told(proxy, "flood") + told(proxy, "malformed") > before, "the audit line")
 
 
 @pytest.mark.parametrize("way", WAYS)

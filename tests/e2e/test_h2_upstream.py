@@ -234,7 +234,7 @@ def test_curl_to_nginx(keystile, nginx_tls, authority, tmp_path):
 
 @pytest.mark.parametrize("how", ["reset", "close"])
 def test_the_client_leaves(before_h2, how):
-    """Its stream ends at the origin, within a second and by CANCEL; another client's goes on there."""
+    """Its stream ends at the origin by CANCEL, long before any time is over; another client's goes on there."""
     let = threading.Event()
 
     def script(session):
@@ -254,7 +254,7 @@ def test_the_client_leaves(before_h2, how):
         stays = other.request("/api/stays")
         client.until(lambda: client.answers[goes].body, "its part")
         client.reset(goes) if how == "reset" else client.close()
-        wait_for(lambda: server.requests[0].reset is not None, "the reset", 1)
+        wait_for(lambda: server.requests[0].reset is not None, "the reset")
         let.set()
         assert other.answer(stays).body == b"partrest"
         assert other.ask("/none/x").status == 404
@@ -270,7 +270,7 @@ def test_the_client_leaves_within_its_upload(before_h2):
         client.data(number, b"part")
         wait_for(lambda: server.requests and server.requests[0].body, "the part")
         client.reset(number)
-        wait_for(lambda: server.requests[0].reset is not None, "the reset", 1)
+        wait_for(lambda: server.requests[0].reset is not None, "the reset")
     (came,) = by_h2(server, 1)
     assert came.reset == CANCEL and not came.whole and came.body == b"part"
 
@@ -302,12 +302,12 @@ def test_an_idle_connection_ends(before_h2):
         ended.append(session.goaway)
 
     proxy, server = before_h2(script, head={"limits": "{{ idle: 1s }}"})
+    token = proxy.token()
     for turn in (1, 2):
         with H2(proxy) as client:
-            assert client.ask().body == b"ok"
-        if turn == 1:
-            wait_for(lambda: ended, "the end", 5)
-    assert ended == [0] and len(server.connections) == 2
+            assert client.ask(token=token).body == b"ok"
+        wait_for(lambda: len(ended) == turn, "the end")
+    assert ended == [0, 0] and len(server.connections) == 2
     by_h2(server, 2)
 
 
@@ -350,5 +350,5 @@ def test_response_idle(before_h2):
         assert client.ask("/api/silent").status == 504
         assert client.ask("/api/x").status == 200
     by_h2(server, 2)
-    wait_for(lambda: server.requests[0].reset == CANCEL, "the reset", 1)
+    wait_for(lambda: server.requests[0].reset == CANCEL, "the reset")
     assert len(server.connections) == 1

@@ -439,7 +439,8 @@ def test_behind_a_response_that_broke(before_h2, then):
             else:
                 fill_or_break(session, session.left.pop(0))
 
-    proxy, server = before_h2(script, head={"workers": "1", "limits": "{{ response_idle: 2s }}"})
+    idle = "4s" if then == "nothing comes" else "60s"
+    proxy, server = before_h2(script, head={"workers": "1", "limits": f"{{{{ response_idle: {idle} }}}}"})
     with H2(proxy, windows=False) as client:
         def all_is_taken(window):
             client.until(lambda: sum(len(answer.body) for answer in client.answers.values()) == window, "all that the window takes")

@@ -152,7 +152,7 @@ def test_connections_that_break_are_counted_out(serve):
             if length > len(first):
                 client.response()
             client.reset()
-    wait_for(lambda: all_are_free(proxy, first, 20), "20 connections at once", 5)
+    wait_for(lambda: all_are_free(proxy, first, 20), "20 connections at once")
 
 
 def test_who_leaves_within_a_head_holds_nothing(serve):
@@ -162,7 +162,7 @@ def test_who_leaves_within_a_head_holds_nothing(serve):
         with proxy.client() as client:
             client.ask(get("/api/x", None))
             client.send("GET /api/x HTTP/1.1\r\nHos")
-    wait_for(lambda: all_are_free(proxy, get("/api/x", proxy.token()), 20), "20 connections at once", 5)
+    wait_for(lambda: all_are_free(proxy, get("/api/x", proxy.token()), 20), "20 connections at once")
 
 
 @pytest.mark.parametrize("hard,told", [(2000, False), (1030, True)])
@@ -188,7 +188,7 @@ def test_no_descriptor_is_left(serve):
     assert used(pid) - before < 0.3 and len(proxy.log()) < 5000, proxy.log()[:1000]
     for client in held:
         client.close()
-    wait_for(lambda: proxy.ask(request).status == 200, "an answer", 5)
+    wait_for(lambda: proxy.ask(request).status == 200, "an answer")
 
 
 @pytest.mark.parametrize("first", [0, 1], ids=["alone", "behind another"])
@@ -216,7 +216,7 @@ def test_a_chunk_line_that_fits_nowhere_holds_no_place(serve, kept):
                 client.ask(first)
             client.send(line)
             client.reset()
-    wait_for(lambda: all_are_free(proxy, first, 20), "20 connections at once", 10)
+    wait_for(lambda: all_are_free(proxy, first, 20), "20 connections at once")
 
 
 def test_a_chunk_line_that_fits_nowhere(serve):
@@ -265,8 +265,9 @@ def test_a_cut_is_no_end_for_http_1_0(serve, head, upload):
 
 def test_a_stall_is_no_end_for_http_1_0(serve):
     proxy, _ = serve(answering("HTTP/1.1 200 OK\r\n\r\nhalf"), head=SHORT)
+    token = proxy.token()
     with proxy.client() as client:
-        client.send(get("/api/x", proxy.token()).replace("1.1", "1.0"))
+        client.send(get("/api/x", token).replace("1.1", "1.0"))
         assert until_reset(client).endswith(b"half")
 
 
