@@ -230,11 +230,13 @@ def test_a_head_that_never_ends(limited, way, fed):
 @pytest.mark.parametrize("way", WAYS)
 def test_streams_that_stand_still(limited, way):
     """A client whose windows stay shut, or whose bodies never come, holds its streams no longer than limits say."""
-    proxy = limited("body_idle: 1s, response_idle: 1s, idle: 1s")
-    floods = [flood for flood in FLOODS if flood.name in ("windows that never open", "streams that are left")]
-    clients = [WAYS[way](proxy, path_of(flood, way), greet=False) for flood in floods]
-    for client, flood in zip(clients, floods):
-        client.send(flood.bytes(client.fields(), 0))
+    proxy = limited("body_idle: 2s, response_idle: 2s, idle: 2s")
+    clients = []
+    for flood in FLOODS:
+        if flood.name in ("windows that never open", "streams that are left"):
+            clients.append(WAYS[way](proxy, path_of(flood, way), greet=False))
+            clients[-1].send(flood.bytes(clients[-1].fields(), 0))
+    assert len(clients) == 2
     for client in clients:
         assert client.rest()[-1].code == "NO_ERROR"
         client.stream.sock.close()
@@ -277,11 +279,13 @@ def test_who_asks_much_has_no_more_than_a_share(limited, way):
         came[connection.number] = target
         if len(came) == 101:
             all_came.set()
-        assert all_came.wait(wire.TIMEOUT), came
+        assert all_came.wait(3 * wire.TIMEOUT), came
         connection.answer("200 OK", b"x" * 100, "Connection: close")
 
-    proxy = limited("idle: 60s", script)
+    proxy = limited("idle: 60s, handshake: 60s", script)
     with WAYS[way](proxy) as client, WAYS[way](proxy, "/api/one" if way == "h2c" else "/one") as other:
+        for one in (client, other):
+            one.stream.sock.settimeout(3 * wire.TIMEOUT)
         with proxy.standing_still():
             client.send(*itertools.islice(requests(client.fields()), 100))
             other.send(other.head())
