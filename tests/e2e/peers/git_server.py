@@ -2,9 +2,10 @@
 
 import os
 import signal
+import socket
 import subprocess
 
-from .keystile import clean_environment
+from .keystile import clean_environment, wait_for
 from .nginx import Nginx
 
 LOCATION = """
@@ -23,12 +24,17 @@ AUTHOR = {"GIT_AUTHOR_NAME": "b", "GIT_AUTHOR_EMAIL": "b@test", "GIT_COMMITTER_N
           "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"}
 
 
+def accepts(path):
+    with socket.socket(socket.AF_UNIX) as sock:
+        return sock.connect_ex(str(path)) == 0
+
+
 class GitServer:
     """It wants `authorization`; `where` is where nginx listens (peers.nginx). The repository has one commit and a large file;
     `bare` is its folder."""
 
     def __init__(self, folder, authorization, **where):
-        root, work, socket = folder / "git", folder / "work", folder / "fcgi.sock"
+        root, work, backend = folder / "git", folder / "work", folder / "fcgi.sock"
         self.bare = root / "octo/hello.git"
         env = clean_environment(**{**AUTHOR, "HOME": str(folder)})
         self.git(env, "init", "-q", "-b", "main", work)
@@ -38,10 +44,11 @@ class GitServer:
         self.git(env, "-C", work, "commit", "-qm", "first")
         self.git(env, "clone", "-q", "--bare", work, self.bare)
         self.backend = subprocess.Popen(
-            ["fcgiwrap", "-c", "2", "-s", f"unix:{socket}"], stdin=subprocess.DEVNULL, env=env,
+            ["fcgiwrap", "-c", "2", "-s", f"unix:{backend}"], stdin=subprocess.DEVNULL, env=env,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )
-        self.nginx = Nginx(folder / "git-nginx", LOCATION.format(root=root, socket=socket, authorization=authorization), **where)
+        wait_for(lambda: accepts(backend), "fcgiwrap to listen")
+        self.nginx = Nginx(folder / "git-nginx", LOCATION.format(root=root, socket=backend, authorization=authorization), **where)
 
     @staticmethod
     def git(env, *arguments):
