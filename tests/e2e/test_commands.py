@@ -276,11 +276,11 @@ def test_hangup_mends(world):
     a = one.commands["a"]
     a.fail()
     one.proxy.start()
-    a.wait_for_run(3)  # the pauses double: the next is of 4 s
-    wait_for(lambda: int(one.proxy.ask(one.head("a")).get("Retry-After")) >= 3, "the third failure")
+    a.wait_for_run(4)  # the pauses double: the next is of 8 s
+    wait_for(lambda: int(one.proxy.ask(one.head("a")).get("Retry-After")) >= 7, "the fourth failure")
     a.fail(False)
     one.hangup()
-    wait_for(lambda: one.answers("a") == 200, "its value", 3)
+    wait_for(lambda: one.answers("a") == 200, "its value", 5)
 
 
 def test_side_by_side(world):
@@ -405,7 +405,7 @@ def test_an_end_for_which_none_is_waited_for(world):
     a.hold()
     one.hangup()
     pid = a.wait_for_run(2)
-    assert one.proxy.stop(patience=5) == 0
+    assert one.proxy.stop() == 0
     assert has_ended(pid)
 
 

@@ -393,7 +393,7 @@ def test_drains_at_sigterm(tunnelled):
 
         wait_for(late, "the listener to close")
         assert talks(client), "the tunnel is still there"
-    assert proxy.stop(patience=5) == 0
+    assert proxy.stop() == 0
 
 
 def dialling_at_sigterm(proxy, client):
