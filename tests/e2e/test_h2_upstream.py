@@ -345,7 +345,7 @@ def test_response_idle(before_h2):
         if came.path != "/silent":
             session.answer(came)
 
-    proxy, server = before_h2(respond(answer), head={"limits": "{{ response_idle: 1s }}"})
+    proxy, server = before_h2(respond(answer), head={"limits": "{{ response_idle: 3s }}"})
     with H2(proxy) as client:
         assert client.ask("/api/silent").status == 504
         assert client.ask("/api/x").status == 200

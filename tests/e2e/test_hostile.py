@@ -264,10 +264,9 @@ def test_a_cut_is_no_end_for_http_1_0(serve, head, upload):
 
 
 def test_a_stall_is_no_end_for_http_1_0(serve):
-    proxy, _ = serve(answering("HTTP/1.1 200 OK\r\n\r\nhalf"), head=SHORT)
-    token = proxy.token()
+    proxy, _ = serve(answering("HTTP/1.1 200 OK\r\n\r\nhalf"), head={"limits": "{{ response_idle: 3s }}"})
     with proxy.client() as client:
-        client.send(get("/api/x", token).replace("1.1", "1.0"))
+        client.send(get("/api/x", proxy.token()).replace("1.1", "1.0"))
         assert until_reset(client).endswith(b"half")
 
 
