@@ -57,7 +57,7 @@ def used(keystile, origin):
             client.ask(get(f"/api/{number}", token, "Content-Length: 3", method="POST") + "abc")
     proxy.ask(proxied(f"http://127.0.0.1:{server.port}/x", proxy.proxy_token()))
     assert server.requests[-1].get("Authorization") == f"Bearer {secret}"
-    for way, count in (("reverse", 40), ("forward", 1)):  # a line is written behind the exchange's end, with which its memory is wiped
+    for way, count in (("reverse", 40), ("forward", 1)):  # a line is written behind the end, where the exchange's memory is wiped
         proxy.audit(count, event="end", way=way, verdict="allow")
     return proxy
 

@@ -184,7 +184,8 @@ def test_connect_elsewhere_gets_403(composed):
     images, *_ = composed
     done = inside(images, "curl -sS --max-time 5 https://example.com/")
     assert done.returncode == 56 and "403" in done.stderr, done.stderr
-    wait_for(lambda: re.search(r'"host":"example\.com".*"verdict":"deny"', images.podman("logs", "keystile").stdout), "its line")
+    line = r'"host":"example\.com".*"verdict":"deny"'
+    wait_for(lambda: re.search(line, images.podman("logs", "keystile").stdout), "its line")
 
 
 @podman

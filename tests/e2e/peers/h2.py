@@ -79,7 +79,7 @@ class H2:
         return number
 
     def data(self, number, data=b"", end=False):
-        """A piece of a body, as the windows let it go; what stands in the way is waited for. Nothing more once the stream is reset."""
+        """A piece of a body, as the windows let it go; what stands in the way is waited for. Nothing once the stream is reset."""
         answer = self.answers[number]
         while data:
             if answer.reset is not None:

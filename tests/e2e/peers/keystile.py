@@ -30,8 +30,8 @@ HEAD = {
 }
 
 
-# Below the ports that the kernel hands out by itself, so that nothing gets one between its finding and its use; all of them in turn,
-# so that one that was found is not found again soon.
+# Below the ports that the kernel hands out by itself, so that nothing gets one between its finding and its use; all of them in
+# turn, so that one that was found is not found again soon.
 FIRST_PORT, LAST_PORT = 20000, 32767
 START = os.getpid() % (LAST_PORT - FIRST_PORT)
 PORTS = itertools.cycle([*range(FIRST_PORT + START, LAST_PORT + 1), *range(FIRST_PORT, FIRST_PORT + START)])

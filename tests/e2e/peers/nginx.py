@@ -99,8 +99,8 @@ class Nginx:
         return [json.loads(line) for line in found]
 
     def forget(self):
-        """Starts a new count for seen(), behind the line of a request of our own: it has logged by then what it answered before.
-        Where it wants TLS it says no to that, and logs it."""
+        """Starts a new count for seen(), behind the line of a request of our own: what it answered before is logged by then. Where
+        it wants TLS it says no to that, and logs it."""
         mark = f"/quiet/mark-{next(self.marks)}"
         with Client((self.address, self.port), "nginx's mark", self.network) as client:
             client.send(f"GET {mark} HTTP/1.0\r\n\r\n")
