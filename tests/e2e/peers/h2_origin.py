@@ -135,7 +135,7 @@ class Session:
                 if came.whole or not whole:
                     self.left.remove(came)
                     return came
-            if not self.hear():
+            if self.hear() is False:
                 return None
 
     def serve(self, answer=None, whole=True):
