@@ -130,7 +130,7 @@ def test_an_event_leaves_as_it_comes(serve, keystile, origin):
         connection.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         for data in (f"data: {SECRET}\n\n", "data: 2\n\n", f"data: 3 {SECRET[:9]}\n\n"):
             connection.send(f"{len(data):x}\r\n{data}\r\n")
-            assert arrived.acquire(timeout=5), "the event did not reach the client"
+            assert arrived.acquire(timeout=10), "the event did not reach the client"
         connection.send("0\r\n\r\n")
 
     server = origin(script)

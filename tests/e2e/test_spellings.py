@@ -47,7 +47,7 @@ class Party:
         self.free = [Origin(tunnel.swallow, host=FREE, port=port, network=network) for port in (80, 443, 9999)]
         self.front = {80: Origin(host=FRONT, port=80, network=network),
                       443: Origin(tunnel.swallow, host=FRONT, port=443, network=network)}
-        self.proxy = Keystile(folder, CONFIG, {"api": evidence.secret("spelled")}, {"limits": "{{ head_time: 2s }}"}, network)
+        self.proxy = Keystile(folder, CONFIG, {"api": evidence.secret("spelled")}, {"limits": "{{ head_time: 5s }}"}, network)
         self.proxy.start()
         self.tokens = {profile: self.proxy.proxy_token(profile) for profile in PROFILES}
 
@@ -338,7 +338,7 @@ def test_hello_that_never_ends(party):
     sent = tunnel.records(tunnel.hello(ONLY), 50)
     with open_tunnel(party.proxy, "front.test:443", party.tokens["holder"], sent[:-3]) as client:
         assert refused_inside(client)
-    assert [connection.buffer for connection in party.front[443].connections] in ([], [b""])
+    assert not any(connection.buffer for connection in party.front[443].connections)
 
 
 # A client that tries at random

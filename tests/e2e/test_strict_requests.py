@@ -100,7 +100,6 @@ class Try:
         self.number = next(bench.numbers)
         self.to = f"{base}/n{self.number}"
         self.client = InTls(bench.proxy, token=bench.token) if way == "TLS" else bench.proxy.client()
-        self.client.sock.settimeout(2)
         self.got = b""
 
     def fill(self, text):

@@ -18,7 +18,7 @@ from wire.reading import Short, Unclear, take_request, take_response
 PLACES = ("first", "later")  # of a connection to the upstream, and of one to the client
 WAYS = ("reverse", "credential", "allowed", "http/1.0")
 SPLIT_AT_MOST = 4000
-PATIENCE = 3         # seconds for a client's read
+PATIENCE = 10        # seconds for a client's read
 OURS = {"date", "connection", "content-length", "transfer-encoding"}
 CONFIG = """credentials:
   api:

@@ -38,7 +38,7 @@ def test_breaks_mid_body(serve, answer, how, version):
     def script(connection):
         connection.request()
         connection.send(answer)
-        taken.wait(2)
+        taken.wait(10)
         getattr(connection, how)()
 
     proxy, _ = serve(script)
@@ -148,9 +148,10 @@ LATER_HEADS = [
 @pytest.mark.parametrize("head,reason", [row[1:] for row in LATER_HEADS], ids=[row[0] for row in LATER_HEADS])
 def test_audit_of_later_heads(serve, head, reason):
     """What is refused has its line, on a later request too, which never becomes an exchange."""
-    proxy, _ = serve(head={"limits": "{{ head_time: 1s }}"})
+    proxy, _ = serve(head={"limits": "{{ head_time: 2s }}"})
+    first = get("/api/x", proxy.token())
     with proxy.client() as client:
-        assert client.ask(get("/api/x", proxy.token())).status == 200
+        assert client.ask(first).status == 200
         client.send(head)
         client.head()
         assert len(proxy.audit(1, verdict="fail" if reason == "head_late" else "deny")) == 1
@@ -257,7 +258,7 @@ def test_dead_pooled_connection_costs_nothing(serve):
         for number in range(3):
             head = get(f"/api/{number}", token, "Content-Length: 2", method="POST")
             assert client.ask(head + "hi").status == 200
-            assert dropped.acquire(timeout=5), "proxyd keeps a connection that its upstream has closed"
+            assert dropped.acquire(timeout=10), "proxyd keeps a connection that its upstream has closed"
     assert [request.body for request in server.requests] == [b"hi"] * 3
 
 
@@ -280,7 +281,7 @@ def test_data_on_an_idle_connection(serve):
     token = proxy.token()
     with proxy.client() as client:
         assert client.ask(get("/api/1", token)).text == "first"
-        assert dropped.wait(5), "proxyd keeps a connection on which an answer came unasked"
+        assert dropped.wait(10), "proxyd keeps a connection on which an answer came unasked"
         assert client.ask(get("/api/2", token)).text == "second"
 
 

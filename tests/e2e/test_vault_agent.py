@@ -71,7 +71,7 @@ class Example:
             told = json.loads(client.ask(get("/readyz", None, host="localhost")).body)
         return {name: {one["credential"]: one["why"] for one in told[name]} for name in ("waiting", "stale")}
 
-    def inject(self, value, *earlier, within=5):
+    def inject(self, value, *earlier, within=10):
         """From now on, `value` is injected within so many seconds, and until then one of the `earlier` ones."""
         started = time.monotonic()
         seen = []
