@@ -166,7 +166,7 @@ def test_the_first_host_stays(proxy, gateway, servers):
 def test_the_first_host_stays_after_a_rest(proxy, gateway, servers):
     """A connection that rests is looked at again, as from its beginning."""
     ask = "printf 'GET /say/{} HTTP/1.1\r\nHost: {}.far.test\r\n\r\n'"
-    done = gateway.run("sh", "-c", f"({ask.format('a', 'open')}; sleep 2; {ask.format('b', 'api')}) | ncat -i 2 {ADDRESS} 80")
+    done = gateway.run("sh", "-c", f"({ask.format('a', 'open')}; sleep 2; {ask.format('b', 'api')}) | ncat -i 10 {ADDRESS} 80")
     assert done.stdout.startswith(b"HTTP/1.1 200") and b"HTTP/1.1 421" in done.stdout, done
     assert [seen["uri"] for seen in servers[2].seen(1)] == ["/say/a"]
 
@@ -179,7 +179,7 @@ def test_a_server_that_speaks_first(proxy, gateway):
 
     server = Origin(greet, host=NUMBER, port=9999, network=gateway.network)
     try:
-        done = gateway.run("ncat", "--no-shutdown", "-i", "2", NUMBER, "9999", input=b"")
+        done = gateway.run("ncat", "--no-shutdown", "-i", "4", NUMBER, "9999", input=b"")
         assert done.stdout == b"hello\n"
         done = gateway.run("ncat", NUMBER, "9999", input=b"\x00\x01echo")
         assert done.stdout == b"hello\n\x00\x01echo"
@@ -201,7 +201,8 @@ def test_rate(proxy, gateway, authority, more):
     finally:
         server.close()
     lines = proxy.audit(2, event="end", way="transparent", verdict="deny", reason="rate", profile="coder")
-    assert [(line["host"], line["port"], "status" in line) for line in lines] == [("open.far.test", 443, False), (NUMBER, 9999, False)]
+    refused = {(line["host"], line["port"], "status" in line) for line in lines}  # two workers have no order
+    assert len(lines) == 2 and refused == {("open.far.test", 443, False), (NUMBER, 9999, False)}
     assert len(server.connections) == 1
 
 
