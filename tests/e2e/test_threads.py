@@ -25,7 +25,7 @@ def config(plain, tls, parent, authority):
         "credentials:\n"
         f"  plain: {{ {api.format(f'http://127.0.0.1:{plain.port}', 'PLAIN_TOKEN')}, rules: ['allow GET,POST /x/**'] }}\n"
         f"  tls: {{ {api.format(f'https://localhost:{tls.port}', 'TLS_TOKEN')}, ca: '{authority.ca}' }}\n"
-        f"  command: {{ {api.format(f'http://127.0.0.1:{plain.port}', 'COMMAND_TOKEN').replace('vault:api', SOURCE)}, ttl: 1s }}\n"
+        f"  command: {{ {api.format(f'http://127.0.0.1:{plain.port}', 'COMMAND_TOKEN').replace('vault:api', SOURCE)}, ttl: 5s }}\n"
         "profiles:\n  agent: { hosts: [far.invalid], credentials: [plain, tls, command], rate: 1000000/s }\n"
         f"parent: {{ proxy: 'http://127.0.0.1:{parent.port}', auth: vault:parent, except: ['127.0.0.1:{plain.port}', 'localhost:{tls.port}'] }}\n"
     )
