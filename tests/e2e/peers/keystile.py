@@ -67,6 +67,12 @@ def wait_for(condition, what, patience=PATIENCE):
         time.sleep(0.01)
 
 
+def in_time(limit, act, tries=3):
+    """Does act() give a time below `limit`? It has more than one try, since this machine may stand still: who waits for something
+    is late each time."""
+    return any(act() < limit for _ in range(tries))
+
+
 def clean_environment(**more):
     """The environment of our own programs: nothing of the machine's proxies, CAs and keys. What they get of memory is not zero."""
     return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8", "MALLOC_PERTURB_": "85",

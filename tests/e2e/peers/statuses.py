@@ -6,6 +6,8 @@ import http.server
 import json
 import threading
 
+from .keystile import free_port
+
 START = datetime.datetime(2026, 11, 27, 12, 0, tzinfo=datetime.UTC)
 
 
@@ -62,7 +64,7 @@ class StatusServer:
         self.running = self.most_running = 0
         self.errors = []
         self.lock = threading.Lock()
-        self.port = 0
+        self.port = free_port()
         self.up()
 
     @property
