@@ -15,6 +15,7 @@ from peers.grants import JWT_BEARER, Known
 from peers.in_tls import InTls
 from peers.keystile import wait_for
 from peers.minting import checked, config_of, credential, not_ready, waiting
+from peers.serving import age, begun
 from peers.signed_tokens import GitHub, Google, Pair, Verifying
 from peers.token_server import Api, TokenServer
 from test_ways import proxied
@@ -47,7 +48,7 @@ def signing(keystile):
 
 
 def ask(proxy, path="/x", *fields):
-    return proxy.ask(get("/api" + path, proxy.api_token, *fields))
+    return proxy.ask(get("/api" + path, proxy.api_token, begun(), *fields))
 
 
 def alone(alg, **claims):
@@ -292,7 +293,8 @@ def google(signing, serving, network, authority):
     def start(clock=0, life=3599, account=None, **more):
         server = serving(Google, Pair("RS256"), SCOPE, clock, life, context=context, host=GOOGLE, port=443, network=network)
         api = serving(Api, lambda value: None, context=context, host=STORAGE, port=443, network=network)
-        api.before = lambda asked: ("ok", 200) if server.given.get(asked.get("Authorization")[7:], 0) > time.monotonic() else ("no", 401)
+        api.before = lambda asked: (
+            ("ok", 200) if server.given.get(asked.get("Authorization")[7:], 0) > time.monotonic() - age() else ("no", 401))
         secret = account or server.account()
         proxy = signing("https://storage.googleapis.com", f'{{ jwt: {{ google: "{SCOPE}" }} }}', secret, network=network,
                         env={"SSL_CERT_FILE": str(authority.ca)}, lines=server.pair.lines(), **more)

@@ -14,6 +14,7 @@ from authlib.oauth2.rfc6749 import ClientMixin, TokenMixin, grants
 from authlib.oauth2.rfc7523 import JWTBearerGrant
 
 from . import evidence
+from .serving import age
 
 METHODS = ["client_secret_basic", "client_secret_post", "none"]
 JWT_BEARER = JWTBearerGrant.GRANT_TYPE
@@ -69,7 +70,7 @@ class Token(TokenMixin):
         return self.life
 
     def is_expired(self):
-        return time.monotonic() >= self.issued + self.life
+        return time.monotonic() - age() >= self.issued + self.life
 
     def is_revoked(self):
         return self.revoked or self.chain.lost

@@ -10,6 +10,7 @@ from . import evidence
 from .config import get, problem
 from .grants import Known
 from .keystile import PROGRAMS, clean_environment, wait_for
+from .serving import begun
 from .token_server import Api, TokenServer
 from .wire import Client, Closed
 
@@ -112,14 +113,14 @@ class Minting:
         """A request to the endpoint of `api`, on a connection of its own."""
         if body or method == "POST":
             fields = (*fields, f"Content-Length: {len(body)}")
-        return self.proxy.ask(get("/api" + path, token or self.token, *fields, method=method).encode() + body, method)
+        return self.proxy.ask(get("/api" + path, token or self.token, begun(), *fields, method=method).encode() + body, method)
 
     def at_once(self, count, between=lambda: None, path="/x"):
         """The responses to as many requests, each on a connection of its own, all sent before `between()` and the first response."""
         with contextlib.ExitStack() as stack:
             clients = [stack.enter_context(self.proxy.client(f"client {number}")) for number in range(count)]
             for client in clients:
-                client.send(get("/api" + path, self.token))
+                client.send(get("/api" + path, self.token, begun()))
             between()
             return [client.response() for client in clients]
 
@@ -140,7 +141,7 @@ class Minting:
             assert response.status in (200, 503), response
             return response if response.status == 503 else None
 
-        return wait_for(over, "the end of a token that cannot be renewed")
+        return wait_for(over, "the end of a token that cannot be renewed", 60)
 
     @property
     def chain(self):

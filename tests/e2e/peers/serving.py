@@ -10,6 +10,8 @@ import flask
 import werkzeug.serving
 from flask import g, request
 
+from .keystile import free_port
+
 
 class Quiet(werkzeug.serving.WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -41,11 +43,24 @@ class Asked:
         return found[0] if found else default
 
 
+def begun():
+    """A field by which a request says when its client began to ask."""
+    return f"X-Begun: {time.monotonic()}"
+
+
+def age():
+    """For how many seconds the request has been on its way, where it says so. Whoever judges a token by the clock judges it as of
+    then: what is sent in time may arrive late."""
+    told = flask.has_request_context() and request.headers.get("X-Begun")
+    return time.monotonic() - float(told) if told else 0.0
+
+
 class Serving:
     """`app` at host:port, until close(). `network` has the socket (peers.network), else it is the machine's."""
 
     def __init__(self, app, context=None, host="127.0.0.1", port=0, network=socket):
-        self.app, self.context, self.host, self.port, self.network = app, context, host, port, network
+        self.app, self.context, self.host, self.network = app, context, host, network
+        self.port = port or free_port() if network is socket else port
         self.lock = threading.Lock()
         self.requests = []  # each Asked
         self.running = self.most_running = 0

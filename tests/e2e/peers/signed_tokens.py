@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from . import evidence
-from .serving import Serving
+from .serving import Serving, age
 
 KINDS = {
     "RS256": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
@@ -75,7 +75,7 @@ class Verifying(Serving):
         @app.route("/<path:path>", methods=["GET", "POST"])
         def api(path):
             try:
-                claims = verified(bearer(), pair.public, pair.alg, time.time(), most)
+                claims = verified(bearer(), pair.public, pair.alg, time.time() - age(), most)
             except Refused as why:
                 self.refused.append(str(why))
                 return {"error": "invalid_token"}, 401, {"WWW-Authenticate": 'Bearer error="invalid_token"'}
@@ -119,7 +119,7 @@ class GitHub(Serving):
         def repos(path):
             until = self.given.get(bearer(), 0)
             self.used.add(bearer())
-            return {"path": path} if until > time.time() + self.clock else self.refuse(401, "Bad credentials")
+            return {"path": path} if until > time.time() - age() + self.clock else self.refuse(401, "Bad credentials")
 
         super().__init__(app, **where)
 
@@ -161,7 +161,7 @@ class Google(Serving):
 
         @app.route("/<path:path>", methods=["GET", "POST"])
         def api(path):
-            good = self.given.get(bearer(), 0) > time.monotonic()
+            good = self.given.get(bearer(), 0) > time.monotonic() - age()
             return ("ok", 200) if good else ({"error": {"code": 401, "status": "UNAUTHENTICATED"}}, 401)
 
         super().__init__(app, **where)
