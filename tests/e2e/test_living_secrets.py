@@ -1,5 +1,6 @@
 """Secret files that come, change, turn bad, turn good and go while a client asks all the time (SPEC §11)."""
 
+import itertools
 import os
 import pathlib
 import threading
@@ -12,6 +13,7 @@ from peers.keystile import wait_for
 from peers.living import LARGEST, WAYS, Pulse, answer_marks, config_for, mark, tells_the_same, told
 
 GOOD = object()
+STILL = 0.09  # s, less than proxyd waits before it looks at a file that has changed
 # root reads all, but for who gave its capabilities up
 PLAIN = ["setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
 
@@ -53,6 +55,7 @@ class Lives:
         self.proxy = keystile(config_for(origin(answer_marks).port, files, **more), launcher=launcher)
         self.current = {name: None for name in self.ways}
         self.expected = {name: [None] for name in self.ways}
+        self.slow = set()  # where a file may have been seen half changed
 
     def put(self, name, what):
         """Returns when, and what the secret is now: None where it is none."""
@@ -62,6 +65,8 @@ class Lives:
             self.expected[name].append(mark(self.current[name]))
             what = self.current[name].encode() + b"\n"
         self.ways[name].put(what)
+        if time.monotonic() - since > STILL:
+            self.slow.add(name)
         return since
 
 
@@ -123,7 +128,7 @@ def test_each_by_itself(lives):
             if what is GOOD:
                 pulse.until(name, one.current[name], since)
             else:
-                wait_for(lambda: name in told(one.proxy)[1], f"/readyz to tell that {name} has gone", 5)
+                wait_for(lambda: name in told(one.proxy)[1], f"/readyz to tell that {name} has gone")
     for name in one.ways:
         assert pulse.runs(name) == one.expected[name]
 
@@ -133,8 +138,8 @@ def check_log(one):
     log = one.proxy.log()
     first = next(i for i, (what, _) in enumerate(LIFE) if what is GOOD)
     for name in one.ways:
-        assert log.count(f"credential {name} is not ready") == first, name
-        assert log.count(f"credential {name} goes on with") == sum(1 for what, part in LIFE[first:] if part), name
+        assert log.count(f"credential {name} is not ready") == first or name in one.slow, name
+        assert name in one.slow or log.count(f"credential {name} goes on with") == sum(1 for what, part in LIFE[first:] if part), name
     assert "credential steady" not in log and log.count("proxyd ready") <= 1
 
 
@@ -164,7 +169,7 @@ def test_written_in_pieces(lives):
         file.write(value.encode()[len(value) // 2:])
         file.close()
         since = time.monotonic()
-        if since - begun > 0.09:  # this machine did not let us be as quick as we wanted to be: the half was still
+        if since - begun > STILL:  # this machine did not let us be as quick as we wanted to be: the half was still
             slow.add(mark(value[: len(value) // 2]))
         pulse.until("in-place", value, since)
         pulse.until("rename", one.current["rename"], renamed)
@@ -176,11 +181,12 @@ def test_written_in_pieces(lives):
 def test_one_that_is_never_still(lives):
     """It keeps the others waiting for a while at most, and is itself taken once it is still."""
     one, pulse = lives("rename", "in-place")
-    rewritten, over = b"never-still-and-never-sent", threading.Event()
+    rewritten, over, times = b"never-still-and-never-sent", threading.Event(), []
 
     def rewrite():
         while not over.wait(0.02):
             one.ways["in-place"].put(rewritten)
+            times.append(time.monotonic())
 
     writer = threading.Thread(target=rewrite)
     writer.start()
@@ -191,10 +197,13 @@ def test_one_that_is_never_still(lives):
     finally:
         over.set()
         writer.join()
-    assert pulse.runs("in-place") == [None]
+    # Where its writer was kept waiting, it was still.
+    pauses = [after - before for before, after in itertools.pairwise(times)]
+    still = {mark(rewritten.decode())} if max(pauses) > STILL else set()
+    assert set(pulse.runs("in-place")) <= {None} | still
     since = one.put("in-place", GOOD)
     pulse.until("in-place", one.current["in-place"], since)
-    assert pulse.runs("in-place") == one.expected["in-place"]
+    assert [value for value in pulse.runs("in-place") if value not in still] == one.expected["in-place"]
 
 
 def locked_memory(proxy):

@@ -9,6 +9,7 @@ from peers import evidence, names
 from peers.browser import Tab
 from peers.keystile import wait_for
 from peers.living import WAYS, Pulse, answer_marks, clear, config_for, lay, mark, tells_the_same, told
+from peers.replacing import by_rename
 
 
 def test_many_at_once(keystile, origin, tmp_path):
@@ -35,6 +36,7 @@ def test_many_at_once(keystile, origin, tmp_path):
         since, values = swap()
         for name in pulse.names:
             pulse.until(name, values[name], since)
+        wait_for(lambda: proxy.log().count("files and secrets read again") >= looks, "the end of the look")
         assert proxy.log().count("files and secrets read again") == looks
     pulse.close()
     whole = Pulse(proxy, list(files))
@@ -65,8 +67,10 @@ def test_the_vault(keystile, origin):
     put(values[2])
     vault, kept = proxy.folder / "secrets.vault", (proxy.folder / "secrets.vault").read_bytes()
     for bad in (None, kept[:-1], bytes([kept[0] ^ 1]) + kept[1:]):
-        clear(vault)
-        lay(vault, bad)
+        if bad is None:
+            clear(vault)
+        else:
+            by_rename(vault, bad)
         wait_for(lambda: set(told(proxy)[1]) == {"api", "other"}, f"/readyz to tell that {bad and bad[:8]} is none")
         waiting, stale = told(proxy)
         tells_the_same(proxy, pulse.names, waiting, stale)

@@ -11,7 +11,7 @@ def by_rename(path, text):
     """As Vault Agent does: another file in the same folder, renamed over it."""
     path = pathlib.Path(path)
     beside = path.with_name(f".{path.name}.{next(NUMBERS)}")
-    beside.write_text(text)
+    beside.write_bytes(text if isinstance(text, bytes) else text.encode())
     os.rename(beside, path)
 
 
