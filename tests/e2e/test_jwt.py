@@ -136,7 +136,7 @@ def test_life(signing, serving):
     pair = Pair("ES256")
     api = serving(Verifying, pair)
     proxy = signing(api.url, alone("ES256"), pair.secret, ttl="5s")
-    wait_for(lambda: (ask(proxy).status == 200, len(set(claims["iat"] for claims in api.claims)) >= 3)[1], "two more of them")
+    wait_for(lambda: (ask(proxy).status == 200, len(set(claims["iat"] for claims in api.claims)) >= 3)[1], "two more of them", 60)
     assert not api.refused
     for claims in api.claims:
         assert claims["exp"] - claims["iat"] <= 5 + 60, claims  # `iat` may be back-dated
@@ -190,7 +190,7 @@ def test_scrubbed(signing, serving):
 @pytest.mark.parametrize("alg,kind", [("RS256", "RSA"), ("ES256", "EC"), ("HS256", "oct")])
 def test_token_url(signing, serving, alg, kind):
     """RFC 7523 2.1, with nothing but the assertion. (Authlib does not take EdDSA in one.)"""
-    pair, server = Pair(alg), serving(TokenServer, 3)
+    pair, server = Pair(alg), serving(TokenServer, 6)
     server.store.add(Known("me", public_key=jwk.import_key(pair.secret, kind)))
     api = serving(Api, server.store.find)
     inject = alone(alg, sub="me", aud=server.token_url).replace(" } } }", f' }}, token_url: "{server.token_url}" }} }}')
@@ -201,7 +201,7 @@ def test_token_url(signing, serving, alg, kind):
     assert asked.form["grant_type"] == [JWT_BEARER] and set(asked.form) == {"grant_type", "assertion"}
     assert asked.all("Authorization") == []
     assert api.tokens == [asked.told["access_token"]]
-    wait_for(lambda: (ask(proxy).status == 200, len(set(api.tokens)) >= 2)[1], "a renewal")
+    wait_for(lambda: (ask(proxy).status == 200, len(set(api.tokens)) >= 2)[1], "a renewal", 60)
     assert {came.status for came in api.requests} == {200}
     server.store.revoke()
     assert ask(proxy).status == 200
@@ -248,7 +248,7 @@ def test_github_installation_is_renewed(signing, serving):
     pair = Pair("RS256")
     github = serving(GitHub, 12345, pair.public, 67, life=6)
     proxy = signing(github.url, INSTALLATION, pair.secret)
-    wait_for(lambda: (ask(proxy, "/repos/a", AGENT).status == 200, len(github.used) >= 2)[1], "a renewal")
+    wait_for(lambda: (ask(proxy, "/repos/a", AGENT).status == 200, len(github.used) >= 2)[1], "a renewal", 60)
     assert not github.refused
     for value in github.given:
         github.given[value] = 0

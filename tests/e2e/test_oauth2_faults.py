@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import threading
 import time
 
 import pytest
@@ -119,15 +120,20 @@ def test_slow(lied):
 
 
 def test_the_truth_afterwards(lied):
-    """It lies twice, in two ways, and then not."""
+    """It lies in two ways, and then not."""
+    told = threading.Event()
+
     def script(connection):
         count = len(connection.origin.requests)
-        return (liars.LIES["HTML"].script, liars.LIES["a blank in the token"].script, liars.answering(liars.token()))[min(count, 2)](connection)
+        if count >= 2 and told.is_set():
+            return liars.answering(liars.token())(connection)
+        return liars.LIES["a blank in the token" if count else "HTML"].script(connection)
 
     one, liar = lied(script)
     not_ready(one.ask())
+    told.set()
     one.works()
-    assert len(liar.requests) == 3 and waiting(one.proxy) == {}
+    assert len(liar.requests) >= 3 and waiting(one.proxy) == {}
 
 
 def test_retry_after(lied):
@@ -164,10 +170,12 @@ def test_no_life_is_not_for_ever_and_not_for_nothing(lied):
 
 def test_a_life_of_one_second(lied):
     """As short as they get: no storm of requests."""
-    one, liar = lied(lambda connection: liars.answering(liars.token(expires_in=1))(connection))
     began = time.monotonic()
-    wait_for(lambda: (one.ask().status in (200, 503), time.monotonic() - began > 4)[1], "four seconds of requests")
-    assert len(liar.requests) <= 8
+    one, liar = lied(lambda connection: liars.answering(liars.token(expires_in=1))(connection))
+    until = time.monotonic() + 4
+    wait_for(lambda: (one.ask().status in (200, 503), time.monotonic() > until)[1], "four seconds of requests")
+    count, took = len(liar.requests), time.monotonic() - began
+    assert count <= 2 + took / 0.7, f"{count} requests in {took} s"
 
 
 def test_its_connection_is_its_own(lied):
