@@ -10,6 +10,8 @@ from peers.config import get, one_api, problem
 from peers.keystile import wait_for
 from peers.wire import Closed
 
+LATE = 8  # s: a limit of 1 s was reached by then, wherever this machine stood still, and no other limit was
+
 
 @pytest.fixture
 def serve(before):
@@ -120,15 +122,17 @@ def drip(client, text, pause=0.05):
 @PLACES
 @pytest.mark.parametrize("sent", ["", "GET /api/", "GET /api/x HTTP/1.1\r\nHost: h\r\n"], ids=["nothing", "line", "field"])
 def test_head_time(serve, clock, place, sent):
-    """The deadline stands from a head's first byte on, however many bytes follow."""
-    proxy, server = serve(limits={"head_time": "1s"})
+    """The deadline stands from a head's first byte on, however many bytes follow; on a new connection, from its begin."""
+    proxy, server = serve(limits={"head_time": "2s"})
+    clock.start()
     with proxy.client() as client:
         warm(client, proxy, place)
-        clock.start()
+        if place == "second":
+            clock.start()
         client.send(sent)
         assert drip(client, "GET /" * (not sent) + "X" * 1000)
         problem(client.response(), 408)
-        assert 0.9 < clock() < 3, "a byte moved the deadline"
+        assert 1.9 < clock() < LATE, "a byte moved the deadline"
         assert client.rest() == b""
     assert proxy.audit(1, reason="head_late", status=408, verdict="fail")
     assert len(server.requests) == (place == "second")
@@ -142,7 +146,7 @@ def test_head_time_of_one_that_came_with_the_last(serve, clock):
         assert client.response().status == 200
         clock.start()
         problem(client.response(), 408)
-        assert clock() < 3
+        assert clock() < LATE
 
 
 def test_silence(serve, clock):
@@ -151,7 +155,7 @@ def test_silence(serve, clock):
     with proxy.client() as client:
         clock.start()
         assert client.rest() == b""
-        assert clock() < 3
+        assert clock() < LATE
 
 
 def test_drips_hold_nobody_up(serve):
@@ -181,11 +185,11 @@ def test_idle(serve, clock):
 
     proxy, _ = serve(script, {"idle": "1s"})
     with proxy.client() as client:
-        assert client.ask(get("/api/x", proxy.token())).status == 200
         clock.start()
+        assert client.ask(get("/api/x", proxy.token())).status == 200
         assert client.rest() == b"", "closed without a word"
-        assert 0.9 < clock() < 3
-        assert ended.wait(2), "the upstream's connection stays"
+        assert 0.9 < clock() < LATE
+        assert ended.wait(10), "the upstream's connection stays"
 
 
 def test_idle_is_no_limit_of_an_answer(serve):
@@ -221,8 +225,8 @@ def test_body_idle(serve, clock):
         clock.start()
         client.send(get("/api/x", proxy.token(), "Content-Length: 10", method="POST") + "half")
         assert "limits.body_idle" in problem(client.response(), 408)["hint"]
-        assert 0.9 < clock() < 3
-        assert ended.wait(2), "the upstream's request goes on"
+        assert 0.9 < clock() < LATE
+        assert ended.wait(10), "the upstream's request goes on"
     assert proxy.audit(1, reason="body_late", status=408)
 
 
@@ -230,15 +234,15 @@ def test_body_idle(serve, clock):
                                           ("Transfer-Encoding: chunked", ["1\r\na\r\n"] * 15 + ["0\r\n\r\n"])])
 def test_body_idle_is_no_limit_of_a_body(serve, clock, field, pieces):
     """It may come as slowly as it likes, as long as it comes."""
-    proxy, server = serve(limits={"body_idle": "500ms"})
+    proxy, server = serve(limits={"body_idle": "3s"})
     with proxy.client() as client:
         client.send(get("/api/x", proxy.token(), field, method="POST"))
         for piece in pieces[:-1]:
             client.send(piece)
-            assert client.quiet(0.1)
+            assert client.quiet(0.25)
         client.send(pieces[-1])
         assert client.response().status == 200
-        assert clock() > 1
+        assert clock() > 3
     assert server.requests[0].body == b"a" * 15
 
 
@@ -270,11 +274,11 @@ def test_body(serve, framing, where):
         client.send(get("/api/x", proxy.token(), field, method="POST"))
         if framing == "chunked":
             client.send("40\r\n" + "a" * 64 + "\r\n")
-            assert began.wait(5), "nothing is sent up"
+            assert began.wait(10), "nothing is sent up"
             client.send("40\r\n" + "b" * 64 + "\r\n0\r\n\r\n")
         assert "limits.body" in problem(client.response(), 413)["hint"]
     if framing == "chunked":
-        assert ended.wait(5) and b"b" not in came[0], came
+        assert ended.wait(10) and b"b" not in came[0], came
     assert len(server.connections) == (framing == "chunked")
     assert proxy.audit(1, reason="body_too_large", status=413, verdict="deny")
 
@@ -305,8 +309,8 @@ def test_response_idle_of_a_head(serve, clock):
     proxy, _ = serve(script, {"response_idle": "1s"})
     clock.start()
     assert "response_idle" in problem(proxy.ask(get("/api/x", proxy.token())), 504)["hint"]
-    assert 0.9 < clock() < 3
-    assert ended.wait(2), "the upstream's request goes on"
+    assert 0.9 < clock() < LATE
+    assert ended.wait(10), "the upstream's request goes on"
     assert proxy.audit(1, reason="response_late", status=504)
 
 
@@ -314,18 +318,18 @@ def test_response_idle_is_no_limit_of_an_answer(serve, clock):
     def script(connection):
         connection.request()
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n")
-        drip(connection, "a" * 15, 0.1)
+        drip(connection, "a" * 15, 0.25)
 
-    proxy, _ = serve(script, {"response_idle": "500ms"})
+    proxy, _ = serve(script, {"response_idle": "3s"})
     assert proxy.ask(get("/api/x", proxy.token())).body == b"a" * 15
-    assert clock() > 1
+    assert clock() > 3
 
 
 def test_response_idle_of_a_credential(serve, clock):
     proxy, _ = serve(lambda connection: connection.rest(), {"response_idle": "20s"}, response_idle="1s")
     clock.start()
     problem(proxy.ask(get("/api/x", proxy.token())), 504)
-    assert 0.9 < clock() < 3
+    assert 0.9 < clock() < LATE
 
 
 def test_response_idle_of_a_client_that_does_not_read(serve):
@@ -340,10 +344,10 @@ def test_response_idle_of_a_client_that_does_not_read(serve):
         except OSError:
             ended.set()
 
-    proxy, _ = serve(script, {"response_idle": "1s"})
+    proxy, _ = serve(script, {"response_idle": "3s"})
     with proxy.client() as client:
         client.send(get("/api/x", proxy.token()))
-        client.head()
+        assert client.head().status == 200
         assert ended.wait(10), "the upstream waits for ever"
     assert proxy.audit(1, reason="stalled", verdict="fail")
 
@@ -367,8 +371,8 @@ def test_handshake(keystile, origin, authority, clock, says):
     clock.start()
     told = problem(proxy.ask(get("/api/x", proxy.token())), 504)
     assert "limits.handshake" in told["hint"]
-    assert 0.9 < clock() < 3
-    assert ended.wait(2), "its connection stays"
+    assert 0.9 < clock() < LATE
+    assert ended.wait(10), "its connection stays"
     assert proxy.audit(1, reason="handshake_timeout")[0]["injected"] is False
 
 
@@ -431,7 +435,7 @@ def test_flood(serve, start, again):
         client.send(get("/api/x", proxy.token()))
         response = client.response()
         assert response.status == 502 or not response.clean, response
-    assert ended.wait(5), f"the upstream got rid of all its {sent[0]} bytes"
+    assert ended.wait(10), f"the upstream got rid of all its {sent[0]} bytes"
     # What a sanitizer keeps of freed memory grows with all that passes.
     assert sanitizers.in_use() or memory_of(proxy.process) - before < 4 << 20
     assert proxy.audit(1, verdict="fail")

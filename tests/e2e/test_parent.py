@@ -298,7 +298,7 @@ def test_flood(by, first, rest, reason, text):
     proxy, _ = by(script, f"u:{evidence.secret('parent')}", head={"workers": "1"})
     assert text in tunnel_told(proxy, "far.invalid:443", 502)["detail"]
     assert proxy.audit(1, event="end", verdict="fail", reason=reason, status=502)
-    wait_for(lambda: over, "the parent's connection to end", 5)
+    wait_for(lambda: over, "the parent's connection to end")
 
 
 @pytest.mark.parametrize("head,status,reason,text", [(b"HTTP/1.1 403 x\r\nX: y\r\n", 502, "parent_refused", "answered 403"),
@@ -310,7 +310,7 @@ def test_half_an_answer(by, head, status, reason, text):
         connection.send(head)
         connection.receive()
 
-    proxy, _ = by(script, head={"limits": "{{ connect: 300ms }}"})
+    proxy, _ = by(script, head={"limits": "{{ connect: 3s }}"})
     assert text in tunnel_told(proxy, "far.invalid:443", status)["detail"]
     assert proxy.audit(1, event="end", verdict="fail", reason=reason, status=status)
 
@@ -327,7 +327,7 @@ def test_client_that_leaves(by):
     with proxy.client() as client:
         client.send(connect("far.invalid:443", proxy.proxy_token()))
         wait_for(lambda: parent.requests, "the CONNECT to come")
-    wait_for(lambda: parent.connections[0].ended, "the connection to end", 5)
+    wait_for(lambda: parent.connections[0].ended, "the connection to end")
     assert proxy.audit(1, event="end", verdict="fail", reason="client_gone")
 
 

@@ -89,12 +89,12 @@ def test_rule_hint_names_a_rule(serve):
 
 
 def test_408(serve):
-    proxy, _ = serve(head={"limits": "{{ head_time: 1s }}"})
+    proxy, _ = serve(head={"limits": "{{ head_time: 2s }}"})
+    started = time.monotonic()
     with proxy.client() as client:
-        started = time.monotonic()
         client.send("GET /api/x HTTP/1.1\r\nHost:")
         problem(client.response(), 408)
-        assert 0.5 < time.monotonic() - started < 4
+        assert 1.5 < time.monotonic() - started < 8
         assert client.rest() == b""
 
 
@@ -196,7 +196,7 @@ def test_504_no_connection(keystile):
     proxy = keystile(one_api(f"http://127.0.0.1:{port}"), {"api": evidence.secret()}, {"limits": "{{ connect: 1s }}"})
     began = time.monotonic()
     told = problem(proxy.ask(get("/api/x", proxy.token())), 504)
-    assert 0.9 < time.monotonic() - began < 3 and "limits.connect" in told["hint"], told
+    assert 0.9 < time.monotonic() - began < 8 and "limits.connect" in told["hint"], told
     assert proxy.audit(1, reason="connect_timeout", status=504, injected=False)
 
 
@@ -234,9 +234,7 @@ def test_503_too_many_connections(serve):
             third.send(get("/api/x", token))
             problem(third.response(), 503)
     assert proxy.audit(1, reason="too_many_connections")[0]["status"] == 503
-    deadline = time.monotonic() + 5
-    while proxy.ask(get("/api/x", token)).status != 200:
-        assert time.monotonic() < deadline, "the place of a closed connection is not given back"
+    wait_for(lambda: proxy.ask(get("/api/x", token)).status == 200, "the place of a closed connection to be given back")
 
 
 def test_503_too_many_connections_of_a_profile(keystile, origin):

@@ -153,7 +153,7 @@ def test_server_ends_without_a_word(tunnel):
         assert client.rest() == b""
         client.send(b"\1a line of a log\n")
         client.half_close()
-        wait_for(lambda: server.requests, "the line", 5)
+        wait_for(lambda: server.requests, "the line")
     assert server.requests == [b"\1a line of a log\n"]
     assert ended(proxy)["verdict"] == "allow"
 
@@ -174,7 +174,7 @@ def test_client_leaves_within_a_download(tunnel):
     with client:
         client.send(b"\1")
         client.exactly(MIB)
-    assert gone.wait(2)
+    assert gone.wait(10)
     assert ended(proxy)["reason"] == "client_gone"
 
 
@@ -187,7 +187,7 @@ def test_client_leaves_unseen(tunnel):
 
     proxy, _, client = tunnel(script)
     client.close()
-    assert gone.wait(5)
+    assert gone.wait(10)
     assert ended(proxy)["bytes_up"] == 0
 
 
@@ -222,7 +222,7 @@ def test_reset(tunnel, who):
                 seen.append("end")
             except ConnectionResetError:
                 seen.append("reset")
-        wait_for(lambda: seen, "the other side to learn of it", 2)
+        wait_for(lambda: seen, "the other side to learn of it")
     assert seen == ["reset"]
     assert ended(proxy)["bytes_up"] == 1
 
@@ -356,12 +356,12 @@ def test_tunnel_idle(tunnel):
         connection.rest()
         gone.set()
 
-    proxy, _, client = tunnel(script, head={"limits": "{{ tunnel_idle: 1s }}"})
+    proxy, _, client = tunnel(script, head={"limits": "{{ tunnel_idle: 2s }}"})
     with client:
         client.send(b"\1")
         assert client.exactly(1) == b"\1"
         assert client.rest() == b""
-        assert gone.wait(2)
+        assert gone.wait(10)
     line = ended(proxy)
     assert "idle" in line["reason"] and (line["bytes_up"], line["bytes_down"]) == (1, 1), line
 
@@ -391,13 +391,13 @@ def test_one_direction_is_no_idle(tunnel, who):
         for _ in range(8):
             sock.sendall(b"\1")
             steps[0] += 1
-            threading.Event().wait(0.25)
+            threading.Event().wait(0.5)
 
     def script(connection):
         connection.exactly(1)
         drip(connection.sock) if who == "server" else connection.origin.requests.append(connection.exactly(8))
 
-    proxy, server, client = tunnel(script, head={"limits": "{{ tunnel_idle: 1s }}"})
+    proxy, server, client = tunnel(script, head={"limits": "{{ tunnel_idle: 3s }}"})
     with client:
         client.send(b"\1")
         if who == "client":
@@ -449,7 +449,7 @@ def test_tunnels_that_break_are_counted_out(tunnelled):
             return None
 
     for number in range(40):
-        client = wait_for(try_open, "a place", 5)
+        client = wait_for(try_open, "a place")
         client.send((b"", b"GET", b"\x16\3\1\0", b"\1", b"GET / HTTP/1.1\r\n")[number % 5])
         client.reset() if number % 2 else client.close()
 
@@ -459,7 +459,7 @@ def test_tunnels_that_break_are_counted_out(tunnelled):
             client.sock.close()
         return all(clients)
 
-    wait_for(all_are_free, "8 tunnels at once", 10)
+    wait_for(all_are_free, "8 tunnels at once")
 
 
 # What was said before a break, and a break that shows
@@ -499,7 +499,7 @@ def test_idle_within_a_download_is_no_end(tunnel):
             connection.sock.sendall(b"d" * (32 * MIB))
         sent.set()
 
-    proxy, _, client = tunnel(script, head={"limits": "{{ tunnel_idle: 500ms }}"})
+    proxy, _, client = tunnel(script, head={"limits": "{{ tunnel_idle: 2s }}"})
     with client:
         client.send(b"\1")
         client.exactly(MIB)
@@ -507,7 +507,7 @@ def test_idle_within_a_download_is_no_end(tunnel):
         with pytest.raises(ConnectionResetError):
             while client.sock.recv(65536):
                 pass
-    assert sent.wait(5)
+    assert sent.wait(10)
 
 
 def test_urgent_bytes_hold_nothing_up(tunnel):
