@@ -156,7 +156,7 @@ def test_no_answer(page):
     assert "anthropic" in tab.text("#credentials"), "what was known stays"
     tab.until("waits.at(-1) === 30000 && waits.at(-2) === 30000")
     slower = [wait for wait in tab.run("waits") if wait != 10000]
-    assert slower[slower.index(4000) - 1:][:5] == [2000, 4000, 8000, 16000, 30000]
+    assert slower[:slower.index(30000) + 1][-5:] == [2000, 4000, 8000, 16000, 30000]
     tab.server.up()
     tab.until("document.title === '(1) Keystile'")
     assert tab.text("#state") == "serving" and tab.text("#banner") == ""
@@ -171,8 +171,8 @@ def test_no_answer_is_asked_again_at_once(page):
     tab.until("document.title === '! Keystile'")
     assert re.search(r"What is shown is \d+ s old\. Asking again in \d+ s\.", tab.text("#banner"))
     tab.server.answer = ()
-    tab.run("document.querySelector('#again').click()")
-    tab.until("document.title === 'Keystile'", 1)
+    assert "Asking." in tab.run("(document.querySelector('#again').click(), document.querySelector('#banner').innerText)")
+    tab.until("document.title === 'Keystile'")
 
 
 @pytest.mark.parametrize("answer,told", [
@@ -199,7 +199,7 @@ def test_it_rests_while_nobody_looks(page):
     assert tab.run("new Promise(done => requestAnimationFrame(() => setInterval(() => done(true), 300)))") and tab.server.count() <= seen + 1
     seen = tab.server.count()
     tab.run(f"delete document.hidden; {LOOKED_AT}")
-    wait_for(lambda: tab.server.count() > seen, "a look once somebody looks", 1)
+    wait_for(lambda: tab.server.count() > seen, "a look once somebody looks")
 
 
 def test_pause(page):
@@ -208,9 +208,10 @@ def test_pause(page):
     tab.until("document.querySelector('#live time')")
     tab.run("document.querySelector('#pause').click()")
     tab.until("document.title === 'Paused: Keystile'")
+    tab.until("/as of [1-9] s ago/.test(document.querySelector('#heard').textContent)")  # a question that was on its way has come
     wait_for(lambda: tab.server.running == 0, "the last answer")
     seen, age = tab.server.count(), tab.text("#live time")
-    tab.until("/as of [2-9] s ago/.test(document.querySelector('#heard').textContent)")
+    tab.until("/as of ([3-9]|\\d\\d) s ago/.test(document.querySelector('#heard').textContent)")
     assert (tab.server.count(), tab.text("#live time"), tab.text("#state"), tab.text("#pause")) == (seen, age, "paused", "Resume")
     tab.run("document.querySelector('#pause').click()")
     wait_for(lambda: tab.server.count() > seen, "a look")

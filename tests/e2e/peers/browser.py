@@ -96,6 +96,11 @@ class Tab:
         elif method == "Log.entryAdded" and parameters["entry"]["source"] != "network":  # a request that failed is no fault of the page
             self.complaints.append(parameters["entry"]["text"])
 
+    def ignore(self):
+        """What it complained of, and will, was meant."""
+        self.browser.tabs.pop(self.session, None)
+        self.complaints = []
+
     def size(self, width, height=900):
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
 
