@@ -6,6 +6,7 @@ took, without and with the noise, as JSON."""
 import base64
 import json
 import pathlib
+import statistics
 import sys
 import threading
 import time
@@ -114,12 +115,13 @@ def main(folder):
     before = threads_of(proxy.process)
     load.start()
     wait_for(lambda: sum(server.asked.get(f"dead{number}.test", 0) for number in range(DEAD)) >= 8, "dead names to be asked for")
-    result["noisy"], result["threads"] = {}, 0
+    rounds, result["threads"] = [], 0
     while load.answers.get(504, 0) < NOISY * DEAD:  # until every slot has been given on
-        for kind, took in measure(proxy, origin.port, token).items():
-            result["noisy"][kind] = max(took, result["noisy"].get(kind, 0))
+        rounds.append(measure(proxy, origin.port, token))
         result["threads"] = max(result["threads"], threads_of(proxy.process) - before)
     load.end()
+    # Noise is there in every round; in one of them this machine may stand still.
+    result["noisy"] = {kind: statistics.median_low(one[kind] for one in rounds) for kind in rounds[0]}
     result["answers"] = load.answers
     result["reasons"] = sorted({line.get("reason") or "" for line in proxy.audit()})
     result["status"] = proxy.stop()

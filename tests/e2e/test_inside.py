@@ -270,7 +270,7 @@ def test_places_of_web_tunnels(tunnelled):
             return client.head().status == 200
 
     for _ in range(5):
-        wait_for(is_free, "a place", 5)
+        wait_for(is_free, "a place")
 
 
 def test_tls_behind_a_request(web, authority):

@@ -156,7 +156,7 @@ def test_another_server_name_the_second_time(proxy, server, second):
         answer = tls.ask(b"GET /say/x HTTP/1.1\r\nHost: api.seen.test\r\n\r\n")
         tls.close()
     if second == "api.seen.test":
-        assert status_of(answer) == 200
+        assert status_of(answer) == 200 and server.seen(1)
     else:
         assert answer == b"" and server.seen(0) == []
         assert proxy.audit(1, way="intercept", reason="sni_mismatch", verdict="deny")
@@ -307,7 +307,7 @@ def test_the_client_leaves(proxy, network, origin, authority, keystile, secret):
     tls.step(tls.session.write, b"GET /x HTTP/1.1\r\nHost: slow.seen.test\r\n\r\n")
     wait_for(lambda: came, "the request to arrive")
     tls.stream.close()
-    wait_for(lambda: "closed" in came, "the upstream's connection to end", 5)
+    wait_for(lambda: "closed" in came, "the upstream's connection to end")
     assert one.audit(1, way="intercept", reason="client_gone")
     assert slow
 
@@ -348,7 +348,7 @@ def hold(keystile, network, origin, authority, secret):
 
 def test_a_client_that_does_not_read_is_cut(hold):
     """Not ended: what it reads later is no whole response."""
-    one, (tls,) = hold("response_idle: 1s", 1)
+    one, (tls,) = hold("response_idle: 3s", 1)
     one.audit(1, event="end", way="intercept", verdict="fail", reason="stalled")
     with pytest.raises((Closed, ssl.SSLError, ConnectionError)):
         while tls.step(tls.session.read, 65536):
@@ -421,12 +421,13 @@ def test_what_the_upstream_cuts_has_no_end(cut, ask, answer):
 
 def test_what_the_client_cuts_has_no_end(cut):
     """The same towards the upstream, behind a 101."""
-    seen = []
+    heard, seen = threading.Event(), []
 
     def script(connection):
         connection.request()
         connection.send(SWITCHED)
         connection.until(b"hello")
+        heard.set()
         connection.sock.suppress_ragged_eofs = False
         try:
             seen.append(connection.sock.recv(1))
@@ -437,6 +438,7 @@ def test_what_the_client_cuts_has_no_end(cut):
     tls.step(tls.session.write, UPGRADE.encode())
     assert b" 101 " in tls.step(tls.session.read)
     tls.step(tls.session.write, b"hello")
+    assert heard.wait(TIMEOUT)
     reset(tls.stream)
     wait_for(lambda: seen, "the upstream to be told")
     assert isinstance(seen[0], OSError), seen

@@ -178,8 +178,8 @@ def test_dies_within_its_answer(serve, moment, end):
     for name in REQUESTS:
         with warmed(proxy, token, origins) as client:
             response = client.ask(request_of(name, token))
-            if end == "reset" and len(origins.dying.heads) == 2:
-                origins.dying.heads.pop(0)  # the reset overtook the byte
+            if (end == "reset" or name == "put-large") and len(origins.dying.heads) == 2:
+                origins.dying.heads.pop(0)  # the reset overtook the byte; who closes with a body unread resets, too
                 origins.dying.bodies.clear()
                 assert REQUESTS[name][3] is not False, f"{name} was sent twice"
                 continue
