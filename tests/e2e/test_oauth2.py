@@ -176,8 +176,9 @@ def test_seen_nowhere(minting):
 @pytest.mark.parametrize("workers", ["1", "4"])
 def test_fifty_at_start(minting, workers):
     """One request to the token server, however many wait for what comes of it."""
-    one = minting(head={"workers": workers})
+    one = minting(head={"workers": workers}, start=False)
     gate = one.server.hold()
+    one.start()
 
     def release():
         wait_for(lambda: one.server.requests, "a request to the token server")
@@ -189,8 +190,9 @@ def test_fifty_at_start(minting, workers):
 
 def test_a_client_that_goes_takes_no_token_along(minting):
     """It waited for the token server, and went: the next has what was minted."""
-    one = minting()
+    one = minting(start=False)
     gate = one.server.hold()
+    one.start()
     with one.proxy.client() as client:
         client.send(get("/api/x", one.token))
         wait_for(lambda: one.server.requests, "a request to the token server")

@@ -17,10 +17,10 @@ def test_renewed_in_time(minting):
     one = minting(life=life)
     assert one.ask().status == 200
     gate = one.server.hold()
-    wait_for(lambda: one.ask().status == 200 and len(one.server.requests) > 1, "a renewal", 60)
+    one.asks_until(lambda: len(one.server.requests) > 1, "a renewal")
     assert one.ask().status == 200 and len(set(one.api.tokens)) == 1, "while it is asked"
     gate.set()
-    wait_for(lambda: one.ask().status == 200 and len(set(one.api.tokens)) > 1, "the new one")
+    one.asks_until(lambda: len(set(one.api.tokens)) > 1, "the new one")
     first, second = (asked.at for asked in one.server.requests)
     assert second - began >= 0.79 * life and second - first <= life
     assert {asked.status for asked in one.api.requests} == {200}, "one came behind its end"
@@ -80,7 +80,7 @@ def test_good_until_its_end(minting):
     one = minting(life=15)
     assert one.ask().status == 200
     one.server.before = lambda asked: ("no", 500)
-    wait_for(lambda: one.ask().status == 200 and len(one.server.requests) > 1, "a renewal that fails", 60)
+    one.asks_until(lambda: len(one.server.requests) > 1, "a renewal that fails")
     assert one.ask().status == 200
     one.server.before = None
     wait_for(lambda: (one.ask().status == 200, len(set(one.api.tokens)) > 1)[1], "a renewal, with no request refused")

@@ -20,12 +20,7 @@ confined = pytest.mark.skipif(sanitizers.in_use(), reason="proxyd gives up nothi
 
 def ask_until_renewed(one, count):
     """Asks until the token server has answered `count` times; every answer is 200."""
-    def renewed():
-        response = one.ask()
-        assert response.status == 200, response
-        return sum(asked.status == 200 for asked in one.server.requests) >= count
-
-    wait_for(renewed, f"{count} answers of the token server", 60)
+    one.asks_until(lambda: sum(asked.status == 200 for asked in one.server.requests) >= count, f"{count} answers of the token server")
 
 
 def is_stored(one, name="refresh", first=None):

@@ -134,6 +134,15 @@ class Minting:
         """Waits until requests are answered again."""
         return wait_for(lambda: self.ask().status == 200, "an answer with 200", patience)
 
+    def asks_until(self, condition, what, patience=60):
+        """Asks until `condition()` is true; every answer is 200."""
+        def answered():
+            response = self.ask()
+            assert response.status == 200, response
+            return condition()
+
+        return wait_for(answered, what, patience)
+
     def wait_until_expired(self):
         """Asks until the token's end is told; every answer before that is 200."""
         def over():
