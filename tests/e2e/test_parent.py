@@ -107,6 +107,8 @@ def test_tunnel(proxy, parent, authority):
         tls = Tls(client, "docs.par.test", authority.ca)
         client.send(tls.first)
         assert tls.shake_hands().ask("GET /say/in HTTP/1.1\r\nHost: docs.par.test\r\n\r\n").endswith(b"GET /say/in\n")
+        client.half_close()
+        client.rest()  # the server's close_notify is taken, so that both have ended
     assert proxy.audit(1, event="end", way="connect", host="docs.par.test", verdict="allow", status=200)
     assert parent.seen("docs.par.test:443")
 
