@@ -245,8 +245,8 @@ def test_a_connection_that_rests(seated):
 
 
 def test_requests_at_the_moment_of_rest(serve):
-    """Who asks just when the connection gives up its seat is answered. It does so half of `idle` after a response, here. Where this
-    machine stood still for so long that all of `idle` was over, it asks on another one."""
+    """Who asks just when the connection gives up its seat is answered. It does so half of `idle` after a response, here. Where
+    this machine stood still for so long that all of `idle` was over, it asks on another one."""
     proxy, _ = serve("idle: 400ms")
     request = proxy.padded(10)
 

@@ -20,7 +20,7 @@ confined = pytest.mark.skipif(sanitizers.in_use(), reason="proxyd gives up nothi
 
 def ask_until_renewed(one, count):
     """Asks until the token server has answered `count` times; every answer is 200."""
-    one.asks_until(lambda: sum(asked.status == 200 for asked in one.server.requests) >= count, f"{count} answers of the token server")
+    one.asks_until(lambda: sum(asked.status == 200 for asked in one.server.requests) >= count, f"{count} tokens")
 
 
 def is_stored(one, name="refresh", first=None):

@@ -208,8 +208,8 @@ def test_pause(page):
     tab.until("document.querySelector('#live time')")
     tab.run("document.querySelector('#pause').click()")
     tab.until("document.title === 'Paused: Keystile'")
-    tab.until("/as of [1-9] s ago/.test(document.querySelector('#heard').textContent)")  # a question that was on its way has come
-    wait_for(lambda: tab.server.running == 0, "the last answer")
+    tab.until("/as of [1-9] s ago/.test(document.querySelector('#heard').textContent)")
+    wait_for(lambda: tab.server.running == 0, "the answer to a question that was on its way")
     seen, age = tab.server.count(), tab.text("#live time")
     tab.until("/as of ([3-9]|\\d\\d) s ago/.test(document.querySelector('#heard').textContent)")
     assert (tab.server.count(), tab.text("#live time"), tab.text("#state"), tab.text("#pause")) == (seen, age, "paused", "Resume")

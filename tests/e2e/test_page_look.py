@@ -79,7 +79,7 @@ def test_the_policy_holds(page, name):
     asked = len([path for path in tab.server.asked if path not in ("/", "/status")])
     assert tab.run(TRIES[name]) is False
     assert len([path for path in tab.server.asked if path not in ("/", "/status")]) == asked
-    wait_for(lambda: any("Content Security Policy" in str(complaint) for complaint in tab.complaints), "the policy's word on it")
+    wait_for(lambda: any("Content Security Policy" in str(complaint) for complaint in tab.complaints), "the policy's word")
     tab.ignore()
 
 

@@ -206,8 +206,8 @@ def test_comes_back(serve, whose):
     request, detail = get("/api/x", proxy.token()), {"profile": OVER_AGENT, "credential": OVER_API}[whose] + "1/s"
     with proxy.client() as client:
         def ask_until_over():
-            """When the last one began that was let through, and what the one behind it got, which is the second, unless this machine
-            stood still."""
+            """When the last one began that was let through, and what the one behind it got, which is the second, unless this
+            machine stood still."""
             began = None
             for _ in range(10):
                 asked, response = time.monotonic(), client.ask(request)

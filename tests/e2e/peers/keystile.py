@@ -68,8 +68,8 @@ def wait_for(condition, what, patience=PATIENCE):
 
 
 def in_time(limit, act, tries=3):
-    """Does act() give a time below `limit`? It has more than one try, since this machine may stand still: who waits for something
-    is late each time."""
+    """Does act() give a time below `limit`? It has more than one try, since this machine may stand still: who waits for
+    something is late each time."""
     return any(act() < limit for _ in range(tries))
 
 

@@ -222,8 +222,8 @@ class Pulse:
             self.error = error
 
     def until(self, name, value, since, within=WITHIN):
-        """Waits for the value of a credential to go up; it did so within so many seconds. One of all values may take longer: this
-        machine may stand still."""
+        """Waits for the value of a credential to go up; it did so within so many seconds. One of all values may take longer:
+        this machine may stand still."""
 
         def found():
             assert self.error is None, f"the client: {self.error!r}"

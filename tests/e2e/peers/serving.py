@@ -49,8 +49,8 @@ def begun():
 
 
 def age():
-    """For how many seconds the request has been on its way, where it says so. Whoever judges a token by the clock judges it as of
-    then: what is sent in time may arrive late."""
+    """For how many seconds the request has been on its way, where it says so. Whoever judges a token by the clock judges it as
+    of then: what is sent in time may arrive late."""
     told = flask.has_request_context() and request.headers.get("X-Begun")
     return time.monotonic() - float(told) if told else 0.0
 
