@@ -98,7 +98,8 @@ static bool judge_token(const struct judging *judging, const struct config_crede
 	uint64_t now = steady_now();
 	if (minted_ready(token, now))
 		return true;
-	judging->judgement->awaits = token->pending;
+	/* Where nothing went wrong, one that has just ended is about to be followed by another. */
+	judging->judgement->awaits = token->pending || (token->number > 0 && !token->why);
 	return refuse_tokenless(judging, credential, token, now);
 }
 
@@ -114,8 +115,10 @@ static bool judge_readiness(const struct judging *judging)
 	uint64_t now = steady_now();
 	for (size_t i = 0; i < secrets_count(credential); i++) {
 		const struct secret_value *value = secrets_get(secrets, credential, i);
-		if (!secrets_good(value, now))
+		if (!secrets_good(value, now)) {
+			judging->judgement->awaits = !value->stale; /* likewise: its command is run, or told to fail, by then */
 			return refuse_unready(judging, credential, value->stale ? value->stale : "its value has expired");
+		}
 	}
 	return judge_token(judging, credential);
 }

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import signal
+import threading
 import time
 
 import pytest
@@ -202,6 +203,29 @@ def test_before_it_ends(world):
     assert one.sent(one.api.requests[-1]) == a.value
     a.wait_for_run(3)
     assert one.ask("a") == a.value
+
+
+def test_at_the_very_end(world):
+    """Whoever comes as the value ends, while its command runs, waits too: there is no moment at which that is told as a failure."""
+    one = world("a", ttl="3s")
+    a = one.commands["a"]
+    a.renew()
+    a.hold()
+    statuses, over = [], threading.Event()
+
+    def ask():
+        with one.proxy.client() as client:
+            while not over.is_set():
+                statuses.append(client.ask(one.head("a")).status)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    wait_for(lambda: "a" in one.waiting(), "the end of the value")
+    a.release()
+    wait_for(lambda: one.sent(one.api.requests[-1]) == a.value, "the new value")
+    over.set()
+    thread.join()
+    assert set(statuses) == {200}
 
 
 def test_failures(world):

@@ -54,6 +54,17 @@ def test_fifty_at_the_end(minting, workers):
     assert {asked.status for asked in one.api.requests} == {200}
 
 
+def test_where_all_stood_still(minting):
+    """A machine that slept, or had no time, for as long as the token lived: nothing went wrong, and who comes then waits for the next."""
+    one = minting(life=3)
+    assert one.ask().status == 200
+    (token,) = [one.store.find(value) for value in set(one.api.tokens)]
+    one.proxy.process.send_signal(signal.SIGSTOP)
+    wait_for(token.is_expired, "the end of the token")
+    answers = one.at_once(40, lambda: one.proxy.process.send_signal(signal.SIGCONT))
+    assert [answer.status for answer in answers] == [200] * 40, answers
+
+
 def test_never_used_after_its_end(minting):
     one = minting(life=5)
     assert one.ask().status == 200
