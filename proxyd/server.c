@@ -281,9 +281,9 @@ static void publish_look(struct server *server, struct snapshot_look *look, bool
 	struct snapshot *current = server_snapshot(server);
 	struct snapshot *fresh = snapshot_with_look(current, look);
 	const char *refused = news_tell(current, fresh);
+	server_publish(server, fresh);
 	if (others || refused)
 		reloads_note(&server->reloads, RELOAD_SECRETS, refused);
-	server_publish(server, fresh);
 	snapshot_unref(current);
 	pthread_mutex_unlock(&server->making_lock);
 	minter_wake(server->minter);
