@@ -1,9 +1,7 @@
 """`client:` of a credential: towards its upstream, and no other, TLS shows this certificate with this key (SPEC §2)."""
 
 import json
-import os
 import re
-import signal
 import ssl
 import subprocess
 import threading
@@ -90,13 +88,6 @@ def proxy_of(keystile, authority):
 
 def ask(proxy, name="api", path="/say/x", token=None):
     return proxy.ask(get(f"/{name}{path}", token or proxy.token("API_TOKEN" if name == "api" else "PLAIN_TOKEN")))
-
-
-def look_again(proxy):
-    """SIGHUP, and all that it does has been done."""
-    before = proxy.log().count("SIGHUP: audit file reopened")
-    os.kill(proxy.process.pid, signal.SIGHUP)
-    wait_for(lambda: proxy.log().count("SIGHUP: audit file reopened") > before, "the end of a look at the secrets")
 
 
 def ready(proxy):
@@ -333,15 +324,15 @@ def test_rotated(rotating):
     """The next connection shows the new one, resumes nothing of the old one, and old connections are not used again."""
     name, first, _ = rotating.seen()
     assert name == "CN=first" and rotating.seen()[1] == first
-    look_again(rotating)
+    rotating.hang_up()
     assert rotating.seen()[1] == first, "nothing has changed"
     rotating.show("second")
-    look_again(rotating)
+    rotating.hang_up()
     name, second, resumed = rotating.seen()
     assert (name, resumed) == ("CN=second", ".") and second != first
     assert rotating.seen()[1] == second
     rotating.show("first")
-    look_again(rotating)
+    rotating.hang_up()
     name, third, resumed = rotating.seen()
     assert (name, resumed) == ("CN=first", ".") and third not in (first, second)
     assert ready(rotating) == ([], [])
@@ -369,7 +360,7 @@ def test_rotated_under_requests(rotating):
                 before = len(counts)
                 wait_for(lambda: len(counts) > before + 3 or any(one.done() for one in clients), "requests")
                 rotating.show(("second", "first")[number % 2])
-                look_again(rotating)
+                rotating.hang_up()
         finally:
             ended.set()
         for one in clients:
@@ -384,13 +375,13 @@ def test_rotated_by_halves(rotating, half):
     """A pair that is none leaves the one before, which is told; the other half makes it whole."""
     _, first, _ = rotating.seen()
     rotating.show("second", [half])
-    look_again(rotating)
+    rotating.hang_up()
     assert rotating.seen() == ("CN=first", first, ".")
     waiting, stale = ready(rotating)
     assert waiting == [] and [one["credential"] for one in stale] == ["api"] and "client.key: it is not the key of the certificate in " in stale[0]["why"]
     assert "api goes on with its last good client certificate: client.key" in rotating.log()
     rotating.show("second")
-    look_again(rotating)
+    rotating.hang_up()
     assert rotating.seen()[0] == "CN=second" and ready(rotating) == ([], [])
 
 
@@ -400,7 +391,7 @@ def test_gone_or_broken_later(rotating, what):
     path = getattr(rotating, name)
     _, first, _ = rotating.seen()
     path.unlink() if how == "gone" else path.write_text("" if how == "empty" else "nothing\n")
-    look_again(rotating)
+    rotating.hang_up()
     assert rotating.seen() == ("CN=first", first, ".")
     waiting, stale = ready(rotating)
     assert (waiting, len(stale)) == ([], 1)
@@ -417,7 +408,7 @@ def test_not_there_yet(rotating_without):
     assert [one["credential"] for one in waiting] == ["api"] and admin_get(proxy, "/readyz?all").status == 503
     assert "credential api is not ready and answers 503: file:" in proxy.log()
     proxy.show("first")
-    look_again(proxy)
+    proxy.hang_up()
     assert proxy.seen()[0] == "CN=first" and ready(proxy) == ([], [])
 
 
@@ -435,10 +426,10 @@ def test_taken_out_of_the_vault(proxy_of, wanting, authority, clients, own):
     proxy = proxy_of(one_api(f"https://127.0.0.1:{server.port}", ca=authority.ca, client=client(own[0])), own[1])
     assert ask(proxy).status == 200
     proxy.creds("rm", "key")
-    look_again(proxy)
+    proxy.hang_up()
     assert "creds set key" in problem(ask(proxy), 503)["detail"]
     proxy.creds("set", "key", input=own[1].read_text())
-    look_again(proxy)
+    proxy.hang_up()
     assert ask(proxy).status == 200 and {line["client"] for line in server.seen(2)} == {"CN=own"}
 
 
@@ -661,7 +652,7 @@ def test_key_in_guarded_memory_alone(proxy_of, wanting, authority, own):
     server = wanting()
     proxy = proxy_of(one_api(f"https://127.0.0.1:{server.port}", ca=authority.ca, client=client(own[0], f"file:{own[1]}")))
     assert ask(proxy).status == 200
-    look_again(proxy)
+    proxy.hang_up()
     public = own[0].read_text().replace("\n", "")
     private = [line for line in lines_of(own[1]) if line not in public]
     found = []

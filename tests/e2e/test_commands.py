@@ -133,12 +133,6 @@ def world(keystile, origin, tmp_path):
             self.file.write_text(evidence.secret("file"))
             wait_for(lambda: self.ask("file") == self.file.read_text(), "the file's new value")
 
-        def hangup(self):
-            """Returns once SIGHUP was worked off."""
-            seen = self.proxy.log().count("SIGHUP:")
-            self.proxy.process.send_signal(signal.SIGHUP)
-            wait_for(lambda: self.proxy.log().count("SIGHUP:") > seen, "SIGHUP")
-
     return World
 
 
@@ -171,11 +165,11 @@ def test_while_it_runs_again(world):
     a.renew()
     b.renew()
     a.hold()
-    one.hangup()
+    one.proxy.hang_up()
     a.wait_for_run(2)
     wait_for(lambda: one.ask("b") == b.value, "the other command's new value")
     one.change_the_file()
-    one.hangup()
+    one.proxy.hang_up()
     assert one.ask("a") == old
     a.release()
     wait_for(lambda: one.ask("a") == a.value, "the new value")
@@ -234,7 +228,7 @@ def test_failures(world):
     a, old = one.commands["a"], one.commands["a"].value
     a.renew()
     a.fail()
-    one.hangup()  # long before its end
+    one.proxy.hang_up()  # long before its end
     wait_for(one.stale, "a failure")
     assert "ended with status 3" in one.stale()["a"] and one.ask("a") == old
     wait_for(one.waiting, "the end of the value")
@@ -276,7 +270,7 @@ def test_its_environment(world):
     one.proxy.start(env={"OTHER_SECRET": secret, "REGION": "eu", "LISTEN_FDS": "0", "LISTEN_PID": "1", "WATCHDOG_USEC": "1"},
                     launcher=["/bin/sh", "-c", 'ulimit -Sn 300; exec "$@"', "launcher"])
     assert one.ask("a") == a.value and one.ask("b") == secret
-    one.hangup()
+    one.proxy.hang_up()
     a.wait_for_run(2)  # proxyd's own limit is raised by then
     assert "Max open files             300 " not in pathlib.Path(f"/proc/{one.proxy.process.pid}/limits").read_text()
     names = {line.split("=")[0] for line in (a.folder / "environment").read_text().splitlines()}
@@ -303,7 +297,7 @@ def test_hangup_mends(world):
     a.wait_for_run(4)  # the pauses double: the next is of 8 s
     wait_for(lambda: int(one.proxy.ask(one.head("a")).get("Retry-After")) >= 7, "the fourth failure")
     a.fail(False)
-    one.hangup()
+    one.proxy.hang_up()
     wait_for(lambda: one.answers("a") == 200, "its value", 5)
 
 
@@ -374,7 +368,7 @@ def test_a_command_that_comes_and_one_that_goes(world):
     one = world("ab")
     a, b = one.commands.values()
     a.hold()
-    one.hangup()
+    one.proxy.hang_up()
     pid = a.wait_for_run(2)
     c = one.commands["c"] = Command(a.folder.parent / "c")
     c.hold()
@@ -427,7 +421,7 @@ def test_an_end_for_which_none_is_waited_for(world):
     one = world("a")
     a = one.commands["a"]
     a.hold()
-    one.hangup()
+    one.proxy.hang_up()
     pid = a.wait_for_run(2)
     assert one.proxy.stop() == 0
     assert has_ended(pid)

@@ -10,7 +10,7 @@ from peers import evidence
 from peers.config import BEARER, get, one_api, problem
 from peers.h2 import H2
 from peers.keystile import wait_for
-from peers.minting import config_of, credential, look_again, waiting
+from peers.minting import config_of, credential, waiting
 
 LARGE = b"x" * (8 << 20)
 INVALID = ("gone", 401, {"WWW-Authenticate": 'Bearer error="invalid_token"'})
@@ -282,7 +282,7 @@ def test_exec_that_fails_then(command, tmp_path):
     (tmp_path / "get").rename(tmp_path / "away")
     assert proxy.ask(get("/api/x", proxy.api_token)).status in (401, 503)
     (tmp_path / "away").rename(tmp_path / "get")
-    look_again(proxy)
+    proxy.hang_up()
     wait_for(lambda: proxy.ask(get("/api/x", proxy.api_token)).status == 200, "the new value", 60)
 
 

@@ -12,7 +12,6 @@ import shutil
 import pytest
 
 from peers import evidence, openbao
-from peers.containers import Containers
 from peers.keystile import wait_for
 from peers.wire import Origin
 from test_example_docker import images, podman  # noqa: F401 (a fixture is found by its name)

@@ -12,7 +12,6 @@ import pytest
 
 from peers import envfiles
 from peers.config import one_api
-from peers.keystile import clean_environment
 from peers.wire import note
 
 TOOLS = os.environ["KEYSTILE_TOOLS"]

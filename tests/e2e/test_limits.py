@@ -7,7 +7,6 @@ import pytest
 
 from peers import evidence, sanitizers
 from peers.config import get, one_api, problem
-from peers.keystile import wait_for
 from peers.wire import Closed
 
 LATE = 8  # s: a limit of 1 s was reached by then, wherever this machine stood still, and no other limit was

@@ -1,6 +1,5 @@
 """The man pages: mandoc finds nothing in them, they lead to each other, and say of options what --help says."""
 
-import os
 import pathlib
 import re
 import subprocess

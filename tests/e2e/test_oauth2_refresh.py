@@ -13,7 +13,7 @@ import pytest
 from peers import evidence, sanitizers
 from peers.config import get
 from peers.keystile import wait_for
-from peers.minting import config_of, credential, kill, look_again, not_ready, revealed, secrets_of, waiting
+from peers.minting import config_of, credential, kill, not_ready, revealed, secrets_of, waiting
 
 confined = pytest.mark.skipif(sanitizers.in_use(), reason="proxyd gives up nothing where it was built with sanitizers")
 
@@ -112,7 +112,7 @@ def test_a_look_at_the_vault_keeps_the_chain(minting):
             statuses.add(one.ask().status)
 
     def renewed():
-        look_again(one.proxy)
+        one.proxy.hang_up()
         return len(one.server.requests) > 3
 
     thread = threading.Thread(target=ask)
@@ -212,7 +212,7 @@ def test_a_look_loses_nothing_that_is_not_stored(unwritable):
     one = unwritable
     not_ready(one.ask())
     for _ in range(3):
-        look_again(one.proxy)
+        one.proxy.hang_up()
         not_ready(one.ask())
     assert len(one.server.requests) == 1
     one.lock.rmdir()
@@ -442,7 +442,7 @@ def test_a_lost_chain_is_told_and_mended(minting):
     assert "invalid_grant" in waiting(one.proxy)["api"]
     value = one.store.grant(one.client)
     one.proxy.creds("set", "refresh", input=value)
-    look_again(one.proxy)
+    one.proxy.hang_up()
     one.works()
     assert one.server.requests[-1].form["refresh_token"] == [value]
     assert waiting(one.proxy) == {}
@@ -454,7 +454,7 @@ def test_the_operators_new_one_is_used(minting):
     ask_until_renewed(one, 1)
     value = one.store.grant(one.client)
     one.proxy.creds("set", "refresh", input=value)
-    look_again(one.proxy)
+    one.proxy.hang_up()
     wait_for(lambda: (one.ask().status == 200, [value] in forms(one))[1], "a request with the new one")
     assert not one.chain.lost and not one.store.refresh[value].chain.lost
     assert one.ask().status == 200
@@ -473,7 +473,7 @@ def test_the_operators_new_one_is_not_written_over(minting):
         one.proxy.creds("set", "refresh", input=value)
         gate.set()
         client.response()
-    look_again(one.proxy)
+    one.proxy.hang_up()
     one.works()
     newest = {token.refresh for token in one.store.refresh[value].chain.tokens}
     assert revealed(one.proxy, "refresh") in newest
@@ -487,7 +487,7 @@ def test_one_that_is_not_there_yet(minting):
     assert "refresh" in not_ready(one.ask())
     assert one.server.requests == [] and "refresh" in waiting(one.proxy)["api"]
     one.proxy.creds("set", "refresh", input=one.secrets["refresh"])
-    look_again(one.proxy)
+    one.proxy.hang_up()
     one.works()
     assert len(one.server.requests) == 1
 
@@ -512,7 +512,7 @@ def test_the_rest_of_the_credential_is_of_the_vault_too(minting):
     ask_until_renewed(one, 2)
     one.client.key = evidence.secret("key-two")
     one.proxy.creds("set", "key", input=one.client.key)
-    look_again(one.proxy)
+    one.proxy.hang_up()
     count = len(one.server.requests)
     wait_for(lambda: (one.ask(), any(asked.status == 200 for asked in one.server.requests[count:]))[1], "a renewal with the new key", 60)
     assert not one.chain.lost and one.ask().status == 200

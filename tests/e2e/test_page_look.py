@@ -1,6 +1,5 @@
 """The admin page: what agents wrote is text in it, and everybody can read it: on a phone, in the dark, by keyboard, by ear."""
 
-import json
 import re
 
 import pytest

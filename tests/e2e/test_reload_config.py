@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import threading
 
 import pytest
@@ -60,13 +59,6 @@ def credentials(proxy):
 def readyz(proxy, query=""):
     answer = admin(proxy, "/readyz" + query)
     return answer.status, json.loads(answer.body)
-
-
-def hang_up(proxy):
-    """A SIGHUP, and what it has done is done."""
-    count = proxy.log().count("SIGHUP: ")
-    proxy.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: proxy.log().count("SIGHUP: ") > count, "what SIGHUP does")
 
 
 # However it is replaced: where it is at first, and how it is changed
@@ -169,7 +161,7 @@ def test_at_once_by_sighup(serve):
     proxy, _ = serve()
     with restless(proxy.config):
         by_rename(proxy.config, beside(proxy))
-        hang_up(proxy)
+        proxy.hang_up()
         wait_until_there(proxy)
 
 
@@ -180,12 +172,12 @@ def test_audit_file_cannot_be_opened_anew(serve):
     proxy.start()
     (proxy.folder / "logs").rename(proxy.folder / "gone")
     by_rename(proxy.config, beside(proxy))
-    hang_up(proxy)
+    proxy.hang_up()
     wait_until_there(proxy)
     assert re.search(r"the audit file stays the old one: audit file \S*logs/audit.jsonl: No such file", proxy.log())
     assert "SIGHUP: configuration, secrets and files read" in proxy.log() and "reopened" not in proxy.log()
     (proxy.folder / "gone").rename(proxy.folder / "logs")
-    hang_up(proxy)
+    proxy.hang_up()
     assert "SIGHUP: audit file reopened, configuration, secrets and files read" in proxy.log()
 
 
@@ -195,8 +187,8 @@ def test_nothing_new(serve):
     before = scrape(proxy)
     os.utime(proxy.config)
     by_rename(proxy.config, proxy.text)
-    hang_up(proxy)
-    hang_up(proxy)
+    proxy.hang_up()
+    proxy.hang_up()
     after = scrape(proxy)
     names = [key for key in after if key[0] in ("keystile_reloads_total", "keystile_loaded_timestamp_seconds")]
     assert len(names) == 6 and [key for key in names if after[key] != before[key]] == []
@@ -281,7 +273,7 @@ def test_refused(serve):
             failed = json.loads(admin(proxy, "/status", show).body)["configuration"]["failed"]
             assert told in failed["why"] and failed["why"] in proxy.log() and failed["time"], what
         failures = scrape(proxy)["keystile_reloads_total", "configuration", "failure"]
-        hang_up(proxy)
+        proxy.hang_up()
         assert scrape(proxy)["keystile_reloads_total", "configuration", "failure"] == failures + 1
         by_rename(proxy.config, beside(proxy))
         wait_until_there(proxy)

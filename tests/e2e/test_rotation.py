@@ -1,6 +1,5 @@
 """Rotation overlap (SPEC §11): for a while after a secret was replaced, a 401 with one value is tried with the other."""
 
-import signal
 import threading
 import time
 
@@ -40,13 +39,6 @@ class Api:
         return said
 
 
-def hang_up(proxy):
-    """SIGHUP, and what it has read is in use."""
-    count = proxy.log().count("SIGHUP: ")
-    proxy.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: proxy.log().count("SIGHUP: ") > count, "what SIGHUP does")
-
-
 @pytest.fixture
 def rotating(keystile, origin, tmp_path):
     """rotating(…) gives proxyd, its upstream, and rotate(), which puts another value into the secret's file."""
@@ -62,7 +54,7 @@ def rotating(keystile, origin, tmp_path):
         def rotate():
             values.append(evidence.secret("new"))
             by_rename(path, values[-1])
-            hang_up(proxy)
+            proxy.hang_up()
             return values[-1]
 
         return proxy, api, rotate
@@ -164,7 +156,7 @@ def take(proxy, text):
     count = proxy.log().count("keystile.yaml: taken")
     by_rename(proxy.config, text)
     proxy.text = text
-    hang_up(proxy)
+    proxy.hang_up()
     assert proxy.log().count("keystile.yaml: taken") == count + 1
 
 
@@ -204,7 +196,7 @@ def test_what_began_beside_another_ones_rotation(rotating, tmp_path):
         assert came.wait(10)
         api.server.script = api.serve
         by_rename(other, evidence.secret("other"))
-        hang_up(proxy)
+        proxy.hang_up()
         status(proxy)  # each worker has taken it
         assert proxy.ask(get("/other/x", proxy.token("OTHER_TOKEN"))).status == 401
         assert api.tried()[0] == new

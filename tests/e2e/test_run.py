@@ -16,7 +16,7 @@ import pytest
 
 from peers import evidence, sanitizers
 from peers.evidence import EVIDENCE
-from peers.keystile import PROGRAMS, Keystile, clean_environment, free_port
+from peers.keystile import PROGRAMS, Keystile, clean_environment
 from peers.wire import note
 
 ROOT = os.geteuid() == 0

@@ -413,7 +413,7 @@ def test_a_signed_body_is_sent_again(sign):
 
     def script(connection):
         if connection.number == 0:
-            message = connection.request()
+            connection.request()
             connection.answer()
             connection.head()
             connection.reset()

@@ -181,6 +181,12 @@ class Keystile:
             EVIDENCE.add("audit", file.read_bytes())
         return status
 
+    def hang_up(self):
+        """SIGHUP, and all that it does has been done."""
+        count = self.log().count("SIGHUP: ")
+        self.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: self.log().count("SIGHUP: ") > count, "what SIGHUP does")
+
     def hurry(self):
         """Asked to end once more, proxyd cuts what is under way. Returns its exit status."""
 

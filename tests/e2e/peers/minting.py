@@ -53,13 +53,6 @@ def revealed(proxy, name):
     return subprocess.run(argv, capture_output=True, check=True, env=clean_environment(), cwd=proxy.folder, timeout=60).stdout.decode()
 
 
-def look_again(proxy):
-    """SIGHUP, and what it has read is in use."""
-    before = proxy.log().count("SIGHUP: audit file reopened")
-    proxy.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: proxy.log().count("SIGHUP: audit file reopened") > before, "the end of a look at the secrets")
-
-
 def admin(proxy, path):
     with Client(("127.0.0.1", proxy.admin_port), "admin client", proxy.network) as client:
         return client.ask(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{proxy.admin_port}\r\nConnection: close\r\n\r\n")

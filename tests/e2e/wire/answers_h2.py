@@ -8,7 +8,7 @@ import struct
 from peers.h2_origin import INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR
 from peers.wire import Closed
 from wire.h2_bytes import (
-    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame,
 )
 
 MALFORMED, TOO_LARGE, CLOSED, ANY = "upstream_malformed", "upstream_head_too_large", "upstream_closed", None
