@@ -47,6 +47,7 @@ void commands_retry(struct commands *commands);
 struct command_value {
 	bool ready;
 	bool pending;     /* not ready: it is being run, which is worth waiting for */
+	bool failed;      /* not ready: the last run that ended failed */
 	time_t changed;   /* when this value was first seen */
 	uint64_t until;   /* it must not be used from then on; UINT64_MAX: without end */
 	uint64_t firm;    /* until then it stays though upstreams answer 401 */

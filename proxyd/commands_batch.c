@@ -287,13 +287,20 @@ bool batch_tells(struct batch *batch, uint64_t now)
 	return true;
 }
 
-static char *why_not(const struct batch *batch, const struct command *command)
+/* Why its last run failed, or that of one that is run with it; NULL: it did not. */
+static const char *failure_of(const struct batch *batch, const struct command *command)
 {
 	const char *why = command->why;
 	for (size_t i = 0; !why && i < batch->count; i++)
 		why = batch->list[i].why;
-	if (why)
-		return memory_string(why);
+	return why;
+}
+
+static char *why_not(const struct batch *batch, const struct command *command)
+{
+	const char *failure = failure_of(batch, command);
+	if (failure)
+		return memory_string(failure);
 	AUTO_FREE char *label = secret_use_label(&command->source);
 	if (batch->renewal.refused)
 		return memory_format("%s: an upstream did not take its value, and it is run again", label);
@@ -314,6 +321,7 @@ void batch_get(const struct batch *batch, const struct command *command, struct 
 		value->stale = memory_string(command->why);
 	} else {
 		value->pending = renewal_pends(renewal, now);
+		value->failed = failure_of(batch, command) != NULL;
 		value->again = value->pending ? 0 : renewal->state == RENEWAL_RUNS ? now : renewal_due(renewal);
 		value->why = why_not(batch, command);
 	}

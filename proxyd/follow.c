@@ -256,7 +256,8 @@ void follow_all(struct follow *follow)
 		log_error("the audit file stays the old one: %s", fault.text);
 	look_at_files(follow, 0);
 	server_retry(follow->server);
-	log_info("SIGHUP: %sconfiguration, secrets and files read", reopened ? "audit file reopened, " : "");
+	log_info("SIGHUP: %sconfiguration, secrets and files read%s", reopened ? "audit file reopened, " : "",
+	         follow->refused ? "; the configuration is one that is refused, as told before" : "");
 }
 
 /* ---- start and end ---- */

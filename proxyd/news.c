@@ -21,10 +21,11 @@ static bool is_stale_now(struct news *news, const char *why, const char *before)
 	return true;
 }
 
-/* What is being made comes within moments; where it does not, that is news then. */
+/* What is being made comes within moments; where it does not, that is news then. What failed is not mended by being tried again. */
 static const char *waits(const struct snapshot *snapshot, const struct config_credential *credential)
 {
-	return snapshot_pending(snapshot, credential) ? NULL : snapshot_waits(snapshot, credential);
+	bool comes = snapshot_pending(snapshot, credential) && !secrets_failed(snapshot->secrets, credential);
+	return comes ? NULL : snapshot_waits(snapshot, credential);
 }
 
 static void tell_credential(struct news *news, const struct config_credential *credential)
@@ -60,14 +61,26 @@ static void tell_parent(struct news *news)
 		log_info("the parent proxy has its auth again");
 }
 
+static bool is_another_key(const struct news *news)
+{
+	return news->old && snapshot_session(news->old) && snapshot_session(news->fresh) &&
+	       snapshot_session(news->old) != snapshot_session(news->fresh);
+}
+
 static void tell_part(struct news *news, enum snapshot_part part)
 {
 	const char *stale = snapshot_stale_part(news->fresh, part);
 	const char *before = news->old ? snapshot_stale_part(news->old, part) : NULL;
 	if (is_stale_now(news, stale, before))
 		log_warning("the last good one stays in use: %s", stale);
-	else if (!stale && before)
+	else if (!stale && before && !(part == SNAPSHOT_SESSION_KEY && is_another_key(news)))
 		log_info("the %s is good again", part == SNAPSHOT_CA ? "CA of interception" : "session key");
+}
+
+static void tell_another_key(const struct news *news)
+{
+	if (is_another_key(news))
+		log_warning("the session key is another one: all tokens of before are void; write the agents' environments again, with envgen");
 }
 
 /* ---- what is odd ---- */
@@ -116,6 +129,7 @@ const char *news_tell(const struct snapshot *old, const struct snapshot *fresh)
 	tell_parent(&news);
 	for (size_t i = 0; i < SNAPSHOT_PARTS; i++)
 		tell_part(&news, (enum snapshot_part)i);
+	tell_another_key(&news);
 	tell_warnings(old, fresh);
 	return news.refused;
 }

@@ -180,9 +180,9 @@ static void settle_command(struct look *look, struct entry *entry, struct find *
 	entry->why = value.why;
 	entry->stale = value.stale;
 	entry->dropped = value.dropped;
-	entry->value = (struct secret_value){.ready = value.ready, .pending = value.pending, .changed = value.changed,
-	                                     .until = value.until == UINT64_MAX ? 0 : value.until, .again = value.again,
-	                                     .number = value.number, .firm = value.firm};
+	entry->value = (struct secret_value){.ready = value.ready, .pending = value.pending, .failed = value.failed,
+	                                     .changed = value.changed, .until = value.until == UINT64_MAX ? 0 : value.until,
+	                                     .again = value.again, .number = value.number, .firm = value.firm};
 }
 
 static void settle(struct look *look, struct secrets *secrets, struct entry *entry, struct find *find)
@@ -339,6 +339,14 @@ bool secrets_pending(const struct secrets *secrets, const struct config_credenti
 		pending |= value->pending;
 	}
 	return pending;
+}
+
+bool secrets_failed(const struct secrets *secrets, const struct config_credential *credential)
+{
+	bool failed = false;
+	for (size_t i = 0; i < secrets_count(credential); i++)
+		failed |= secrets_get(secrets, credential, i)->failed;
+	return failed;
 }
 
 size_t secrets_count(const struct config_credential *credential)

@@ -20,6 +20,7 @@ struct secret_value {
 	const char *why;    /* not ready: "file:/vault/secrets/github: No such file or directory"; never the value */
 	const char *stale;  /* ready, but the last look failed: why; else NULL */
 	bool pending;       /* not ready: a command gives it, and is being run, which is worth waiting for */
+	bool failed;        /* not ready: a command gives it, and its last run that ended failed */
 	time_t changed;     /* when this value was first seen */
 	uint64_t until;     /* exec: it must not be used from then on, in steady_now() time; 0: without end */
 	uint64_t again;     /* exec, neither ready nor pending: when it is run again, in steady_now() time */
@@ -64,6 +65,8 @@ uint64_t secrets_again(const struct secrets *secrets, const struct config_creden
 
 /* Does one of a credential's sources that is not there come from a command that is being run? */
 bool secrets_pending(const struct secrets *secrets, const struct config_credential *credential);
+/* Is one of them not there since a command failed, whether or not it is being run again? */
+bool secrets_failed(const struct secrets *secrets, const struct config_credential *credential);
 
 /* How many sources a credential has: its secrets, and the key of its `client:`. */
 size_t secrets_count(const struct config_credential *credential);

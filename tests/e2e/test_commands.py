@@ -301,6 +301,28 @@ def test_hangup_mends(world):
     wait_for(lambda: one.answers("a") == 200, "its value", 5)
 
 
+def test_hangup_mends_nothing(world):
+    """What fails again was never ready in between, and is told once."""
+    one = world("a", start=False)
+    a = one.commands["a"]
+    a.fail()
+    one.proxy.start()
+    assert "ended with status 3" in problem(one.proxy.ask(one.head("a")), 503)["detail"]
+    a.hold()
+    runs = len(a.runs())
+    one.proxy.hang_up()
+    a.wait_for_run(runs + 1)
+    one.change_the_file()  # by then what is told of the run has been
+    assert "a" in one.waiting() and "credential a is ready" not in one.proxy.log()
+    a.release()
+    assert "ended with status 3" in problem(one.proxy.ask(one.head("a")), 503)["detail"]
+    a.fail(False)
+    one.proxy.hang_up()
+    wait_for(lambda: one.answers("a") == 200, "its value")
+    log = one.proxy.log()
+    assert log.count("credential a is not ready") == log.count("credential a is ready") == 1, log
+
+
 def test_side_by_side(world):
     """Eight; those behind them come as places are free."""
     names = "abcdefghij"

@@ -274,6 +274,7 @@ def test_refused(serve):
             assert told in failed["why"] and failed["why"] in proxy.log() and failed["time"], what
         failures = scrape(proxy)["keystile_reloads_total", "configuration", "failure"]
         proxy.hang_up()
+        assert proxy.log().rstrip().endswith("; the configuration is one that is refused, as told before")
         assert scrape(proxy)["keystile_reloads_total", "configuration", "failure"] == failures + 1
         by_rename(proxy.config, beside(proxy))
         wait_until_there(proxy)

@@ -206,6 +206,7 @@ def test_another_session_key(world):
     wait_for(lambda: "holds 32 bytes" in world.proxy.log(), "a word on the key")
     key.write_bytes(good)
     wait_for(lambda: "the session key is good again" in world.proxy.log(), "the same key once more")
+    assert "another one" not in world.proxy.log()
     for kind, _, form in opened:
         form.alive()
     for kind, cause, form in kept:
@@ -220,6 +221,7 @@ def test_another_session_key(world):
         told_why(world, form, TOKEN)
     for kind, _, form in kept:
         assert form.ask() == KEPT[kind][CAUSES.index("token")][0], kind
+    assert world.proxy.log().count("the session key is another one: all tokens of before are void") == 1
 
 
 def test_nothing_of_it_is_taken_away(world):
