@@ -108,10 +108,20 @@ static void explain_pattern(struct explaining *explaining, const struct pattern 
 	explain(explaining, shown, &host, pattern->port);
 }
 
+/* Is its host that of one that comes before it? */
+static bool is_told(const struct config_profile *profile, size_t which)
+{
+	for (size_t i = 0; i < which; i++)
+		if (verdict_same_host(profile->credentials[i], profile->credentials[which]))
+			return true;
+	return false;
+}
+
 static void explain_all(struct explaining *explaining, const struct config_profile *profile)
 {
 	for (size_t i = 0; i < profile->credential_count; i++)
-		explain_pattern(explaining, &profile->credentials[i]->host);
+		if (!is_told(profile, i))
+			explain_pattern(explaining, &profile->credentials[i]->host);
 	for (size_t i = 0; i < profile->host_count; i++)
 		explain_pattern(explaining, &profile->hosts[i].pattern);
 }

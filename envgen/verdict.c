@@ -97,18 +97,39 @@ static void rule_of_credential(struct verdict *verdict, const struct config_cred
 	verdict->mark = credential->mark;
 }
 
-static void say_injected(const struct verdicts *verdicts, const struct config_credential *credential,
-                         struct verdict *verdict)
+bool verdict_same_host(const struct config_credential *a, const struct config_credential *b)
+{
+	char one[PATTERN_TEXT], other[PATTERN_TEXT];
+	pattern_format(&a->host, one);
+	pattern_format(&b->host, other);
+	return strcmp(one, other) == 0;
+}
+
+static void say_credential(const struct verdicts *verdicts, const struct config_credential *credential, struct buffer *why)
 {
 	char address[AUTHORITY_TEXT];
 	authority_format(&verdicts->request->advertise.host, verdicts->request->advertise.port, address);
-	rule_of_credential(verdict, credential);
-	verdict->kind = VERDICT_INJECTED;
-	buffer_format(&verdict->why, "credential %s", credential->name);
+	buffer_format(why, "credential %s", credential->name);
 	if (credential->upstream.wildcard)
-		buffer_string(&verdict->why, ", through the proxy: a wildcard has no base URL");
+		buffer_string(why, ", through the proxy: a wildcard has no base URL");
 	else
-		buffer_format(&verdict->why, ", at http://%s/%s", address, credential->name);
+		buffer_format(why, ", at http://%s/%s", address, credential->name);
+}
+
+/* `first` and those of the same host, in the order in which they are tried. */
+static void say_injected(const struct verdicts *verdicts, const struct config_credential *first, struct verdict *verdict)
+{
+	const struct config_profile *profile = verdicts->request->profile;
+	rule_of_credential(verdict, first);
+	verdict->kind = VERDICT_INJECTED;
+	say_credential(verdicts, first, &verdict->why);
+	for (size_t i = 0; i < profile->credential_count; i++) {
+		const struct config_credential *other = profile->credentials[i];
+		if (other == first || !verdict_same_host(first, other))
+			continue;
+		buffer_string(&verdict->why, "; else ");
+		say_credential(verdicts, other, &verdict->why);
+	}
 }
 
 static void say_guarded(const struct noproxy_guarded *against, struct buffer *why)

@@ -34,6 +34,9 @@ void verdicts_judge(const struct verdicts *verdicts, const struct host *host, ui
                     struct verdict *verdict);
 void verdict_free(struct verdict *verdict);
 
+/* Do two credentials have the same host and port? Then one verdict tells of both. */
+bool verdict_same_host(const struct config_credential *a, const struct config_credential *b);
+
 const char *verdict_name(enum verdict_kind kind); /* "direct" and so on */
 
 #endif

@@ -100,6 +100,20 @@ def test_ports_that_differ(keystile):
         ("api.example.com (443)", "proxied"), ("api.example.com (80)", "injected")]
 
 
+def test_two_credentials_of_one_host(keystile):
+    """One row tells of both, in the order in which they are tried."""
+    two = one_api("https://api.example.com").replace("profiles:", """  other:
+    upstream: https://api.example.com/v1
+    secret: vault:other
+    inject: { header: X-Api-Key, value: "{secret}" }
+profiles:""").replace("[api]", "[other, api]")
+    proxy = keystile(two, start=False)
+    why = f"credential other, at http://127.0.0.1:{proxy.port}/other; else credential api, at http://127.0.0.1:{proxy.port}/api"
+    for words in ((), ("api.example.com",)):
+        (told,) = json.loads(proxy.envgen("explain", "--json", *words).out)
+        assert (told["host"], told["verdict"], told["rule"], told["why"]) == ("api.example.com", "injected", "other", why)
+
+
 def test_it_says_what_the_environment_does(proxy):
     """curl, as the one client that is always here: direct where explain says so, and through the proxy where not."""
     environment = {**clean_environment(), **proxy.environment(), "HTTP_PROXY": "", "http_proxy": "http://127.0.0.1:9"}
