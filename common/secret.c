@@ -125,7 +125,7 @@ const char *secret_clean(struct span *value, bool lines)
 		return "is <no value>";
 	for (size_t i = 0; i < value->length; i++)
 		if (is_control(value->data[i], lines))
-			return "has a control character";
+			return value->data[i] == '\n' || value->data[i] == '\r' ? "has a line break in it" : "has a control character";
 	return NULL;
 }
 

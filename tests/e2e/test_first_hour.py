@@ -266,7 +266,7 @@ FILES = [
          secret("file:f"), before=": >f", code=0),
     Said("what Vault Agent writes for a missing key", UNREADY + "file:f is <no value>; the secret must stand there alone, on "
          "one line", secret("file:f"), before="echo '<no value>' >f", code=0),
-    Said("a secret file with two lines", UNREADY + "file:f has a control character; the secret must stand there alone, on one "
+    Said("a secret file with two lines", UNREADY + "file:f has a line break in it; the secret must stand there alone, on one "
          "line", secret("file:f"), before="printf 'a\\nb\\n' >f", code=0),
     Said("a secret with blanks", "proxyd: warning: ./keystile.yaml:8:13: the secret `secret` of api begins or ends with a "
          "blank, and is sent that way", secret("file:f"), before="printf ' a\\n' >f", code=0),

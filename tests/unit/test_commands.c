@@ -206,7 +206,7 @@ static void test_reasons(void **state)
 	expect(&world, 0, 0, NULL, "exec:false: ended with status 1");
 	expect(&world, 1, 0, NULL, "exec:true is empty; the secret must stand there alone, on one line");
 	expect(&world, 2, 0, NULL, "exec:/nonexistent/canary: cannot start");
-	expect(&world, 3, 0, NULL, "exec:printf has a control character");
+	expect(&world, 3, 0, NULL, "exec:printf has a line break in it");
 	struct look look = look_at(&world, 0, 0);
 	assert_true(!look.value.pending && look.value.again && !look.value.number);
 	forget(&look);

@@ -171,7 +171,7 @@ static const struct row rows[] = {
 	{"file:s", NULL, NULL, "file:@/s: No such file or directory; once it is there, it is used"},
 	{"file:s", "\n", NULL, "file:s is empty; the secret must stand there alone, on one line"},
 	{"file:s", CANARY "\nsecond", NULL,
-	 "file:s has a control character; the secret must stand there alone, on one line"},
+	 "file:s has a line break in it; the secret must stand there alone, on one line"},
 	{"file:s", "<no value>", NULL, "file:s is <no value>; the secret must stand there alone, on one line"},
 	{"file:.", NULL, NULL, "file:@/.: not a regular file"},
 	{"env:KEYSTILE_TEST_SECRET", NULL, CANARY, NULL},
