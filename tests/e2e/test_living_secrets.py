@@ -27,7 +27,7 @@ LIFE = [
     (b"", "is empty"),
     (b"half of a secr\0", "control"),
     (b"\n", "is empty"),
-    (b"two\nlines\n", "control"),
+    (b"two\nlines\n", "line break"),
     (b"<no value>", "no value"),
     (b"x" * (LARGEST + 1), "longer than"),
     ("folder", "not a regular file"),
