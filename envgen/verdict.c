@@ -99,10 +99,7 @@ static void rule_of_credential(struct verdict *verdict, const struct config_cred
 
 bool verdict_same_host(const struct config_credential *a, const struct config_credential *b)
 {
-	char one[PATTERN_TEXT], other[PATTERN_TEXT];
-	pattern_format(&a->host, one);
-	pattern_format(&b->host, other);
-	return strcmp(one, other) == 0;
+	return a->host.kind == b->host.kind && a->host.port == b->host.port && host_equal(&a->host.host, &b->host.host);
 }
 
 static void say_credential(const struct verdicts *verdicts, const struct config_credential *credential, struct buffer *why)
